@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The control word, as the thread that registered it sees it.
+//!
+//! Only interrupts on the thread's own CPU change the word behind its back, so that plain volatile
+//! accesses between compiler fences suffice.
+
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use crate::abi::{RSEQ_SLICE_EXT_GRANTED, RSEQ_SLICE_EXT_REQUEST};
+use crate::area::Area;
+
+/// What became of a request that was withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// No interrupt wanted to reschedule: the request was still there.
+    Unused,
+    /// A grant is live: the thread must call [`sys::rseq_slice_yield`](crate::sys::rseq_slice_yield)
+    /// at once.
+    Granted,
+    /// The kernel refused the request, or has revoked the grant. The thread was scheduled out.
+    Lost,
+}
+
+/// Operations on the control word of the calling thread.
+pub trait Control {
+    /// Asks for an extension if an interrupt wants to reschedule from now on.
+    fn request(&self);
+
+    /// Takes the request back and tells what became of it.
+    #[must_use = "a live grant must be ended with rseq_slice_yield"]
+    fn withdraw(&self) -> Request;
+
+    /// Whether a grant is live at this very moment.
+    fn is_granted(&self) -> bool;
+}
+
+/// The bytes layout: byte 0 is the request, byte 1 the grant.
+///
+/// To be used while [`Layout::Bytes`](crate::Layout::Bytes) is enabled.
+#[derive(Clone, Copy)]
+pub struct Bytes<'a>(&'a Area);
+
+impl<'a> Bytes<'a> {
+    /// The control word in `area`.
+    pub fn new(area: &'a Area) -> Self {
+        Self(area)
+    }
+
+    fn byte(&self, index: usize) -> *mut u8 {
+        debug_assert!(index < size_of::<u32>());
+        self.0.slice_ctrl_ptr().cast::<u8>().wrapping_add(index)
+    }
+
+    fn set_request(&self, value: u8) {
+        // SAFETY: A byte of our own area, which only this thread and the kernel use.
+        unsafe { self.byte(0).write_volatile(value) }
+    }
+
+    fn is_requested(&self) -> bool {
+        // SAFETY: As in `set_request`.
+        unsafe { self.byte(0).read_volatile() != 0 }
+    }
+}
+
+impl Control for Bytes<'_> {
+    fn request(&self) {
+        self.set_request(1);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// An interrupt between the look at the request and its end may still grant; therefore the
+    /// grant is looked at last and decides.
+    fn withdraw(&self) -> Request {
+        compiler_fence(Ordering::SeqCst);
+        let unused = self.is_requested();
+        self.set_request(0);
+        match (self.is_granted(), unused) {
+            (true, _) => Request::Granted,
+            (false, true) => Request::Unused,
+            (false, false) => Request::Lost,
+        }
+    }
+
+    fn is_granted(&self) -> bool {
+        // SAFETY: As in `set_request`.
+        unsafe { self.byte(1).read_volatile() != 0 }
+    }
+}
+
+/// The word layout: one native 32-bit word with the bits `RSEQ_SLICE_EXT_REQUEST` and
+/// `RSEQ_SLICE_EXT_GRANTED`.
+///
+/// To be used while [`Layout::Word`](crate::Layout::Word) is enabled. A request during a live grant
+/// erases the grant, for which the kernel kills the thread: end every request before the next.
+#[derive(Clone, Copy)]
+pub struct Word<'a>(&'a Area);
+
+impl<'a> Word<'a> {
+    /// The control word in `area`.
+    pub fn new(area: &'a Area) -> Self {
+        Self(area)
+    }
+
+    /// Clears the request and returns whether it was set. One instruction, so that no interrupt
+    /// falls between the two; other CPUs do not matter, hence no lock prefix.
+    #[cfg(target_arch = "x86_64")]
+    fn test_and_clear_request(&self) -> bool {
+        let was_set: u8;
+        // SAFETY: Changes one bit of our own area, which only this thread and the kernel use.
+        unsafe {
+            std::arch::asm!(
+                "btr dword ptr [{word}], {bit}",
+                "setc {was_set}",
+                word = in(reg) self.0.slice_ctrl_ptr(),
+                bit = const RSEQ_SLICE_EXT_REQUEST.trailing_zeros(),
+                was_set = out(reg_byte) was_set,
+                options(nostack),
+            );
+        }
+        was_set != 0
+    }
+
+    /// Clears the request and returns whether it was set.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn test_and_clear_request(&self) -> bool {
+        use std::sync::atomic::AtomicU32;
+
+        // SAFETY: An aligned word of our own area, which outlives the reference.
+        let word = unsafe { AtomicU32::from_ptr(self.0.slice_ctrl_ptr()) };
+        word.fetch_and(!RSEQ_SLICE_EXT_REQUEST, Ordering::Relaxed) & RSEQ_SLICE_EXT_REQUEST != 0
+    }
+}
+
+impl Control for Word<'_> {
+    fn request(&self) {
+        self.0.set_slice_ctrl(RSEQ_SLICE_EXT_REQUEST);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    fn withdraw(&self) -> Request {
+        compiler_fence(Ordering::SeqCst);
+        if self.test_and_clear_request() {
+            Request::Unused
+        } else if self.is_granted() {
+            Request::Granted
+        } else {
+            Request::Lost
+        }
+    }
+
+    fn is_granted(&self) -> bool {
+        self.0.slice_ctrl() & RSEQ_SLICE_EXT_GRANTED != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays the kernel: grants if there is a request.
+    fn grant(area: &Area, layout: fn(bool) -> u32) {
+        assert_eq!(area.slice_ctrl(), layout(false));
+        area.set_slice_ctrl(layout(true));
+    }
+
+    fn bytes(granted: bool) -> u32 {
+        u32::from_ne_bytes([u8::from(!granted), u8::from(granted), 0, 0])
+    }
+
+    fn word(granted: bool) -> u32 {
+        if granted { 2 } else { 1 }
+    }
+
+    fn each_outcome<C: Control>(area: &Area, control: C, layout: fn(bool) -> u32) {
+        control.request();
+        assert!(!control.is_granted());
+        assert_eq!(control.withdraw(), Request::Unused);
+        assert_eq!(area.slice_ctrl(), 0);
+
+        control.request();
+        grant(area, layout);
+        assert!(control.is_granted());
+        assert_eq!(control.withdraw(), Request::Granted);
+        assert_eq!(area.slice_ctrl(), layout(true));
+        area.set_slice_ctrl(0);
+
+        control.request();
+        area.set_slice_ctrl(0);
+        assert_eq!(control.withdraw(), Request::Lost);
+        assert_eq!(area.slice_ctrl(), 0);
+    }
+
+    #[test]
+    fn bytes_layout() {
+        let area = Area::new();
+        each_outcome(&area, Bytes::new(&area), bytes);
+    }
+
+    #[test]
+    fn word_layout() {
+        let area = Area::new();
+        each_outcome(&area, Word::new(&area), word);
+    }
+
+    #[test]
+    fn bytes_layout_leaves_the_reserved_half_alone() {
+        let area = Area::new();
+        let reserved = u32::from_ne_bytes([0, 0, 0xa5, 0x5a]);
+        area.set_slice_ctrl(reserved);
+        let control = Bytes::new(&area);
+        control.request();
+        assert_eq!(control.withdraw(), Request::Unused);
+        assert_eq!(area.slice_ctrl(), reserved);
+    }
+}

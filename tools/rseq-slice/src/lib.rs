@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The raw user-space side of the rseq time slice extension.
+//!
+//! A thread that is about to hold a lock for a moment asks the kernel not to preempt it: it stores a
+//! request in its registered [`Area`]. When an interrupt wants to reschedule, the kernel may grant
+//! a few microseconds more. The thread then leaves its critical section and calls
+//! [`sys::rseq_slice_yield`].
+//!
+//! The order of use, per thread:
+//!
+//! 1. [`Registration::new`] registers an own area. The C library must not have registered one
+//!    before: run with `GLIBC_TUNABLES=glibc.pthread.rseq=0`.
+//! 2. [`set_layout`] enables the extension in one of two layouts of the control word.
+//! 3. [`Section::begin`] and [`Section::end`] surround each critical section, over [`Bytes`] or
+//!    [`Word`], whichever was enabled.
+//!
+//! ```no_run
+//! use rseq_slice::{Bytes, Layout, Registration, Section, set_layout};
+//!
+//! let thread = Registration::new()?;
+//! set_layout(Some(Layout::Bytes))?;
+//! let mut control = Bytes::new(thread.area());
+//! let section = Section::begin(&mut control);
+//! // ... the critical section ...
+//! let how = section.end();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! All of it is local to the calling thread; no atomic operation is needed, because only the thread
+//! itself and the kernel on the same CPU touch the area.
+
+pub mod abi;
+mod affinity;
+mod area;
+mod control;
+mod debugfs;
+mod prctl;
+mod registration;
+mod section;
+pub mod sys;
+
+pub use affinity::pin_to;
+pub use area::Area;
+pub use control::{Bytes, Control, Request, Word};
+pub use debugfs::{
+    Counters, DebugfsError, ExtensionLength, Implementation, extension_length, implementation,
+    set_extension_length,
+};
+pub use prctl::{Layout, SliceError, layout, set_layout};
+pub use registration::{RegisterError, Registration};
+pub use section::{End, Section};

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A critical section that asks not to be preempted.
+
+use crate::control::{Control, Request};
+use crate::sys;
+
+/// How a critical section ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Nobody wanted the CPU meanwhile.
+    Undisturbed,
+    /// The kernel granted an extension, and the CPU was given up inside it.
+    Yielded,
+    /// The kernel granted an extension, and ended it itself in the last moment.
+    TooLate,
+    /// The thread was scheduled out inside the critical section.
+    Preempted,
+}
+
+/// A live critical section, from the request to the yield. Dropping it ends it.
+///
+/// Sections do not nest: the exclusive borrow of the control word sees to that.
+#[must_use = "the critical section lasts as long as this value"]
+pub struct Section<'a, C: Control> {
+    control: &'a mut C,
+}
+
+impl<'a, C: Control> Section<'a, C> {
+    /// Requests an extension. Without effect unless the layout that `control` stands for is enabled.
+    pub fn begin(control: &'a mut C) -> Self {
+        control.request();
+        Self { control }
+    }
+
+    /// Withdraws the request and gives the CPU up if there is a grant.
+    pub fn end(self) -> End {
+        let end = self.leave();
+        std::mem::forget(self);
+        end
+    }
+
+    fn leave(&self) -> End {
+        match self.control.withdraw() {
+            Request::Unused => End::Undisturbed,
+            Request::Lost => End::Preempted,
+            // A filter may forbid the call. Its entry has ended the grant all the same.
+            Request::Granted => match sys::rseq_slice_yield() {
+                Ok(1) => End::Yielded,
+                _ => End::TooLate,
+            },
+        }
+    }
+}
+
+impl<C: Control> Drop for Section<'_, C> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

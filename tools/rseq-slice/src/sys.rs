@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The three system calls, unadorned.
+
+use std::ffi::c_long;
+use std::io;
+
+use crate::abi::{NR_RSEQ_SLICE_YIELD, PR_RSEQ_SLICE_EXTENSION};
+use crate::area::Area;
+
+fn result(ret: c_long) -> io::Result<c_long> {
+    if ret == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(ret)
+    }
+}
+
+/// `rseq(2)`: registers or unregisters `area` for the calling thread.
+///
+/// # Errors
+///
+/// `EINVAL` for a bad length, alignment or flag, and for another area than the one registered;
+/// `EBUSY` when this very area is registered already; `EPERM` for another signature than the
+/// registered one; `EFAULT`; `ENOSYS`.
+///
+/// # Safety
+///
+/// After a registration the kernel writes to the `len` bytes at `area` whenever this thread enters
+/// user mode, until the thread unregisters it or exits: the memory must be and stay usable for that.
+pub unsafe fn rseq(area: *const Area, len: u32, flags: u32, signature: u32) -> io::Result<()> {
+    // SAFETY: The caller vouches for `area`; the kernel checks the other arguments.
+    let ret = unsafe { libc::syscall(libc::SYS_rseq, area, len, flags, signature) };
+    result(ret).map(drop)
+}
+
+/// `prctl(PR_RSEQ_SLICE_EXTENSION, ...)` with all four further arguments.
+///
+/// # Errors
+///
+/// `EINVAL`, `ENXIO` and the kernel's 524; see [`SliceError`](crate::SliceError).
+pub fn prctl_slice_extension(args: [c_long; 4]) -> io::Result<c_long> {
+    let [arg2, arg3, arg4, arg5] = args;
+    // SAFETY: No argument of this operation is a pointer.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_prctl,
+            PR_RSEQ_SLICE_EXTENSION,
+            arg2,
+            arg3,
+            arg4,
+            arg5,
+        )
+    };
+    result(ret)
+}
+
+/// `rseq_slice_yield(2)`: ends a grant. Returns 1 when the thread gave the CPU up inside the grant,
+/// otherwise 0.
+///
+/// # Errors
+///
+/// `ENOSYS` on a kernel without the extension; whatever a seccomp filter says.
+pub fn rseq_slice_yield() -> io::Result<c_long> {
+    // SAFETY: This system call has no arguments and touches no memory but the registered area.
+    let ret = unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD) };
+    result(ret)
+}
