@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Common ground of the scripts in this folder: messages, places, locks and
+# long commands. Sourced, never run.
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CACHE=${RSEQ_SLICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rseq-slice}
+OUT=$ROOT/out
+mkdir -p "$CACHE" "$OUT"
+export ROOT CACHE OUT
+
+# All messages go to stderr: stdout carries results only.
+say() { printf '%s\n' "* $*" >&2; }
+warn() { printf '%s\n' "warning: $*" >&2; }
+
+# die CAUSE [CURE]
+die() {
+	printf '%s\n' "${0##*/}: $1" >&2
+	[[ $# -lt 2 ]] || printf '%s\n' "  cure: $2" >&2
+	exit 1
+}
+
+# usage: prints the comment that opens the calling script.
+usage() {
+	awk 'NR == 1 || /^# SPDX/ { next } /^#/ { sub(/^# ?/, ""); print; next } { exit }' "$0" >&2
+	exit "${1:-2}"
+}
+
+# lock NAME: holds a lock of the cache until the script ends. The tree and
+# the build folders are shared by all checkouts that use the cache.
+lock() {
+	local fd
+	exec {fd}> "$CACHE/$1.lock"
+	if ! flock -n "$fd"; then
+		say "waiting for another run that uses '$1'"
+		flock "$fd"
+	fi
+}
+
+# at_least HAVE WANT: is version HAVE the same as WANT or newer?
+at_least() {
+	[[ $(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1) == "$2" ]]
+}
+
+# progress LOG TITLE CMD...: runs CMD with all its output in LOG. A terminal
+# sees the last line as it changes, a file sees one line every 15 seconds.
+progress() {
+	local log=$1 title=$2 rc=0 start=$SECONDS pid
+	shift 2
+	say "$title (log: $log)"
+	"$@" > "$log" 2>&1 < /dev/null &
+	pid=$!
+	# shellcheck disable=SC2064
+	trap "kill $pid 2> /dev/null || :" EXIT
+	trap 'exit 130' INT TERM
+	local tick=0 line
+	while kill -0 "$pid" 2> /dev/null; do
+		sleep 0.5
+		tick=$((tick + 1))
+		if [[ -t 2 ]]; then
+			line=$(tail -n1 "$log" | tr -dc '[:print:]')
+			printf '\r\e[K  %4ds %.70s' $((SECONDS - start)) "$line" >&2
+		elif ((tick % 30 == 0)); then
+			line=$(tail -n1 "$log" | tr -dc '[:print:]')
+			printf '  %4ds %6d lines  %.70s\n' $((SECONDS - start)) \
+				"$(wc -l < "$log")" "$line" >&2
+		fi
+	done
+	wait "$pid" || rc=$?
+	trap - EXIT INT TERM
+	[[ ! -t 2 ]] || printf '\r\e[K' >&2
+	return "$rc"
+}
