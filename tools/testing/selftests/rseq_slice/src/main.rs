@@ -1,5 +1,119 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Behaviour tests of the rseq time slice extension.
+//!
+//! They assert what the kernel does, in the order of instructions, and therefore want deterministic
+//! guest time; see the README.md of this folder.
 
-fn main() {}
+mod case;
+mod expected;
+mod helper;
+mod kernel;
+mod kmsg;
+mod ktap;
+mod runner;
+mod support;
+mod tests;
+
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+use lexopt::prelude::*;
+
+use crate::case::{Case, Verdict};
+use crate::kernel::Kernel;
+use crate::ktap::{Report, diagnose};
+
+const USAGE: &str = "\
+Usage: rseq_slice_selftest [--list] [NAME...]
+
+Runs the tests whose names contain one of the NAMEs, or all, and prints KTAP.
+Exits with 0 if nothing failed, with 1 if something did.";
+
+/// Keeps the C library from registering an rseq area of its own, which would be in the way.
+const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
+
+struct Options {
+    list: bool,
+    names: Vec<String>,
+}
+
+/// `None` when there is nothing left to do.
+fn parse() -> Result<Option<Options>> {
+    let mut options = Options {
+        list: false,
+        names: Vec::new(),
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("list") => options.list = true,
+            Long("helper") => {
+                helper::run(&parser.value()?.string()?)?;
+                return Ok(None);
+            }
+            Short('h') | Long("help") => {
+                println!("{USAGE}");
+                return Ok(None);
+            }
+            Value(name) => options.names.push(name.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn run() -> Result<ExitCode> {
+    let Some(options) = parse()? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let names = &options.names;
+    let wanted =
+        |case: &Case| names.is_empty() || names.iter().any(|name| case.name.contains(name));
+    let cases: Vec<_> = tests::ALL
+        .iter()
+        .flat_map(|table| Case::all(table))
+        .filter(wanted)
+        .collect();
+    if options.list {
+        cases.iter().for_each(|case| println!("{}", case.name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if cases.is_empty() {
+        bail!("no test has a name like {names:?}; --list shows them all");
+    }
+    if env::var(TUNABLES.0).is_err() {
+        let error = Command::new("/proc/self/exe")
+            .args(env::args_os().skip(1))
+            .env(TUNABLES.0, TUNABLES.1)
+            .exec();
+        return Err(error.into());
+    }
+
+    let kernel = Kernel::look()?;
+    runner::become_reaper()?;
+    runner::no_core_dumps()?;
+    let mut report = Report::new(cases.len());
+    diagnose(kernel.describe());
+    for case in &cases {
+        let verdict = match case.needs().missing_in(&kernel) {
+            Some(missing) => Verdict::Skipped(missing.to_owned()),
+            None => runner::run(case, &kernel)?,
+        };
+        report.result(&case.name, &verdict, expected::excuse(case, &kernel));
+    }
+    Ok(if report.finish() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        println!("Bail out! {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a test is.
+
+use std::fmt;
+
+use anyhow::Result;
+use rseq_slice::Layout;
+
+use crate::kernel::Kernel;
+
+/// What a test needs of the boot; on any other boot it is skipped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing: it holds with the extension on and off.
+    Nothing,
+    /// The extension is on.
+    On,
+    /// The extension was switched off with `rseq_slice_ext=0`.
+    Off,
+    /// The extension is on, and there are two CPUs.
+    OnTwoCpus,
+}
+
+impl Needs {
+    /// Why `kernel` does not do, if so.
+    pub(crate) fn missing_in(self, kernel: &Kernel) -> Option<&'static str> {
+        match self {
+            Self::On | Self::OnTwoCpus if !kernel.on => Some("booted with rseq_slice_ext=0"),
+            Self::OnTwoCpus if kernel.cpus < 2 => Some("needs two CPUs"),
+            Self::Off if kernel.on => Some("needs a boot with rseq_slice_ext=0"),
+            _ => None,
+        }
+    }
+}
+
+/// The body of a test.
+#[derive(Clone, Copy)]
+pub(crate) enum Body {
+    /// Runs once.
+    Once(fn(&Kernel) -> Result<()>),
+    /// Runs once in each layout of the control word.
+    PerLayout(fn(&Kernel, Layout) -> Result<()>),
+}
+
+/// A line in a table of tests.
+pub(crate) struct Test {
+    pub(crate) name: &'static str,
+    pub(crate) needs: Needs,
+    pub(crate) body: Body,
+}
+
+/// A test that runs once.
+pub(crate) const fn once(
+    name: &'static str,
+    needs: Needs,
+    body: fn(&Kernel) -> Result<()>,
+) -> Test {
+    let body = Body::Once(body);
+    Test { name, needs, body }
+}
+
+/// A test that runs in both layouts.
+pub(crate) const fn both(
+    name: &'static str,
+    needs: Needs,
+    body: fn(&Kernel, Layout) -> Result<()>,
+) -> Test {
+    let body = Body::PerLayout(body);
+    Test { name, needs, body }
+}
+
+/// A test in one layout: what gets a number and a result.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) layout: Option<Layout>,
+    test: &'static Test,
+}
+
+impl Case {
+    /// All cases of a table.
+    pub(crate) fn all(table: &'static [Test]) -> impl Iterator<Item = Self> {
+        table.iter().flat_map(|test| {
+            let layouts: &[_] = match test.body {
+                Body::Once(_) => &[None],
+                Body::PerLayout(_) => &[Some(Layout::Bytes), Some(Layout::Word)],
+            };
+            layouts.iter().map(move |&layout| Self {
+                name: format!("{}{}", test.name, suffix(layout)),
+                layout,
+                test,
+            })
+        })
+    }
+
+    pub(crate) fn needs(&self) -> Needs {
+        self.test.needs
+    }
+
+    pub(crate) fn run(&self, kernel: &Kernel) -> Result<()> {
+        match (self.test.body, self.layout) {
+            (Body::PerLayout(body), Some(layout)) => body(kernel, layout),
+            (Body::Once(body), _) => body(kernel),
+            (Body::PerLayout(_), None) => unreachable!("`all` gives these a layout"),
+        }
+    }
+}
+
+fn suffix(layout: Option<Layout>) -> &'static str {
+    match layout {
+        None => "",
+        Some(Layout::Bytes) => ".bytes",
+        Some(Layout::Word) => ".bits",
+    }
+}
+
+/// What came of a case.
+pub(crate) enum Verdict {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+/// The error of a test that finds out by itself that it cannot run here.
+#[derive(Debug)]
+pub(crate) struct Skip(pub(crate) String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}

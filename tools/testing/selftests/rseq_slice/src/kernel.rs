@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel under test, and how this boot has set it up.
+
+use std::fs;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use rseq_slice::{Implementation, extension_length, implementation, set_extension_length};
+
+/// Where debugfs keeps the switch for the consistency checks.
+pub(crate) const DEBUG: &str = "/sys/kernel/debug/rseq/debug";
+/// Where the second CPU is switched on and off.
+pub(crate) const CPU1_ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
+
+/// What the tests have to know.
+pub(crate) struct Kernel {
+    pub(crate) implementation: Implementation,
+    /// The extension is on. Taken from the command line, not from the extension's own word.
+    pub(crate) on: bool,
+    /// What `rseq_slice_ext=` says if it says nothing sensible.
+    pub(crate) bad_switch: Option<String>,
+    /// `rseq_debug` is on.
+    pub(crate) debug: bool,
+    /// The length of an extension at the start, in nanoseconds.
+    pub(crate) length: u32,
+    pub(crate) cpus: usize,
+}
+
+impl Kernel {
+    /// Looks at the running kernel.
+    pub(crate) fn look() -> Result<Self> {
+        let cmdline = fs::read_to_string("/proc/cmdline").context("is /proc mounted?")?;
+        let switch = cmdline
+            .split_ascii_whitespace()
+            .filter_map(|word| word.strip_prefix("rseq_slice_ext="))
+            .next_back();
+        let sense = switch.map(truth);
+        Ok(Self {
+            implementation: implementation()?,
+            on: sense.flatten().unwrap_or(true),
+            bad_switch: switch.filter(|_| sense == Some(None)).map(str::to_owned),
+            debug: read_debug()?,
+            length: extension_length()?,
+            cpus: thread::available_parallelism()?.get(),
+        })
+    }
+
+    /// Puts back what a test may have changed and not put back.
+    pub(crate) fn restore(&self) -> Result<()> {
+        set_extension_length(self.length)?;
+        set_debug(self.debug)?;
+        if self.cpus > 1 && fs::read_to_string(CPU1_ONLINE).is_ok_and(|state| state == "0\n") {
+            fs::write(CPU1_ONLINE, "1")?;
+        }
+        Ok(())
+    }
+
+    /// One line about this kernel.
+    pub(crate) fn describe(&self) -> String {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        format!(
+            "Linux {}, extension in {:?}, {}, rseq_debug {}, {} CPUs, {} ns",
+            release.trim(),
+            self.implementation,
+            if self.on { "on" } else { "off" },
+            if self.debug { "on" } else { "off" },
+            self.cpus,
+            self.length,
+        )
+    }
+}
+
+/// Switches the consistency checks for the whole system.
+pub(crate) fn set_debug(on: bool) -> Result<()> {
+    fs::write(DEBUG, if on { "1" } else { "0" }).context(DEBUG)
+}
+
+fn read_debug() -> Result<bool> {
+    match fs::read_to_string(DEBUG).context(DEBUG)?.as_str() {
+        "0\n" => Ok(false),
+        "1\n" => Ok(true),
+        other => bail!("{DEBUG} says {other:?}"),
+    }
+}
+
+/// How the kernel reads a boolean parameter.
+fn truth(word: &str) -> Option<bool> {
+    let mut letters = word.bytes().map(|letter| letter.to_ascii_lowercase());
+    match (letters.next(), letters.next()) {
+        (Some(b'e' | b'y' | b't' | b'1'), _) | (Some(b'o'), Some(b'n')) => Some(true),
+        (Some(b'd' | b'n' | b'f' | b'0'), _) | (Some(b'o'), Some(b'f')) => Some(false),
+        _ => None,
+    }
+}

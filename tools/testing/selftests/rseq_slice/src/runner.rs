@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs each case in a process group of its own, with a time limit.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::{fs, io};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, setpgid};
+use rseq_slice::{Counters, Implementation};
+
+use crate::case::{Case, Skip, Verdict};
+use crate::kernel::Kernel;
+use crate::kmsg::Kmsg;
+use crate::support::contained;
+
+/// Milliseconds of guest time that a case may take.
+const LIMIT: u16 = 20_000;
+
+const FAILED: i32 = 1;
+const SKIPPED: i32 = 4;
+
+/// Makes this process the one that inherits what its children leave behind.
+pub(crate) fn become_reaper() -> Result<()> {
+    // SAFETY: The operation takes no pointer.
+    let ret = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+    Errno::result(ret)?;
+    Ok(())
+}
+
+/// Runs `case` and leaves nothing of it behind.
+pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
+    let mut kmsg = Kmsg::open()?;
+    let before = Counters::read()?;
+    let verdict = in_child(case, kernel)?;
+    kernel.restore().context("cannot restore the settings")?;
+    if !matches!(verdict, Verdict::Passed) {
+        return Ok(verdict);
+    }
+    if let Some(splat) = kmsg.splat()? {
+        return Ok(Verdict::Failed(format!("the kernel says: {splat}")));
+    }
+    Ok(match ledger(kernel, Counters::read()? - before) {
+        None => verdict,
+        Some(error) => Verdict::Failed(error),
+    })
+}
+
+/// Now that all threads of a case are gone, every grant must have ended in one of the ways that
+/// are counted. The C implementation loses some, and must not invent any.
+fn ledger(kernel: &Kernel, delta: Counters) -> Option<String> {
+    let ended = delta.yielded + delta.aborted + delta.revoked + delta.died.unwrap_or(0);
+    let good = match kernel.implementation {
+        Implementation::Rust => delta.granted == ended,
+        Implementation::C => delta.granted >= ended,
+    };
+    (!good).then(|| format!("grants and their ends do not add up: {delta:?}"))
+}
+
+fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
+    let (mut reader, mut writer) = io::pipe()?;
+    io::stdout().flush()?;
+    // SAFETY: This process has a single thread.
+    let child = match unsafe { fork() }? {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            drop(reader);
+            let code = match setpgid(Pid::from_raw(0), Pid::from_raw(0))
+                .map_err(Into::into)
+                .and_then(|()| contained(|| case.run(kernel)))
+            {
+                Ok(()) => 0,
+                Err(error) => {
+                    let _ = write!(writer, "{error:#}");
+                    if error.is::<Skip>() { SKIPPED } else { FAILED }
+                }
+            };
+            let _ = io::stdout().flush();
+            // SAFETY: Ends the process without running the exit handlers of its parent.
+            unsafe { libc::_exit(code) }
+        }
+    };
+    drop(writer);
+
+    let in_time = exits_in_time(child)?;
+    // The child may have failed before it had a group of its own.
+    let _ = killpg(child, Signal::SIGKILL);
+    if !in_time {
+        let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+    }
+    let status = waitpid(child, None)?;
+    // Whoever is left belongs to the case and has been killed with its group.
+    while waitpid(None::<Pid>, None).is_ok() {}
+
+    let mut text = String::new();
+    reader.read_to_string(&mut text)?;
+    Ok(match status {
+        _ if !in_time => Verdict::Failed(format!("did not end within {LIMIT} ms")),
+        WaitStatus::Exited(_, 0) => Verdict::Passed,
+        WaitStatus::Exited(_, SKIPPED) => Verdict::Skipped(text),
+        WaitStatus::Exited(_, FAILED) => Verdict::Failed(text),
+        WaitStatus::Signaled(_, signal, _) => Verdict::Failed(format!("killed by {signal}")),
+        other => Verdict::Failed(format!("ended with {other:?}")),
+    })
+}
+
+fn exits_in_time(child: Pid) -> Result<bool> {
+    // SAFETY: The call takes no pointer.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
+    let fd = i32::try_from(Errno::result(fd)?)?;
+    // SAFETY: The kernel has just opened it for us.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut fds, PollTimeout::from(LIMIT))? > 0)
+}
+
+/// Keeps dying tests from writing memory dumps.
+pub(crate) fn no_core_dumps() -> Result<()> {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: The structure lives through the call.
+    let ret = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+    Errno::result(ret)?;
+    // Messages about deliberate segmentation faults would be mixed into the report.
+    let _ = fs::write("/proc/sys/debug/exception-trace", "0");
+    Ok(())
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A page of memory whose protection can be changed under a registered area.
+
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+
+use anyhow::Result;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use rseq_slice::abi::AREA_LEN;
+use rseq_slice::{Area, Registration};
+
+const LEN: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// A private anonymous page, never freed: a registered area may live in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Page(NonNull<u8>);
+
+// SAFETY: The methods make system calls about the address and never access the memory.
+unsafe impl Send for Page {}
+
+impl Page {
+    pub(crate) fn new() -> Result<Self> {
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: A new mapping, placed by the kernel.
+        let page = unsafe { mmap_anonymous(None, LEN, prot, MapFlags::MAP_PRIVATE) }?;
+        Ok(Self(page.cast()))
+    }
+
+    /// The start of the page, as an area.
+    pub(crate) fn area(self) -> NonNull<Area> {
+        self.0.cast()
+    }
+
+    /// An address inside of the page.
+    pub(crate) fn area_at(self, offset: usize) -> NonNull<Area> {
+        assert!(offset + AREA_LEN as usize <= LEN.get());
+        // SAFETY: Stays inside of the page.
+        unsafe { self.0.add(offset) }.cast()
+    }
+
+    /// Registers the start of the page for the calling thread.
+    pub(crate) fn register(self) -> Result<Registration> {
+        // SAFETY: The page is never freed. The tests that take it away do not touch it afterwards.
+        Ok(unsafe { Registration::at(self.area(), AREA_LEN, 0) }?)
+    }
+
+    /// Changes what the process may do with the page.
+    pub(crate) fn protect(self, prot: ProtFlags) -> Result<()> {
+        // SAFETY: Nothing but areas lives in the page, and the tests know that it is gone.
+        unsafe { mprotect(self.0.cast(), LEN.get(), prot) }?;
+        Ok(())
+    }
+
+    /// Takes the page away.
+    pub(crate) fn unmap(self) -> Result<()> {
+        // SAFETY: As for `protect`.
+        unsafe { munmap(self.0.cast(), LEN.get()) }?;
+        Ok(())
+    }
+}

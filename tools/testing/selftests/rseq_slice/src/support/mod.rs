@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the tests are built from.
+
+mod apart;
+mod clock;
+mod ledger;
+mod memory;
+mod remote;
+mod rival;
+mod scene;
+mod signals;
+mod timer;
+
+pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
+pub(crate) use clock::{now, spin, spin_while};
+pub(crate) use ledger::{Ledger, Tally};
+pub(crate) use memory::Page;
+pub(crate) use remote::Remote;
+pub(crate) use rival::{Rival, fair_rival};
+pub(crate) use scene::{
+    BOTH_CPUS, CPU, OTHER_CPU, PATIENCE, Scene, Seen, be_on, flags, granted, requested,
+};
+pub(crate) use signals::{handle, hits};
+pub(crate) use timer::{Due, SignalTimer, clock};

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Threads that want a CPU at a given moment.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use rseq_slice::pin_to;
+
+use super::clock::now;
+use super::scene::{Class, set_class};
+use super::timer::Due;
+
+#[derive(Default)]
+struct Runs {
+    count: AtomicU64,
+    first: AtomicU64,
+    last: AtomicU64,
+}
+
+/// A thread that sleeps until a timer wakes it, notes the time, and sleeps again.
+///
+/// It wakes up in a timer interrupt of the CPU that armed the timer and is entitled to the CPU that
+/// it is bound to at once.
+pub(crate) struct Rival {
+    timer: File,
+    runs: Arc<Runs>,
+}
+
+impl Rival {
+    /// A rival on the given CPU that precedes every [`Scene`](super::Scene).
+    pub(crate) fn new(cpu: usize) -> Result<Self> {
+        Self::start(cpu, Class::Rival)
+    }
+
+    fn start(cpu: usize, class: Class) -> Result<Self> {
+        // SAFETY: The call takes no pointer.
+        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) };
+        // SAFETY: The kernel has just opened it for us.
+        let timer = unsafe { File::from_raw_fd(Errno::result(fd)?) };
+        let runs = Arc::<Runs>::default();
+        let mut theirs = timer.try_clone()?;
+        let counts = Arc::clone(&runs);
+        let (ready, started) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let set_up = pin_to(&[cpu])
+                .map_err(Into::into)
+                .and_then(|()| set_class(class));
+            let failed = set_up.is_err();
+            // The receiver waits for exactly this one message.
+            let _ = ready.send(set_up);
+            let mut expirations = [0; 8];
+            while !failed && theirs.read_exact(&mut expirations).is_ok() {
+                counts.first.store(now(), Ordering::Relaxed);
+                counts.count.fetch_add(1, Ordering::Relaxed);
+                counts.last.store(now(), Ordering::Relaxed);
+            }
+        });
+        started.recv()?.context("cannot set up a rival")?;
+        Ok(Self { timer, runs })
+    }
+
+    /// Wakes the rival when that is due. Replaces an earlier call whose time has not come.
+    pub(crate) fn wake(&self, due: Due) -> Result<()> {
+        let (flags, when) = due.settings()?;
+        let fd = self.timer.as_raw_fd();
+        // SAFETY: The structure lives through the call, and no old value is asked for.
+        let ret =
+            unsafe { libc::timerfd_settime(fd, flags, &raw const when, std::ptr::null_mut()) };
+        Errno::result(ret)?;
+        Ok(())
+    }
+
+    /// Wakes the rival in `nanos` from now.
+    pub(crate) fn wake_in(&self, nanos: u64) -> Result<()> {
+        self.wake(Due::In(nanos))
+    }
+
+    /// How often the rival has run.
+    pub(crate) fn runs(&self) -> u64 {
+        self.runs.count.load(Ordering::Relaxed)
+    }
+
+    /// When the rival's last run began.
+    pub(crate) fn ran_at(&self) -> u64 {
+        self.runs.first.load(Ordering::Relaxed)
+    }
+
+    /// When the rival's last run was over.
+    pub(crate) fn done_at(&self) -> u64 {
+        self.runs.last.load(Ordering::Relaxed)
+    }
+}
+
+/// A rival of the normal scheduling class, which preempts lazily where the kernel knows such a thing.
+pub(crate) fn fair_rival(cpu: usize) -> Result<Rival> {
+    Rival::start(cpu, Class::Fair)
+}

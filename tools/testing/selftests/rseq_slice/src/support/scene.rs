@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A thread with the extension enabled, alone with its rivals on a CPU.
+
+use anyhow::{Result, ensure};
+use nix::errno::Errno;
+use rseq_slice::abi::{
+    RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED, RSEQ_SLICE_EXT_GRANTED,
+    RSEQ_SLICE_EXT_REQUEST,
+};
+use rseq_slice::{Area, Layout, Registration, pin_to, set_layout};
+
+use super::clock::{calibrate, now, spin_while};
+use super::rival::Rival;
+
+/// The CPU of a scene.
+pub(crate) const CPU: usize = 0;
+/// The CPU from which others act on a scene.
+pub(crate) const OTHER_CPU: usize = 1;
+/// Where a thread may be that is to survive the loss of one of the CPUs.
+pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
+
+/// Nanoseconds until a rival wakes: enough for the system call that arms its timer to return.
+const LEAD: u64 = 20_000;
+/// Nanoseconds after which a rival that did not get the CPU, not even late, is declared lost.
+pub(crate) const PATIENCE: u64 = 2_000_000;
+
+/// The scheduling classes of the tests. Real-time threads keep the kernel's own threads, which are
+/// of the normal class, from taking part.
+#[derive(Clone, Copy)]
+pub(crate) enum Class {
+    /// `SCHED_OTHER`.
+    Fair,
+    /// The thread that asks for extensions.
+    Scene,
+    /// The threads that want its CPU.
+    Rival,
+}
+
+/// Puts the calling thread into a class.
+pub(crate) fn set_class(class: Class) -> Result<()> {
+    let (policy, sched_priority) = match class {
+        Class::Fair => (libc::SCHED_OTHER, 0),
+        Class::Scene => (libc::SCHED_FIFO, 10),
+        Class::Rival => (libc::SCHED_FIFO, 20),
+    };
+    let param = libc::sched_param { sched_priority };
+    // SAFETY: The structure lives through the call.
+    let ret = unsafe { libc::sched_setscheduler(0, policy, &raw const param) };
+    Errno::result(ret)?;
+    Ok(())
+}
+
+/// Puts the calling thread on the given CPU, in front of all threads of the normal class.
+pub(crate) fn be_on(cpu: usize) -> Result<()> {
+    calibrate();
+    pin_to(&[cpu])?;
+    set_class(Class::Scene)
+}
+
+/// The control word with a request and nothing else.
+pub(crate) fn requested(layout: Layout) -> u32 {
+    match layout {
+        Layout::Bytes => u32::from_ne_bytes([1, 0, 0, 0]),
+        Layout::Word => RSEQ_SLICE_EXT_REQUEST,
+    }
+}
+
+/// The control word with a grant and nothing else.
+pub(crate) fn granted(layout: Layout) -> u32 {
+    match layout {
+        Layout::Bytes => u32::from_ne_bytes([0, 1, 0, 0]),
+        Layout::Word => RSEQ_SLICE_EXT_GRANTED,
+    }
+}
+
+/// What `rseq::flags` holds while the extension is available, and enabled or not.
+pub(crate) const fn flags(enabled: bool) -> u32 {
+    if enabled {
+        RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE | RSEQ_CS_FLAG_SLICE_EXT_ENABLED
+    } else {
+        RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The word says that there is a grant.
+    Granted,
+    /// The word has been erased.
+    Erased,
+    /// The word says something else.
+    Other(u32),
+    /// The request is still there.
+    Pending,
+}
+
+/// The calling thread, registered and enabled.
+pub(crate) struct Scene {
+    registration: Registration,
+    layout: Layout,
+}
+
+impl Scene {
+    /// Sets the scene on [`CPU`].
+    pub(crate) fn new(layout: Layout) -> Result<Self> {
+        Self::on(CPU, layout)
+    }
+
+    /// Sets the scene on another CPU.
+    pub(crate) fn on(cpu: usize, layout: Layout) -> Result<Self> {
+        be_on(cpu)?;
+        Self::with(Registration::new()?, layout)
+    }
+
+    /// Sets the scene on an area that is registered already.
+    pub(crate) fn with(registration: Registration, layout: Layout) -> Result<Self> {
+        set_layout(Some(layout))?;
+        Ok(Self {
+            registration,
+            layout,
+        })
+    }
+
+    pub(crate) fn area(&self) -> &Area {
+        self.registration.area()
+    }
+
+    pub(crate) fn into_registration(self) -> Registration {
+        self.registration
+    }
+
+    /// The control word.
+    pub(crate) fn word(&self) -> u32 {
+        self.area().slice_ctrl()
+    }
+
+    pub(crate) fn set_word(&self, word: u32) {
+        self.area().set_slice_ctrl(word);
+    }
+
+    /// Stores a request; the rest of the word is zero.
+    pub(crate) fn request(&self) {
+        self.set_word(requested(self.layout));
+    }
+
+    pub(crate) fn is_granted(&self) -> bool {
+        self.word() == granted(self.layout)
+    }
+
+    /// Stores `word`, waits in user mode until it changes, and says into what.
+    pub(crate) fn offer(&self, word: u32, nanos: u64) -> Seen {
+        self.set_word(word);
+        if !spin_while(nanos, || self.word() == word) {
+            return Seen::Pending;
+        }
+        match self.word() {
+            0 => Seen::Erased,
+            word if word == granted(self.layout) => Seen::Granted,
+            word => Seen::Other(word),
+        }
+    }
+
+    /// Requests, lets `rival` want the CPU, and returns what became of the request.
+    pub(crate) fn ask(&self, rival: &Rival) -> Result<Seen> {
+        rival.wake_in(LEAD)?;
+        Ok(self.offer(requested(self.layout), LEAD + PATIENCE))
+    }
+
+    /// Gets a grant against `rival` and returns when it was first seen. The rival is still waiting.
+    pub(crate) fn obtain(&self, rival: &Rival) -> Result<u64> {
+        self.obtain_after(LEAD, rival)
+    }
+
+    /// Like [`obtain`](Self::obtain), for threads whose system calls need more time.
+    pub(crate) fn obtain_after(&self, lead: u64, rival: &Rival) -> Result<u64> {
+        let runs = rival.runs();
+        rival.wake_in(lead)?;
+        let seen = self.offer(requested(self.layout), lead + PATIENCE);
+        let at = now();
+        // Anything that fails from here on makes a system call, which is fine then.
+        if seen != Seen::Granted || rival.runs() != runs {
+            self.set_word(0);
+        }
+        ensure!(seen == Seen::Granted, "no grant: the request is {seen:?}");
+        ensure!(rival.runs() == runs, "the rival ran in spite of the grant");
+        Ok(at)
+    }
+
+    /// Waits in user mode until the grant is gone. Returns the moment at which it was last seen.
+    pub(crate) fn outlast(&self) -> Option<u64> {
+        let mut last = now();
+        let over = spin_while(PATIENCE, || {
+            let at = now();
+            let live = self.is_granted();
+            if live {
+                last = at;
+            }
+            live
+        });
+        over.then_some(last)
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Any system call but the yield ends a grant, gives the CPU up, and then does its work.
+
+use std::io::{Read, Write};
+use std::{io, process};
+
+use anyhow::{Result, ensure};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use rseq_slice::{Layout, layout, set_extension_length, set_layout, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{
+    CPU, Child, Due, Ledger, Rival, Scene, SignalTimer, Tally, handle, hits, spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("abort.getpid", Needs::On, getpid),
+    both("abort.write", Needs::On, write),
+    both("abort.sleep", Needs::On, sleep),
+    both("abort.unknown_call", Needs::On, unknown_call),
+    both("abort.disable", Needs::On, disable),
+    both("abort.unregister", Needs::On, unregister),
+    both("abort.exit", Needs::On, exit),
+    both("abort.return_from_handler", Needs::On, return_from_handler),
+];
+
+/// Makes a system call inside of a grant and checks all that is the same for all of them.
+fn abort<T>(layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    let result = call();
+    let ran = rival.runs();
+    let word = scene.word();
+    let yielded = sys::rseq_slice_yield()?;
+    ensure!(ran == 1, "the rival had not run when the call returned");
+    ensure!(word == 0, "the word is {word:#x}");
+    ensure!(yielded == 0, "a yield after the grant returned {yielded}");
+    ledger.ensure(Tally::aborts(1))?;
+    Ok((scene, result))
+}
+
+fn getpid(_: &Kernel, layout: Layout) -> Result<()> {
+    // SAFETY: The call takes no pointer.
+    let (_, pid) = abort(layout, || unsafe { libc::syscall(libc::SYS_getpid) })?;
+    ensure!(pid == i64::from(process::id()));
+    Ok(())
+}
+
+fn write(_: &Kernel, layout: Layout) -> Result<()> {
+    let (mut reader, mut writer) = io::pipe()?;
+    let (_, result) = abort(layout, || writer.write(b"text"))?;
+    let mut text = [0; 8];
+    ensure!(result? == 4 && reader.read(&mut text)? == 4 && text.starts_with(b"text"));
+    Ok(())
+}
+
+fn sleep(_: &Kernel, layout: Layout) -> Result<()> {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 100_000,
+    };
+    // SAFETY: The structure lives through the call, and no rest is asked for.
+    let sleep = || unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
+    let (_, result) = abort(layout, sleep)?;
+    ensure!(result == 0);
+    Ok(())
+}
+
+fn unknown_call(_: &Kernel, layout: Layout) -> Result<()> {
+    // SAFETY: There is no such call.
+    let (_, result) = abort(layout, || Errno::result(unsafe { libc::syscall(9999) }))?;
+    ensure!(result == Err(Errno::ENOSYS));
+    Ok(())
+}
+
+fn disable(_: &Kernel, wanted: Layout) -> Result<()> {
+    let (_scene, result) = abort(wanted, || set_layout(None))?;
+    result?;
+    ensure!(layout()?.is_none());
+    Ok(())
+}
+
+fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(wanted)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    scene.into_registration().unregister()?;
+    ensure!(rival.runs() == 1);
+    ensure!(layout()?.is_none());
+    ensure!(sys::rseq_slice_yield()? == 0);
+    ledger.ensure(Tally::aborts(1))
+}
+
+fn exit(_: &Kernel, layout: Layout) -> Result<()> {
+    let ledger = Ledger::open()?;
+    let child = Child::start(|| {
+        let scene = Scene::new(layout)?;
+        let rival = Rival::new(CPU)?;
+        scene.obtain(&rival)?;
+        // SAFETY: Ends the process with no system call before.
+        unsafe { libc::_exit(0) }
+    })?;
+    child.ensure_fine()?;
+    ledger.ensure(Tally::aborts(1))
+}
+
+/// A signal does not end a grant, but the return from its handler is a system call.
+fn return_from_handler(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(50_000)?;
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let timer = SignalTimer::new(Signal::SIGUSR1)?;
+    handle(Signal::SIGUSR1)?;
+    let ledger = Ledger::open()?;
+    timer.fire(Due::In(40_000))?;
+    scene.obtain(&rival)?;
+    let came = spin_while(1_000_000, || hits() == 0);
+    let word = scene.word();
+    let ran = rival.runs();
+    ensure!(came, "the signal never came");
+    ensure!(word == 0, "the word is {word:#x}");
+    ensure!(ran == 1, "the rival had not run when the handler returned");
+    ledger.ensure(Tally::aborts(1))
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel says at boot.
+
+use anyhow::{Result, ensure};
+use rseq_slice::Implementation;
+
+use crate::case::{Needs, Skip, Test, once};
+use crate::kernel::Kernel;
+use crate::kmsg::Kmsg;
+
+pub(crate) const TESTS: &[Test] = &[
+    once("boot.log_line", Needs::Nothing, log_line),
+    once("boot.bad_switch", Needs::Nothing, bad_switch),
+];
+
+const PREFIX: &str = "rseq: time slice extension in Rust, ";
+
+/// The Rust implementation says once how it was set up; the C one says nothing.
+fn log_line(kernel: &Kernel) -> Result<()> {
+    let log = Kmsg::from_boot()?.drain()?;
+    let lines: Vec<_> = log.iter().filter(|line| line.starts_with(PREFIX)).collect();
+    let state = if kernel.on { "on" } else { "off" };
+    match kernel.implementation {
+        Implementation::C => ensure!(lines.is_empty(), "C says {lines:?}"),
+        Implementation::Rust => {
+            let expected = format!("{PREFIX}{state}, 5000 ns");
+            ensure!(lines == [&expected], "{lines:?} instead of {expected:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A value of `rseq_slice_ext=` that makes no sense is reported and leaves the extension on.
+fn bad_switch(kernel: &Kernel) -> Result<()> {
+    let Some(word) = &kernel.bad_switch else {
+        return Err(Skip("needs a boot with a senseless rseq_slice_ext=".into()).into());
+    };
+    let log = Kmsg::from_boot()?.drain()?;
+    let reported = |line: &String| line.contains("rseq_slice_ext") && line.contains(word.as_str());
+    // The command line itself is in the log as well.
+    let echo = |line: &String| line.contains("ommand line:");
+    ensure!(
+        log.iter().any(|line| reported(line) && !echo(line)),
+        "{word:?} was not reported"
+    );
+    let registration = rseq_slice::Registration::new()?;
+    ensure!(registration.area().flags() == crate::support::flags(false));
+    Ok(())
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The bytes layout under `rseq_debug`: system call entry compares the whole word with the kernel's
+//! state, but only on a thread whose last grant has not seen a system call yet.
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use rseq_slice::{Layout, sys};
+
+use crate::case::{Needs, Test, once};
+use crate::kernel::{Kernel, set_debug};
+use crate::support::{
+    CPU, Ledger, Rival, Scene, Tally, ensure_dies, ensure_fine, granted, requested,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    once("consistency.truth_lives", Needs::On, truth_lives),
+    once("consistency.lie_in_grant", Needs::On, lie_in_grant),
+    once(
+        "consistency.request_after_revocation",
+        Needs::On,
+        request_after_revocation,
+    ),
+    once(
+        "consistency.unchecked_without_grant",
+        Needs::On,
+        unchecked_without_grant,
+    ),
+    once("consistency.off", Needs::On, off),
+];
+
+const LAYOUT: Layout = Layout::Bytes;
+
+fn getpid() {
+    // SAFETY: The call takes no pointer.
+    unsafe { libc::syscall(libc::SYS_getpid) };
+}
+
+/// Words that differ from the one that the kernel stored with the grant.
+fn lies() -> [u32; 4] {
+    let grant = granted(LAYOUT);
+    [
+        0,
+        requested(LAYOUT),
+        grant | requested(LAYOUT),
+        grant | u32::from_ne_bytes([0, 0, 1, 0]),
+    ]
+}
+
+fn truth_lives(_: &Kernel) -> Result<()> {
+    set_debug(true)?;
+    let scene = Scene::new(LAYOUT)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    scene.obtain(&rival)?;
+    getpid();
+    scene.obtain(&rival)?;
+    scene.outlast();
+    getpid();
+    let tally = ledger.tally()?;
+    ensure!(tally.granted == 3 && tally.yielded == 1 && tally.aborted == 1 && tally.adds_up());
+    Ok(())
+}
+
+fn lie_in_grant(_: &Kernel) -> Result<()> {
+    set_debug(true)?;
+    for lie in lies() {
+        for call in [|| drop(sys::rseq_slice_yield()), getpid] {
+            let ledger = Ledger::open()?;
+            ensure_dies(Signal::SIGSEGV, || {
+                let scene = Scene::new(LAYOUT)?;
+                let rival = Rival::new(CPU)?;
+                scene.obtain(&rival)?;
+                scene.set_word(lie);
+                call();
+                Ok(())
+            })?;
+            let tally = ledger.tally()?;
+            ensure!(tally.granted == 1 && tally.adds_up(), "{lie:#x}: {tally:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A request counts as a lie in the first system call after a grant was revoked.
+fn request_after_revocation(_: &Kernel) -> Result<()> {
+    set_debug(true)?;
+    let program = |first: fn()| {
+        move || {
+            let scene = Scene::new(LAYOUT)?;
+            let rival = Rival::new(CPU)?;
+            scene.obtain(&rival)?;
+            scene.outlast();
+            first();
+            scene.request();
+            getpid();
+            scene.set_word(0);
+            Ok(())
+        }
+    };
+    ensure_dies(Signal::SIGSEGV, program(|| ()))?;
+    ensure_fine(program(getpid))
+}
+
+fn unchecked_without_grant(_: &Kernel) -> Result<()> {
+    set_debug(true)?;
+    let scene = Scene::new(LAYOUT)?;
+    let rival = Rival::new(CPU)?;
+    for word in lies().into_iter().chain([!0]) {
+        scene.set_word(word);
+        getpid();
+        ensure!(scene.word() == word);
+    }
+    scene.set_word(0);
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    scene.set_word(!0);
+    getpid();
+    ensure!(sys::rseq_slice_yield()? == 0);
+    ensure!(scene.word() == !0);
+    Ok(())
+}
+
+/// Without `rseq_debug` nobody looks: the grant goes by the kernel's state.
+fn off(_: &Kernel) -> Result<()> {
+    set_debug(false)?;
+    let scene = Scene::new(LAYOUT)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    for lie in lies() {
+        scene.obtain(&rival)?;
+        scene.set_word(lie);
+        let yielded = sys::rseq_slice_yield()?;
+        ensure!(
+            yielded == 1 && scene.word() == 0,
+            "{lie:#x}: {yielded}, {:#x}",
+            scene.word()
+        );
+    }
+    ledger.ensure(Tally::yields(4))
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A thread that does not give the CPU up loses it when the extension is over.
+
+use anyhow::{Result, ensure};
+use rseq_slice::{Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{CPU, Ledger, Rival, Scene, Tally};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("expiry.erases_and_yield_returns_0", Needs::On, erases),
+    both("expiry.bound_5us", Needs::On, |_, layout| {
+        bound(layout, 5_000)
+    }),
+    both("expiry.bound_10us", Needs::On, |_, layout| {
+        bound(layout, 10_000)
+    }),
+    both("expiry.bound_20us", Needs::On, |_, layout| {
+        bound(layout, 20_000)
+    }),
+    both("expiry.bound_50us", Needs::On, |_, layout| {
+        bound(layout, 50_000)
+    }),
+];
+
+/// Nanoseconds of the way from the decision to user mode, which is part of the extension.
+const WAY_OUT: u64 = 3_000;
+/// Nanoseconds of the interrupt that ends a grant and the switch to the rival. Allows for a tick
+/// that comes in between.
+const INTERRUPT: u64 = 9_000;
+
+fn erases(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    for turn in 1..=5 {
+        scene.obtain(&rival)?;
+        let over = scene.outlast();
+        let ran = rival.runs();
+        let word = scene.word();
+        let yielded = sys::rseq_slice_yield()?;
+        ensure!(over.is_some(), "the grant never ended");
+        ensure!(word == 0, "the word is {word:#x}");
+        ensure!(
+            ran == turn,
+            "the rival had run {ran} times after {turn} grants"
+        );
+        ensure!(yielded == 0, "the yield returned {yielded}");
+    }
+    ledger.ensure(Tally::expiries(5))
+}
+
+/// User mode ends with the extension, not much before, and the rival runs at once.
+fn bound(layout: Layout, length: u32) -> Result<()> {
+    const TURNS: u64 = 10;
+    set_extension_length(length)?;
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    let length = u64::from(length);
+    for _ in 0..TURNS {
+        let first = scene.obtain(&rival)?;
+        let last = scene.outlast();
+        let ran = rival.ran_at().saturating_sub(first);
+        // Ends the system call work that a grant leaves behind.
+        sys::rseq_slice_yield()?;
+        let user = last.map_or(u64::MAX, |last| last - first);
+        ensure!(user <= length, "{user} ns in user mode of {length}");
+        ensure!(
+            user + WAY_OUT >= length,
+            "only {user} ns in user mode of {length}"
+        );
+        ensure!(
+            ran > user && ran <= length + INTERRUPT,
+            "the rival ran after {ran} ns of {length}"
+        );
+    }
+    ledger.ensure(Tally::expiries(TURNS))
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! When a reschedule is postponed, and what the control word says then.
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use rseq_slice::{Layout, Registration, layout, set_extension_length, set_layout, sys};
+
+use crate::case::{Needs, Test, both, once};
+use crate::kernel::{Kernel, set_debug};
+use crate::support::{
+    CPU, Child, Due, Ledger, Page, Rival, Scene, Seen, SignalTimer, Tally, be_on, clock,
+    fair_rival, flags, granted, handle, hits, requested, spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("grant.word", Needs::On, word),
+    both("grant.again_and_again", Needs::On, again_and_again),
+    both("grant.lazy_reschedule", Needs::On, lazy_reschedule),
+    both("grant.after_copy_on_write", Needs::On, after_copy_on_write),
+    both("grant.not_without_request", Needs::On, not_without_request),
+    both(
+        "grant.not_after_withdrawal",
+        Needs::On,
+        not_after_withdrawal,
+    ),
+    both("grant.not_when_disabled", Needs::On, not_when_disabled),
+    both(
+        "grant.not_with_signal_pending",
+        Needs::On,
+        not_with_signal_pending,
+    ),
+    once("grant.any_request_byte", Needs::On, any_request_byte),
+    once(
+        "grant.keeps_reserved_bytes",
+        Needs::On,
+        keeps_reserved_bytes,
+    ),
+    once("grant.unregistered_memory", Needs::On, unregistered_memory),
+];
+
+/// The request goes, the grant comes, and the one who wants the CPU waits until it is given up.
+fn word(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    let word = scene.word();
+    let waiting = rival.runs() == 0;
+    let yielded = sys::rseq_slice_yield()?;
+    ensure!(word == granted(layout), "the word is {word:#x}");
+    ensure!(waiting, "the rival ran during the grant");
+    ensure!(yielded == 1, "the yield returned {yielded}");
+    ensure!(
+        rival.runs() == 1,
+        "the rival did not run by the end of the yield"
+    );
+    ensure!(
+        scene.word() == 0,
+        "after the yield the word is {:#x}",
+        scene.word()
+    );
+    ensure!(scene.area().flags() == flags(true));
+    ledger.ensure(Tally::yields(1))
+}
+
+fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    for turn in 1..=20 {
+        scene.obtain(&rival)?;
+        ensure!(sys::rseq_slice_yield()? == 1);
+        ensure!(rival.runs() == turn);
+    }
+    ledger.ensure(Tally::yields(20))
+}
+
+/// A rival of the normal class that preempts when the scheduler finds it fair.
+fn lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
+    let rival = fair_rival(CPU)?;
+    let registration = Registration::new()?;
+    rseq_slice::pin_to(&[CPU])?;
+    set_layout(Some(layout))?;
+    set_extension_length(50_000)?;
+    let area = registration.area();
+    let ledger = Ledger::open()?;
+    let mut yields = 0;
+    // Others of the normal class may want the CPU too, so that only this much is certain: sooner or
+    // later a request made while somebody waits is granted.
+    for _ in 0..50 {
+        let runs = rival.runs();
+        rival.wake_in(20_000)?;
+        area.set_slice_ctrl(requested(layout));
+        spin_while(5_000_000, || area.slice_ctrl() == requested(layout));
+        if area.slice_ctrl() != granted(layout) {
+            area.set_slice_ctrl(0);
+        } else if sys::rseq_slice_yield()? == 1 && rival.runs() == runs + 1 {
+            yields += 1;
+        }
+    }
+    ensure!(yields > 0, "no grant was yielded: {:?}", ledger.tally()?);
+    ensure!(ledger.tally()?.adds_up());
+    Ok(())
+}
+
+/// The page of the area may have to be copied before the grant can be stored.
+fn after_copy_on_write(_: &Kernel, layout: Layout) -> Result<()> {
+    be_on(CPU)?;
+    let rival = Rival::new(CPU)?;
+    let scene = Scene::with(Page::new()?.register()?, layout)?;
+    rival.wake_in(3_000_000)?;
+    scene.request();
+    // Shares all pages with the child, which does not run before this thread gives the CPU up.
+    let child = Child::start(|| Ok(()))?;
+    let left = spin_while(5_000_000, || scene.word() == requested(layout));
+    let word = scene.word();
+    let yielded = sys::rseq_slice_yield()?;
+    ensure!(
+        left && word == granted(layout) && yielded == 1,
+        "{left}, {word:#x}, {yielded}"
+    );
+    child.ensure_fine()
+}
+
+fn not_without_request(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    rival.wake_in(20_000)?;
+    ensure!(
+        spin_while(1_000_000, || rival.runs() == 0),
+        "the rival never ran"
+    );
+    ensure!(scene.word() == 0);
+    ensure!(sys::rseq_slice_yield()? == 0);
+    ledger.ensure(Tally::NOTHING)
+}
+
+fn not_after_withdrawal(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    rival.wake_in(20_000)?;
+    scene.request();
+    scene.set_word(0);
+    ensure!(
+        spin_while(1_000_000, || rival.runs() == 0),
+        "the rival never ran"
+    );
+    ledger.ensure(Tally::NOTHING)
+}
+
+/// A request of a thread that has the extension off is erased when the thread is scheduled out.
+fn not_when_disabled(_: &Kernel, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(wanted)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    set_layout(None)?;
+    ensure!(scene.ask(&rival)? == Seen::Erased);
+    ensure!(rival.runs() == 1);
+    ledger.ensure(Tally::NOTHING)?;
+    set_layout(Some(wanted))?;
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    ensure!(layout()? == Some(wanted));
+    ledger.ensure(Tally::yields(1))
+}
+
+/// One interrupt brings both the reschedule and a signal: the signal comes first, so no grant.
+fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let timer = SignalTimer::new(Signal::SIGUSR1)?;
+    handle(Signal::SIGUSR1)?;
+    let ledger = Ledger::open()?;
+    let due = Due::At(clock()? + 50_000);
+    rival.wake(due)?;
+    timer.fire(due)?;
+    scene.request();
+    spin_while(1_000_000, || hits() == 0);
+    ensure!(hits() == 1 && rival.runs() == 1);
+    ensure!(scene.word() == 0, "the word is {:#x}", scene.word());
+    ledger.ensure(Tally::NOTHING)
+}
+
+/// Any byte but 0 is a request.
+fn any_request_byte(_: &Kernel) -> Result<()> {
+    let scene = Scene::new(Layout::Bytes)?;
+    let rival = Rival::new(CPU)?;
+    for byte in [2, 0x80, 0xff] {
+        rival.wake_in(20_000)?;
+        let seen = scene.offer(u32::from_ne_bytes([byte, 0, 0, 0]), 1_000_000);
+        let yielded = sys::rseq_slice_yield()?;
+        ensure!(seen == Seen::Granted && yielded == 1, "{byte:#x}: {seen:?}");
+    }
+    Ok(())
+}
+
+/// The bytes that nobody owns stay through the grant, and go with it.
+fn keeps_reserved_bytes(_: &Kernel) -> Result<()> {
+    set_debug(false)?;
+    let scene = Scene::new(Layout::Bytes)?;
+    let rival = Rival::new(CPU)?;
+    rival.wake_in(20_000)?;
+    let seen = scene.offer(u32::from_ne_bytes([1, 0, 0xbe, 0xef]), 1_000_000);
+    let yielded = sys::rseq_slice_yield()?;
+    let expected = Seen::Other(u32::from_ne_bytes([0, 1, 0xbe, 0xef]));
+    ensure!(seen == expected, "{seen:x?}");
+    ensure!(yielded == 1);
+    ensure!(scene.word() == 0);
+    Ok(())
+}
+
+/// After unregistration the memory is the program's again.
+fn unregistered_memory(_: &Kernel) -> Result<()> {
+    be_on(CPU)?;
+    let rival = Rival::new(CPU)?;
+    let page = Page::new()?;
+    let scene = Scene::with(page.register()?, Layout::Bytes)?;
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    scene.into_registration().unregister()?;
+    // SAFETY: The page is never freed and still holds the area.
+    let area = unsafe { page.area().as_ref() };
+    let ledger = Ledger::open()?;
+    let runs = rival.runs();
+    rival.wake_in(20_000)?;
+    area.set_slice_ctrl(requested(Layout::Bytes));
+    ensure!(
+        spin_while(1_000_000, || rival.runs() == runs),
+        "the rival never ran"
+    );
+    ensure!(area.slice_ctrl() == requested(Layout::Bytes));
+    ledger.ensure(Tally::NOTHING)
+}

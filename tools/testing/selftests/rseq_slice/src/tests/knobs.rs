@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files in debugfs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use rseq_slice::{Implementation, extension_length};
+
+use crate::case::{Needs, Test, once};
+use crate::kernel::Kernel;
+
+pub(crate) const TESTS: &[Test] = &[
+    once("knobs.length_default", Needs::Nothing, length_default),
+    once("knobs.length_accepted", Needs::Nothing, length_accepted),
+    once("knobs.length_refused", Needs::Nothing, length_refused),
+    once("knobs.stats_lines", Needs::Nothing, stats_lines),
+    once("knobs.implementation", Needs::Nothing, implementation),
+];
+
+const FOLDER: &str = "/sys/kernel/debug/rseq";
+const LENGTH: &str = "/sys/kernel/debug/rseq/slice_ext_nsec";
+
+fn mode(path: impl AsRef<Path>) -> Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+}
+
+fn length_default(kernel: &Kernel) -> Result<()> {
+    ensure!(mode(LENGTH)? == 0o644);
+    ensure!(fs::read_to_string(LENGTH)? == format!("{}\n", kernel.length));
+    ensure!(
+        kernel.length == 5_000,
+        "it was {} when the tests began",
+        kernel.length
+    );
+    Ok(())
+}
+
+fn length_accepted(_: &Kernel) -> Result<()> {
+    for (text, nanos) in [
+        ("5000", 5_000),
+        ("50000\n", 50_000),
+        ("5001", 5_001),
+        ("49999", 49_999),
+        ("+20000", 20_000),
+        ("0000010000\n", 10_000),
+    ] {
+        fs::write(LENGTH, text).with_context(|| format!("{text:?}"))?;
+        ensure!(extension_length()? == nanos);
+    }
+    Ok(())
+}
+
+/// A refused value leaves the old one in place.
+fn length_refused(_: &Kernel) -> Result<()> {
+    fs::write(LENGTH, "12345")?;
+    let out_of_range = ["0", "1", "4999", "50001", "4294967295"];
+    let garbage = [
+        "\n",
+        "abc",
+        "-5000",
+        "5000ns",
+        "0x2000",
+        " 6000",
+        "6000 7000",
+        "6000.5",
+        "4294967296",
+        "4294973296",
+        "18446744073709551616",
+    ];
+    for (texts, errno) in [
+        (&out_of_range[..], libc::ERANGE),
+        (&garbage[..], libc::EINVAL),
+    ] {
+        for text in texts {
+            let result = fs::write(LENGTH, text);
+            ensure!(
+                matches!(&result, Err(error) if error.raw_os_error() == Some(errno)),
+                "writing {text:?}: {result:?}"
+            );
+            ensure!(extension_length()? == 12_345, "{text:?} changed the length");
+        }
+    }
+    Ok(())
+}
+
+/// The base's lines, and one more on the Rust implementation. None of the kernel's programs expects
+/// an order, but a changed one would be a surprise.
+fn stats_lines(kernel: &Kernel) -> Result<()> {
+    let path = format!("{FOLDER}/stats");
+    ensure!(mode(&path)? == 0o444);
+    let text = fs::read_to_string(&path)?;
+    let mut names = Vec::new();
+    for line in text.lines() {
+        let (name, value) = line.split_once(':').with_context(|| format!("{line:?}"))?;
+        value
+            .trim()
+            .parse::<u64>()
+            .with_context(|| format!("{line:?}"))?;
+        names.push(name);
+    }
+    let mut expected = vec![
+        "exit", "signal", "slowp", "fastp", "ids", "cs", "clear", "fixup", "sgrant", "sexpir",
+        "srevok", "syield", "sabort",
+    ];
+    if kernel.implementation == Implementation::Rust {
+        expected.push("sdied");
+    }
+    ensure!(names == expected, "{names:?}");
+    Ok(())
+}
+
+fn implementation(kernel: &Kernel) -> Result<()> {
+    let path = format!("{FOLDER}/slice_ext_impl");
+    match kernel.implementation {
+        Implementation::C => ensure!(!Path::new(&path).exists()),
+        Implementation::Rust => {
+            ensure!(mode(&path)? == 0o444);
+            ensure!(fs::read_to_string(&path)? == "rust\n");
+            ensure!(fs::write(&path, "c\n").is_err(), "the file can be written");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The reschedule that a grant postponed happens, whatever else happens meanwhile.
+
+use anyhow::{Result, ensure};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use rseq_slice::{Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Skip, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{
+    CPU, Due, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, clock, handle, hits, now,
+    spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("lost.signal_sweep", Needs::On, signal_sweep),
+    both("lost.wakeup_sweep", Needs::On, wakeup_sweep),
+    both("lost.membarrier", Needs::OnTwoCpus, membarrier),
+];
+
+/// Nanoseconds until the first timer of a step of a sweep expires.
+const LEAD: u64 = 60_000;
+/// Nanoseconds that the interrupts of a step and the switches may cost on top of the extension.
+const COST: u64 = 25_000;
+
+/// Runs one step: `act` sets the timers for a moment after `due`, then the first rival's moment
+/// passes. The rival has to run in time, and each grant has to end in one way.
+fn step(
+    scene: &Scene,
+    rival: &Rival,
+    length: u64,
+    act: impl FnOnce(u64) -> Result<()>,
+) -> Result<()> {
+    let ledger = Ledger::open()?;
+    let runs = rival.runs();
+    let (due, here) = (clock()? + LEAD, now() + LEAD);
+    rival.wake(Due::At(due))?;
+    act(due)?;
+    scene.request();
+    let ran = spin_while(LEAD + PATIENCE, || rival.runs() == runs);
+    // Blocking lets a lost rival run, so that the next step starts afresh.
+    scene.set_word(0);
+    let late = rival.ran_at().saturating_sub(here);
+    sys::rseq_slice_yield()?;
+    ensure!(ran, "the rival did not run within {PATIENCE} ns");
+    ensure!(late <= length + COST, "the rival ran {late} ns late");
+    let tally = ledger.tally()?;
+    ensure!(tally.adds_up() && tally.granted <= 1, "{tally:?}");
+    Ok(())
+}
+
+/// A signal arrives around the moment of the grant: before the decision, between the decision and
+/// user mode, and after.
+fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let timer = SignalTimer::new(Signal::SIGUSR1)?;
+    handle(Signal::SIGUSR1)?;
+    let mut signals = 0;
+    for after in (0..8_000).step_by(80) {
+        step(&scene, &rival, 5_000, |due| {
+            timer.fire(Due::At(due + after))
+        })
+        .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
+        signals += 1;
+        ensure!(
+            spin_while(PATIENCE, || hits() < signals),
+            "the signal never came"
+        );
+    }
+    Ok(())
+}
+
+/// A second rival wakes up around the moment of the grant.
+fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let mut wakeups = 0;
+    for after in (0..8_000).step_by(80) {
+        step(&scene, &rival, 5_000, |due| {
+            second.wake(Due::At(due + after))
+        })
+        .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
+        wakeups += 1;
+        ensure!(
+            spin_while(PATIENCE, || second.runs() < wakeups),
+            "the second rival never ran"
+        );
+    }
+    Ok(())
+}
+
+/// membarrier(2) makes the thread look at its critical section again, as a reschedule does, but is
+/// none.
+fn membarrier(_: &Kernel, layout: Layout) -> Result<()> {
+    const LENGTH: u32 = 50_000;
+    let barrier = |command: libc::c_int| {
+        // SAFETY: The call takes no pointer.
+        Errno::result(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
+    };
+    set_extension_length(LENGTH)?;
+    if barrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ).is_err() {
+        return Err(Skip("needs CONFIG_MEMBARRIER".into()).into());
+    }
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let remote = Remote::ready(move || {
+        barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)?;
+        Ok(())
+    })?;
+    let ledger = Ledger::open()?;
+    let first = scene.obtain(&rival)?;
+    remote.go();
+    let ran = spin_while(500_000, || rival.runs() == 0);
+    let word = scene.word();
+    remote.join()?;
+    let after = rival.ran_at().saturating_sub(first);
+    ensure!(
+        ran && after <= u64::from(LENGTH) + COST,
+        "the rival ran {after} ns after the grant"
+    );
+    ensure!(word == 0, "the word is {word:#x}");
+    ensure!(ledger.tally()?.adds_up(), "{:?}", ledger.tally()?);
+    Ok(())
+}

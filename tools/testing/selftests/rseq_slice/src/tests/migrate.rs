@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Timers that outlive their grants, threads that change CPUs, and CPUs that go away.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::gettid;
+use rseq_slice::{Layout, pin_to, set_extension_length, sys};
+
+use crate::case::{Needs, Skip, Test, both};
+use crate::kernel::{CPU1_ONLINE, Kernel};
+use crate::support::{
+    BOTH_CPUS, CPU, Due, Ledger, OTHER_CPU, PATIENCE, Remote, Rival, Scene, Seen, Tally, clock,
+    requested, spin, spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both(
+        "migrate.timer_of_revoked_grant",
+        Needs::On,
+        timer_of_revoked_grant,
+    ),
+    both(
+        "migrate.timer_of_other_thread",
+        Needs::On,
+        timer_of_other_thread,
+    ),
+    both("migrate.moved_in_grant", Needs::OnTwoCpus, moved_in_grant),
+    both("migrate.cpu_goes_away", Needs::OnTwoCpus, cpu_goes_away),
+];
+
+const LENGTH: u32 = 50_000;
+/// Nanoseconds until the first rival of a step wakes.
+const LEAD: u64 = 80_000;
+
+/// A grant is revoked early; its timer would have expired around the moment at which the same
+/// thread gets the next grant, and must not cut that one short.
+fn timer_of_revoked_grant(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
+    let scene = Scene::new(layout)?;
+    let rivals = [Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?];
+    for after in (u64::from(LENGTH) - 3_000..u64::from(LENGTH) + 6_000).step_by(150) {
+        let ledger = Ledger::open()?;
+        let due = clock()? + LEAD;
+        for (rival, after) in rivals.iter().zip([0, 10_000, after]) {
+            rival.wake(Due::At(due + after))?;
+        }
+        let first = scene.offer(requested(layout), LEAD + PATIENCE);
+        let revoked = scene.outlast().is_some();
+        let second = scene.offer(requested(layout), PATIENCE);
+        let yielded = sys::rseq_slice_yield()?;
+        let tally = ledger.tally()?;
+        let expected = Tally {
+            granted: 2,
+            revoked: 1,
+            yielded: 1,
+            ..Tally::NOTHING
+        };
+        ensure!(
+            first == Seen::Granted
+                && revoked
+                && second == Seen::Granted
+                && yielded == 1
+                && tally == expected,
+            "next grant {after} ns after the first: {first:?}, {second:?}, yield {yielded}, {tally:?}"
+        );
+    }
+    Ok(())
+}
+
+/// The timer of a grant that was revoked expires while another thread has a grant on this CPU.
+fn timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
+    let rivals = Arc::new([Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?]);
+    let theirs = Arc::clone(&rivals);
+    let (start, started) = std::sync::mpsc::channel();
+    let first = thread::spawn(move || -> Result<bool> {
+        let scene = Scene::new(layout)?;
+        // From here on the main thread of the test waits behind this one.
+        started.recv()?;
+        theirs[1].wake_in(30_000)?;
+        scene.obtain(&theirs[0])?;
+        // Revoked by the second rival, with most of the extension left on the timer.
+        Ok(scene.outlast().is_some())
+    });
+    let scene = Scene::new(layout)?;
+    let ledger = Ledger::open()?;
+    start.send(())?;
+    ensure!(first.join().map_err(|_| anyhow!("panic"))??);
+    rivals[2].wake_in(15_000)?;
+    let seen = scene.offer(requested(layout), PATIENCE);
+    // The old timer would expire within this time.
+    spin(30_000);
+    let live = scene.is_granted();
+    let yielded = sys::rseq_slice_yield()?;
+    ensure!(
+        seen == Seen::Granted && live && yielded == 1,
+        "{seen:?}, {live}, {yielded}"
+    );
+    let tally = ledger.tally()?;
+    ensure!(tally.expired == 0 && tally.adds_up(), "{tally:?}");
+    Ok(())
+}
+
+/// The grant ends with the move, and the thread gets the next one where it is then.
+fn moved_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
+    let scene = Scene::new(layout)?;
+    let (rival, there) = (Rival::new(CPU)?, Rival::new(OTHER_CPU)?);
+    let mover = gettid();
+    let remote = Remote::ready(move || {
+        let mut set = CpuSet::new();
+        set.set(OTHER_CPU)?;
+        Ok(sched_setaffinity(mover, &set)?)
+    })?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    remote.go();
+    let over = scene.outlast().is_some();
+    let (word, cpu) = (scene.word(), scene.area().cpu_id());
+    remote.join()?;
+    ensure!(
+        over && word == 0 && cpu as usize == OTHER_CPU,
+        "{over}, {word:#x} on CPU {cpu}"
+    );
+    ensure!(rival.runs() == 1);
+    ledger.ensure(Tally::revokes(1))?;
+    scene.obtain(&there)?;
+    spin(u64::from(LENGTH) / 2);
+    ensure!(sys::rseq_slice_yield()? == 1);
+    pin_to(&[CPU])?;
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    ledger.ensure(Tally {
+        granted: 3,
+        revoked: 1,
+        yielded: 2,
+        ..Tally::NOTHING
+    })
+}
+
+/// A thread with many grants loses its CPU again and again.
+fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
+    if !Path::new(CPU1_ONLINE).exists() {
+        return Err(Skip("needs CONFIG_HOTPLUG_CPU".into()).into());
+    }
+    set_extension_length(LENGTH)?;
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&over);
+    let worker = thread::spawn(move || -> Result<u64> {
+        let scene = Scene::on(OTHER_CPU, layout)?;
+        let rival = Rival::new(OTHER_CPU)?;
+        let mut yields = 0;
+        while !seen.load(Ordering::Relaxed) {
+            for _ in 0..5 {
+                rival.wake_in(20_000)?;
+                scene.request();
+                spin_while(100_000, || scene.word() == requested(layout));
+                spin(3_000);
+                if scene.is_granted() {
+                    yields += u64::from(sys::rseq_slice_yield()? == 1);
+                } else {
+                    scene.set_word(0);
+                }
+            }
+            // The threads that take the CPU down have to run as well.
+            thread::sleep(Duration::from_micros(300));
+        }
+        Ok(yields)
+    });
+    let ledger = Ledger::open()?;
+    pin_to(&[CPU])?;
+    for _ in 0..3 {
+        for state in ["0", "1"] {
+            thread::sleep(Duration::from_millis(3));
+            fs::write(CPU1_ONLINE, state).context(CPU1_ONLINE)?;
+        }
+    }
+    pin_to(&BOTH_CPUS)?;
+    over.store(true, Ordering::Relaxed);
+    let yields = worker.join().map_err(|_| anyhow!("panic"))??;
+    let tally = ledger.tally()?;
+    ensure!(
+        tally.adds_up() && tally.yielded == yields && yields > 50,
+        "{yields} yields, {tally:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tests, by topic.
+
+mod abort;
+mod boot;
+mod consistency;
+mod expiry;
+mod fault;
+mod grant;
+mod inherit;
+mod knobs;
+mod lost;
+mod migrate;
+mod off;
+mod prctl;
+mod prctl_flags;
+mod proposal;
+mod race;
+mod registration;
+mod revoke;
+mod stale;
+mod words;
+mod yields;
+
+use crate::case::Test;
+
+/// All tables, in the order in which they run.
+pub(crate) const ALL: &[&[Test]] = &[
+    boot::TESTS,
+    knobs::TESTS,
+    registration::TESTS,
+    off::TESTS,
+    prctl::TESTS,
+    prctl_flags::TESTS,
+    grant::TESTS,
+    yields::TESTS,
+    abort::TESTS,
+    expiry::TESTS,
+    revoke::TESTS,
+    lost::TESTS,
+    race::TESTS,
+    stale::TESTS,
+    inherit::TESTS,
+    migrate::TESTS,
+    fault::TESTS,
+    consistency::TESTS,
+    words::TESTS,
+    proposal::TESTS,
+];

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! prctl(PR_RSEQ_SLICE_EXTENSION): which arguments it takes, in which order it complains, and
+//! between which settings it goes.
+
+use std::ffi::c_long;
+
+use anyhow::{Result, ensure};
+use rseq_slice::abi::{
+    ENOTSUPP, LEGACY_LEN, PR_RSEQ_SLICE_EXT_BITS, PR_RSEQ_SLICE_EXT_ENABLE,
+    PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_GET as GET,
+    PR_RSEQ_SLICE_EXTENSION_SET as SET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON,
+};
+use rseq_slice::{Layout, Registration, layout, set_layout, sys};
+
+use crate::case::{Needs, Test, both, once};
+use crate::kernel::Kernel;
+use crate::support::{Page, flags};
+
+pub(crate) const TESTS: &[Test] = &[
+    once("prctl.bad_arguments", Needs::Nothing, bad_arguments),
+    once("prctl.order_of_checks", Needs::On, order_of_checks),
+    once("prctl.two_is_invalid", Needs::On, two_is_invalid),
+    both("prctl.on_and_off", Needs::On, on_and_off),
+    both("prctl.twice", Needs::On, twice),
+    both("prctl.leaves_word_alone", Needs::On, leaves_word_alone),
+    once("prctl.change_of_layout.bits", Needs::On, change_of_layout),
+];
+
+const ENABLE: c_long = PR_RSEQ_SLICE_EXT_ENABLE;
+const BITS: c_long = PR_RSEQ_SLICE_EXT_BITS;
+const WIDE: c_long = 1 << 32;
+
+/// The result, or the negative errno.
+fn prctl(args: [c_long; 4]) -> c_long {
+    match sys::prctl_slice_extension(args) {
+        Ok(value) => value,
+        Err(error) => -c_long::from(error.raw_os_error().unwrap_or(i32::MAX)),
+    }
+}
+
+fn ensure_all(args: &[[c_long; 4]], expected: i32) -> Result<()> {
+    for &args in args {
+        let result = prctl(args);
+        ensure!(
+            result == -c_long::from(expected),
+            "{args:?} returned {result}, not -{expected}"
+        );
+    }
+    Ok(())
+}
+
+/// What is wrong with the arguments alone comes first, in whatever state the thread is.
+fn bad_arguments(_: &Kernel) -> Result<()> {
+    let bad = [
+        [0, 0, 0, 0],
+        [3, 0, 0, 0],
+        [-1, 0, 0, 0],
+        [GET | WIDE, 0, 0, 0],
+        [SET | WIDE, ENABLE, 0, 0],
+        [GET, 1, 0, 0],
+        [GET, WIDE, 0, 0],
+        [GET, -1, 0, 0],
+        [GET, 0, 1, 0],
+        [GET, 0, 0, 1],
+        [GET, 0, WIDE, 0],
+        [GET, 0, 0, WIDE],
+        [SET, ENABLE, 1, 0],
+        [SET, ENABLE, 0, 1],
+        [SET, 0, WIDE, 0],
+        [SET, BITS, 0, 0],
+        [SET, 4, 0, 0],
+        [SET, 4 | ENABLE, 0, 0],
+        [SET, 0x100 | ENABLE, 0, 0],
+        [SET, WIDE, 0, 0],
+        [SET, WIDE | ENABLE, 0, 0],
+        [SET, -1, 0, 0],
+    ];
+    ensure_all(&bad, libc::EINVAL)?;
+    let page = Page::new()?;
+    // SAFETY: The page is never freed.
+    let legacy = unsafe { Registration::at(page.area(), LEGACY_LEN, 0) }?;
+    ensure_all(&bad, libc::EINVAL)?;
+    legacy.unregister()?;
+    for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
+        let registration = Registration::with_flags(flags)?;
+        let before = registration.area().flags();
+        ensure_all(&bad, libc::EINVAL)?;
+        ensure!(registration.area().flags() == before);
+        registration.unregister()?;
+    }
+    Ok(())
+}
+
+/// No area: ENXIO. Legacy area: 524. The option itself is an int.
+fn order_of_checks(_: &Kernel) -> Result<()> {
+    let off_and_on = [[SET, 0, 0, 0], [SET, ENABLE, 0, 0]];
+    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    ensure_all(&off_and_on, libc::ENXIO)?;
+
+    let page = Page::new()?;
+    // SAFETY: The page is never freed.
+    let legacy = unsafe { Registration::at(page.area(), LEGACY_LEN, 0) }?;
+    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    ensure_all(&off_and_on, ENOTSUPP)?;
+    legacy.unregister()?;
+    ensure_all(&off_and_on, libc::ENXIO)?;
+
+    let registration = Registration::new()?;
+    ensure_all(&off_and_on, 0)?;
+    let option = PR_RSEQ_SLICE_EXTENSION | WIDE;
+    // SAFETY: No argument of this operation is a pointer.
+    let result = unsafe { libc::syscall(libc::SYS_prctl, option, GET, 0, 0, 0) };
+    ensure!(result == ENABLE);
+    registration.unregister()?;
+    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    ensure_all(&off_and_on, libc::ENXIO)
+}
+
+/// The bit of the BITS layout means nothing alone, which the state of the thread does not change.
+fn two_is_invalid(_: &Kernel) -> Result<()> {
+    let registration = Registration::new()?;
+    for choice in [None, Some(Layout::Bytes), None] {
+        set_layout(choice)?;
+        ensure_all(&[[SET, BITS, 0, 0]], libc::EINVAL)?;
+        ensure!(layout()? == choice);
+        ensure!(registration.area().flags() == flags(choice.is_some()));
+    }
+    Ok(())
+}
+
+fn on_and_off(_: &Kernel, wanted: Layout) -> Result<()> {
+    let registration = Registration::new()?;
+    let value = match wanted {
+        Layout::Bytes => ENABLE,
+        Layout::Word => ENABLE | BITS,
+    };
+    for _ in 0..2 {
+        ensure!(prctl([SET, value, 0, 0]) == 0);
+        ensure!(prctl([GET, 0, 0, 0]) == value);
+        ensure!(registration.area().flags() == flags(true));
+        ensure!(prctl([SET, 0, 0, 0]) == 0);
+        ensure!(prctl([GET, 0, 0, 0]) == 0);
+        ensure!(registration.area().flags() == flags(false));
+    }
+    Ok(())
+}
+
+/// Setting what is set does nothing: the flags are neither looked at nor written.
+fn twice(_: &Kernel, wanted: Layout) -> Result<()> {
+    let registration = Registration::new()?;
+    for choice in [Some(wanted), None] {
+        set_layout(choice)?;
+        let good = registration.area().flags();
+        registration.area().set_flags(0x8000_0000);
+        set_layout(choice)?;
+        ensure!(registration.area().flags() == 0x8000_0000);
+        ensure!(layout()? == choice);
+        registration.area().set_flags(good);
+    }
+    Ok(())
+}
+
+/// Switching off, and on in the bytes layout, are no business of the control word.
+fn leaves_word_alone(_: &Kernel, wanted: Layout) -> Result<()> {
+    let registration = Registration::new()?;
+    let area = registration.area();
+    set_layout(Some(wanted))?;
+    // Nothing but a request, which no consistency check minds.
+    area.set_slice_ctrl(1);
+    set_layout(Some(wanted))?;
+    set_layout(None)?;
+    ensure!(area.slice_ctrl() == 1);
+    set_layout(Some(Layout::Bytes))?;
+    ensure!(area.slice_ctrl() == 1);
+    Ok(())
+}
+
+/// The two layouts are two settings. What a word of one says is nothing in the other.
+fn change_of_layout(_: &Kernel) -> Result<()> {
+    let registration = Registration::new()?;
+    let area = registration.area();
+    set_layout(Some(Layout::Bytes))?;
+    for choice in [Layout::Word, Layout::Bytes, Layout::Word] {
+        area.set_slice_ctrl(1);
+        set_layout(Some(choice))?;
+        ensure!(layout()? == Some(choice));
+        ensure!(
+            area.slice_ctrl() == 0,
+            "the word survived the change to {choice:?}"
+        );
+        ensure!(area.flags() == flags(true));
+    }
+    set_layout(None)?;
+    ensure!(area.flags() == flags(false));
+    set_layout(Some(Layout::Bytes))?;
+    ensure!(
+        layout()? == Some(Layout::Bytes),
+        "off did not forget the layout"
+    );
+    registration.unregister()?;
+    let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
+    ensure!(layout()? == Some(Layout::Bytes));
+    drop(registration);
+    Ok(())
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! prctl(PR_RSEQ_SLICE_EXTENSION) on an area whose flags lie or cannot be reached.
+
+use anyhow::{Result, ensure};
+use nix::sys::mman::ProtFlags;
+use nix::sys::signal::Signal;
+use rseq_slice::{Layout, Registration, SliceError, layout, set_layout};
+
+use crate::case::{Needs, Test, both, once};
+use crate::kernel::Kernel;
+use crate::support::{Page, ensure_dies, ensure_fine, flags, handle, hits};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("prctl_flags.lies_kill", Needs::On, lies_kill),
+    both("prctl_flags.other_bits_stay", Needs::On, other_bits_stay),
+    both(
+        "prctl_flags.survivor_sees_efault",
+        Needs::On,
+        survivor_sees_efault,
+    ),
+    both("prctl_flags.no_access", Needs::On, no_access),
+    once(
+        "prctl_flags.change_of_layout.bits",
+        Needs::On,
+        change_of_layout,
+    ),
+];
+
+/// Goes from one setting to another with `word` stored in the flags in between.
+fn change(from: Option<Layout>, to: Option<Layout>, word: u32) -> Result<u32> {
+    let registration = Registration::new()?;
+    set_layout(from)?;
+    registration.area().set_flags(word);
+    set_layout(to)?;
+    Ok(registration.area().flags())
+}
+
+fn lies_kill(_: &Kernel, wanted: Layout) -> Result<()> {
+    let on = Some(wanted);
+    for (from, to, word) in [
+        (None, on, 0),
+        (None, on, flags(true) & !flags(false)),
+        (None, on, !flags(false)),
+        (on, None, 0),
+        (on, None, flags(false)),
+        (on, None, flags(true) & !flags(false)),
+    ] {
+        ensure_dies(Signal::SIGSEGV, || change(from, to, word).map(drop))?;
+    }
+    Ok(())
+}
+
+/// Bits that belong to nobody survive, and a forged "enabled" is not found out while it is off.
+fn other_bits_stay(_: &Kernel, wanted: Layout) -> Result<()> {
+    let on = Some(wanted);
+    let others = !flags(true);
+    ensure!(change(None, on, flags(false) | others)? == !0);
+    ensure!(change(on, None, !0)? == flags(false) | others);
+    ensure!(change(None, on, flags(true))? == flags(true));
+    Ok(())
+}
+
+/// A thread that handles the signal finds the setting unchanged.
+fn survivor_sees_efault(_: &Kernel, wanted: Layout) -> Result<()> {
+    let faults = |result| matches!(result, Err(SliceError::Os(error)) if error.raw_os_error() == Some(libc::EFAULT));
+    handle(Signal::SIGSEGV)?;
+    let registration = Registration::new()?;
+    registration.area().set_flags(0);
+    ensure!(faults(set_layout(Some(wanted))));
+    ensure!(hits() == 1 && layout()?.is_none());
+    ensure!(registration.area().flags() == 0);
+
+    registration.area().set_flags(flags(false));
+    set_layout(Some(wanted))?;
+    registration.area().set_flags(flags(false));
+    ensure!(faults(set_layout(None)));
+    ensure!(hits() == 2 && layout()? == Some(wanted));
+    Ok(())
+}
+
+fn no_access(_: &Kernel, wanted: Layout) -> Result<()> {
+    for (from, to) in [(None, Some(wanted)), (Some(wanted), None)] {
+        for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
+            ensure_dies(Signal::SIGSEGV, || {
+                let page = Page::new()?;
+                let _registration = page.register()?;
+                set_layout(from)?;
+                page.protect(prot)?;
+                Ok(set_layout(to)?)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The change from one layout to the other looks at the flags like every change.
+fn change_of_layout(_: &Kernel) -> Result<()> {
+    let (bytes, bits) = (Some(Layout::Bytes), Some(Layout::Word));
+    for (from, to) in [(bytes, bits), (bits, bytes)] {
+        ensure_fine(|| change(from, to, flags(true)).map(drop))?;
+        for word in [0, flags(false)] {
+            ensure_dies(Signal::SIGSEGV, || change(from, to, word).map(drop))?;
+        }
+        for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
+            ensure_dies(Signal::SIGSEGV, || {
+                let page = Page::new()?;
+                let _registration = page.register()?;
+                set_layout(from)?;
+                page.protect(prot)?;
+                Ok(set_layout(to)?)
+            })?;
+        }
+    }
+    Ok(())
+}

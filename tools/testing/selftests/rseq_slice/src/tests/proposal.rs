@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whole programs: critical sections in a row, against a rival that comes at any moment of them.
+
+use anyhow::{Result, ensure};
+use rseq_slice::{Bytes, Control, End, Layout, Section, Word, set_extension_length};
+
+use crate::case::{Needs, Test, once};
+use crate::kernel::Kernel;
+use crate::support::{CPU, Ledger, Rival, Scene, spin};
+
+pub(crate) const TESTS: &[Test] = &[
+    once("program.flow_of_mainline", Needs::On, flow_of_mainline),
+    once(
+        "program.flow_of_first_proposal.bits",
+        Needs::On,
+        flow_of_first_proposal,
+    ),
+];
+
+/// Set the request byte; clear it; if there is a grant, yield.
+fn flow_of_mainline(_: &Kernel) -> Result<()> {
+    let scene = Scene::new(Layout::Bytes)?;
+    let rival = Rival::new(CPU)?;
+    flow(&rival, Bytes::new(scene.area()))
+}
+
+/// Set REQUEST; test and clear it in one instruction; if it was gone and GRANTED is there, yield.
+fn flow_of_first_proposal(_: &Kernel) -> Result<()> {
+    let scene = Scene::new(Layout::Word)?;
+    let rival = Rival::new(CPU)?;
+    flow(&rival, Word::new(scene.area()))
+}
+
+fn flow(rival: &Rival, mut control: impl Control) -> Result<()> {
+    const SECTIONS: u64 = 600;
+    const SECTION: u64 = 12_000;
+    set_extension_length(10_000)?;
+    let ledger = Ledger::open()?;
+    let (mut undisturbed, mut yielded, mut too_late, mut preempted) = (0, 0, 0, 0);
+    for section in 0..SECTIONS {
+        // Spreads the wakeups evenly from the start of the section to beyond its end.
+        rival.wake_in(3_000 + section * 7_919 % 17_000)?;
+        let critical = Section::begin(&mut control);
+        spin(SECTION);
+        match critical.end() {
+            End::Undisturbed => undisturbed += 1,
+            End::Yielded => yielded += 1,
+            End::TooLate => too_late += 1,
+            End::Preempted => preempted += 1,
+        }
+        spin(20_000);
+    }
+    let tally = ledger.tally()?;
+    ensure!(tally.adds_up(), "{tally:?}");
+    ensure!(
+        tally.yielded == yielded,
+        "{yielded} sections saw a yield, {tally:?}"
+    );
+    ensure!(
+        tally.revoked == tally.expired,
+        "a single rival revoked: {tally:?}"
+    );
+    let ends = format!(
+        "{undisturbed} undisturbed, {yielded} yielded, {too_late} late, {preempted} preempted"
+    );
+    ensure!(
+        yielded > SECTIONS / 4 && undisturbed > SECTIONS / 10,
+        "{ends}"
+    );
+    ensure!(too_late + preempted <= tally.revoked, "{ends}, {tally:?}");
+    ensure!(
+        rival.runs() >= SECTIONS * 9 / 10,
+        "{} of {SECTIONS} wakeups",
+        rival.runs()
+    );
+    Ok(())
+}

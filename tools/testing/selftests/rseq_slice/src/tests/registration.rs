@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! rseq(2): which lengths, alignments and flags it takes, and what it leaves in the area.
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::mman::ProtFlags;
+use rseq_slice::abi::{
+    AREA_LEN, LEGACY_LEN, MIN_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
+};
+use rseq_slice::{Area, Layout, Registration, layout, set_layout, sys};
+
+use crate::case::{Needs, Test, once};
+use crate::kernel::Kernel;
+use crate::support::{Ledger, Page, Rival, Scene, Seen, Tally, be_on, flags, requested};
+
+pub(crate) const TESTS: &[Test] = &[
+    once("registration.lengths", Needs::Nothing, lengths),
+    once("registration.alignment", Needs::Nothing, alignment),
+    once("registration.flags", Needs::Nothing, flag_bits),
+    once("registration.again", Needs::Nothing, again),
+    once("registration.bad_memory", Needs::Nothing, bad_memory),
+    once(
+        "registration.legacy_untouched",
+        Needs::Nothing,
+        legacy_untouched,
+    ),
+    once("registration.available", Needs::On, available),
+    once("registration.default_on", Needs::On, default_on),
+];
+
+const PATTERN: u32 = 0xa5a5_a501;
+
+/// Returns the errno, or 0.
+fn rseq(area: *const Area, len: u32, flags: u32) -> i32 {
+    // SAFETY: The pages of these tests are never freed.
+    match unsafe { sys::rseq(area, len, flags, SIGNATURE) } {
+        Ok(()) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(-1),
+    }
+}
+
+fn registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
+    let errno = rseq(area, len, 0);
+    ensure!(
+        errno == expected,
+        "length {len} at {area:p}: errno {errno}, not {expected}"
+    );
+    if errno == 0 {
+        let other = rseq(area, len + 1, RSEQ_FLAG_UNREGISTER);
+        ensure!(
+            other == libc::EINVAL,
+            "unregistered with another length than {len}: {other}"
+        );
+        ensure!(
+            rseq(area, len, RSEQ_FLAG_UNREGISTER) == 0,
+            "cannot unregister length {len}"
+        );
+    }
+    Ok(())
+}
+
+fn lengths(_: &Kernel) -> Result<()> {
+    let page = Page::new()?;
+    for len in [0, 1, 20, 31] {
+        registers(page.area().as_ptr(), len, libc::EINVAL)?;
+    }
+    for len in [LEGACY_LEN, MIN_LEN, 34, 63, AREA_LEN, 65, 128, 4096] {
+        registers(page.area().as_ptr(), len, 0)?;
+    }
+    Ok(())
+}
+
+fn alignment(_: &Kernel) -> Result<()> {
+    let page = Page::new()?;
+    for (offset, len, expected) in [
+        (16, LEGACY_LEN, libc::EINVAL),
+        (32, LEGACY_LEN, 0),
+        (64, LEGACY_LEN, 0),
+        (32, MIN_LEN, libc::EINVAL),
+        (32, AREA_LEN, libc::EINVAL),
+        (96, AREA_LEN, libc::EINVAL),
+        (64, MIN_LEN, 0),
+        (64, AREA_LEN, 0),
+        (192, AREA_LEN, 0),
+    ] {
+        registers(page.area_at(offset).as_ptr(), len, expected)?;
+    }
+    Ok(())
+}
+
+fn flag_bits(_: &Kernel) -> Result<()> {
+    let area = Page::new()?.area().as_ptr();
+    for bit in 2..31 {
+        let errno = rseq(area, AREA_LEN, 1 << bit);
+        ensure!(errno == libc::EINVAL, "flag {bit}: errno {errno}");
+    }
+    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == libc::EINVAL);
+    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == 0);
+    let with_unregister = RSEQ_FLAG_UNREGISTER | RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
+    ensure!(rseq(area, AREA_LEN, with_unregister) == libc::EINVAL);
+    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == 0);
+    Ok(())
+}
+
+/// A second registration changes nothing, whatever flags it comes with.
+fn again(_: &Kernel) -> Result<()> {
+    let page = Page::new()?;
+    let area = page.area().as_ptr();
+    let registration = page.register()?;
+    let before = registration.area().flags();
+    ensure!(rseq(area, AREA_LEN, 0) == libc::EBUSY);
+    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == libc::EBUSY);
+    ensure!(rseq(page.area_at(64).as_ptr(), AREA_LEN, 0) == libc::EINVAL);
+    // SAFETY: The page is never freed.
+    let other_signature = unsafe { sys::rseq(area, AREA_LEN, 0, SIGNATURE + 1) };
+    ensure!(other_signature.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)));
+    ensure!(registration.area().flags() == before);
+    ensure!(layout()?.is_none());
+    Ok(())
+}
+
+/// Memory that cannot be written is refused, and nothing is registered then.
+fn bad_memory(_: &Kernel) -> Result<()> {
+    let page = Page::new()?;
+    for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
+        page.protect(prot)?;
+        ensure!(rseq(page.area().as_ptr(), AREA_LEN, 0) == libc::EFAULT);
+    }
+    let kernel_address = std::ptr::without_provenance(!0 << 12);
+    ensure!(rseq(kernel_address, AREA_LEN, 0) == libc::EFAULT);
+    page.protect(ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
+    registers(page.area().as_ptr(), AREA_LEN, 0)
+}
+
+/// What follows the first 28 bytes is not the kernel's in a legacy area.
+fn legacy_untouched(_: &Kernel) -> Result<()> {
+    be_on(crate::support::CPU)?;
+    let rival = Rival::new(crate::support::CPU)?;
+    for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
+        let area = Page::new()?.area();
+        // SAFETY: The page is never freed and holds an area of zeros.
+        let legacy = unsafe { area.as_ref() };
+        legacy.set_slice_ctrl(PATTERN);
+        legacy.set_flags(!0);
+        // SAFETY: The page is never freed.
+        let registration = unsafe { Registration::at(area, LEGACY_LEN, flags) }?;
+        ensure!(
+            legacy.flags() == 0,
+            "flags of a legacy area: {:#x}",
+            legacy.flags()
+        );
+        ensure!(layout()?.is_none());
+
+        let ledger = Ledger::open()?;
+        rival.wake_in(20_000)?;
+        let runs = rival.runs();
+        ensure!(
+            crate::support::spin_while(1_000_000, || rival.runs() == runs),
+            "the rival never ran"
+        );
+        ensure!(
+            legacy.slice_ctrl() == PATTERN,
+            "the word is {:#x}",
+            legacy.slice_ctrl()
+        );
+        ensure!(legacy.flags() == 0);
+        ledger.ensure(Tally::NOTHING)?;
+        registration.unregister()?;
+        ensure!(legacy.slice_ctrl() == PATTERN);
+    }
+    Ok(())
+}
+
+fn available(_: &Kernel) -> Result<()> {
+    for len in [MIN_LEN, AREA_LEN] {
+        let area = Page::new()?.area();
+        // SAFETY: The page is never freed and holds an area of zeros.
+        let fields = unsafe { area.as_ref() };
+        fields.set_slice_ctrl(PATTERN);
+        fields.set_flags(!0);
+        // SAFETY: The page is never freed.
+        let registration = unsafe { Registration::at(area, len, 0) }?;
+        ensure!(
+            fields.flags() == flags(false),
+            "flags {:#x} with length {len}",
+            fields.flags()
+        );
+        ensure!(
+            fields.slice_ctrl() == 0,
+            "the word is {:#x}",
+            fields.slice_ctrl()
+        );
+        ensure!(layout()?.is_none());
+        drop(registration);
+    }
+    Ok(())
+}
+
+/// The registration can enable the bytes layout, so that no prctl is needed.
+fn default_on(_: &Kernel) -> Result<()> {
+    be_on(crate::support::CPU)?;
+    let rival = Rival::new(crate::support::CPU)?;
+    let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
+    ensure!(registration.area().flags() == flags(true));
+    ensure!(layout()? == Some(Layout::Bytes));
+
+    let ledger = Ledger::open()?;
+    rival.wake_in(20_000)?;
+    let area = registration.area();
+    area.set_slice_ctrl(requested(Layout::Bytes));
+    let left =
+        crate::support::spin_while(1_000_000, || area.slice_ctrl() == requested(Layout::Bytes));
+    ensure!(sys::rseq_slice_yield()? == 1 && left, "no grant");
+    ledger.ensure(Tally::yields(1))?;
+
+    set_layout(None).context("switching off what the registration switched on")?;
+    ensure!(area.flags() == flags(false));
+    let scene = Scene::with(registration, Layout::Bytes)?;
+    set_layout(None)?;
+    ensure!(scene.ask(&rival)? == Seen::Erased);
+    ledger.ensure(Tally::yields(1))
+}

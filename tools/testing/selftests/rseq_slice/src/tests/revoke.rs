@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A second reschedule ends a grant; it never extends it.
+
+use anyhow::{Result, ensure};
+use rseq_slice::{Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{CPU, Ledger, PATIENCE, Rival, Scene, Tally, granted, requested, spin_while};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("revoke.by_second_rival", Needs::On, by_second_rival),
+    both("revoke.no_second_grant", Needs::On, no_second_grant),
+];
+
+const LENGTH: u32 = 50_000;
+/// Nanoseconds from the grant to the second rival.
+const APART: u64 = 15_000;
+/// Nanoseconds within which the second rival has to get the CPU.
+const SOON: u64 = APART + 12_000;
+
+fn by_second_rival(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
+    let scene = Scene::new(layout)?;
+    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let ledger = Ledger::open()?;
+    for turn in 1..=5 {
+        second.wake_in(20_000 + APART)?;
+        let first = scene.obtain(&rival)?;
+        let over = scene.outlast();
+        let word = scene.word();
+        let both_ran = rival.runs() == turn && second.runs() == turn;
+        let yielded = sys::rseq_slice_yield()?;
+        let after = second.ran_at().saturating_sub(first);
+        ensure!(over.is_some() && word == 0, "the word is {word:#x}");
+        ensure!(
+            both_ran,
+            "{} and {} runs in turn {turn}",
+            rival.runs(),
+            second.runs()
+        );
+        ensure!(after <= SOON, "the second rival ran after {after} ns");
+        ensure!(yielded == 0);
+    }
+    ledger.ensure(Tally::revokes(5))?;
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1, "no grant after a revocation");
+    Ok(())
+}
+
+/// A request made inside of the grant does not help against the second rival.
+fn no_second_grant(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
+    let scene = Scene::new(layout)?;
+    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let ledger = Ledger::open()?;
+    second.wake_in(20_000 + APART)?;
+    scene.obtain(&rival)?;
+    scene.set_word(granted(layout) | requested(layout));
+    let over = spin_while(PATIENCE, || scene.word() != 0);
+    let runs = (rival.runs(), second.runs());
+    scene.set_word(0);
+    ensure!(over && runs == (1, 1), "{over}, {runs:?} runs");
+    ledger.ensure(Tally::revokes(1))
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A yield whose call was skipped, by a filter or by a debugger, has ended its grant; what it would
+//! have returned must not come out of a later grant or of another thread.
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice::{Layout, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{CPU, Child, Ledger, Rival, Scene, Tally, ensure_fine};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("stale.filter_then_revoked", Needs::On, filter_then_revoked),
+    both("stale.filter_then_fork", Needs::On, filter_then_fork),
+    both("stale.filter_at_most_once", Needs::On, filter_at_most_once),
+    both(
+        "stale.debugger_then_revoked",
+        Needs::On,
+        debugger_then_revoked,
+    ),
+];
+
+/// The argument of a yield that is to be skipped. The call has none; a filter sees it all the same.
+const SKIP: libc::c_long = 0x5eed;
+/// Nanoseconds until a rival wakes: enough for a system call that a debugger looks at.
+const LEAD: u64 = 1_000_000;
+
+fn skipped_yield() -> Result<libc::c_long, Errno> {
+    // SAFETY: The call takes no argument.
+    Errno::result(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD, SKIP) })
+}
+
+/// Lets the calling thread's yields with the argument [`SKIP`] fail with EPERM.
+fn filter() -> Result<()> {
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let give = (libc::BPF_RET | libc::BPF_K) as u16;
+    let op = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    // Offsets in struct seccomp_data; the lower half of an argument on a little-endian machine.
+    const NR: u32 = 0;
+    const ARG0: u32 = if cfg!(target_endian = "little") {
+        16
+    } else {
+        20
+    };
+    let mut filter = [
+        op(load, 0, NR),
+        op(equal, 3, u32::try_from(NR_RSEQ_SLICE_YIELD)?),
+        op(load, 0, ARG0),
+        op(equal, 1, u32::try_from(SKIP)?),
+        op(give, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        op(give, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: The operation takes no pointer.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: Program and filter live through the call.
+    let ret = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
+    Errno::result(ret).context("cannot install a filter: is CONFIG_SECCOMP_FILTER on?")?;
+    Ok(())
+}
+
+/// A scene whose last grant was ended by a yield that the filter skipped.
+fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    filter()?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    let result = skipped_yield();
+    ensure!(
+        result == Err(Errno::EPERM),
+        "the filter let the yield pass: {result:?}"
+    );
+    ensure!(rival.runs() == 1 && scene.word() == 0);
+    ledger.ensure(Tally::yields(1))?;
+    Ok((scene, rival))
+}
+
+/// Gets another grant and lets it expire.
+fn lose(scene: &Scene, rival: &Rival) -> Result<()> {
+    scene.obtain_after(LEAD, rival)?;
+    scene.outlast().context("the grant never ended")?;
+    let yielded = sys::rseq_slice_yield()?;
+    ensure!(yielded == 0, "the yield after an expiry returned {yielded}");
+    Ok(())
+}
+
+fn filter_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
+    let (scene, rival) = filtered(layout)?;
+    lose(&scene, &rival)
+}
+
+fn filter_then_fork(_: &Kernel, layout: Layout) -> Result<()> {
+    let _scene = filtered(layout)?;
+    ensure_fine(|| {
+        let yielded = sys::rseq_slice_yield()?;
+        ensure!(
+            yielded == 0,
+            "the yield of a child without a grant returned {yielded}"
+        );
+        Ok(())
+    })
+}
+
+/// The CPU was given up inside of the grant, which the thread may learn later, but not twice.
+fn filter_at_most_once(_: &Kernel, layout: Layout) -> Result<()> {
+    let (scene, rival) = filtered(layout)?;
+    sys::rseq_slice_yield()?;
+    ensure!(sys::rseq_slice_yield()? == 0);
+    ensure!(skipped_yield() == Err(Errno::EPERM));
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    ensure!(sys::rseq_slice_yield()? == 0);
+    Ok(())
+}
+
+fn debugger_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
+    let child = Child::start(|| {
+        ptrace::traceme()?;
+        nix::sys::signal::raise(Signal::SIGSTOP)?;
+        let scene = Scene::new(layout)?;
+        let rival = Rival::new(CPU)?;
+        let ledger = Ledger::open()?;
+        scene.obtain_after(LEAD, &rival)?;
+        ensure!(
+            skipped_yield() == Err(Errno::ENOSYS),
+            "the yield was not skipped"
+        );
+        ledger.ensure(Tally::yields(1))?;
+        lose(&scene, &rival)
+    })?;
+    let pid = child.pid();
+    waitpid(pid, None)?;
+    ptrace::setoptions(pid, ptrace::Options::PTRACE_O_TRACESYSGOOD)?;
+    loop {
+        ptrace::syscall(pid, None)?;
+        match waitpid(pid, None)? {
+            WaitStatus::PtraceSyscall(_) => skip_marked(pid)?,
+            WaitStatus::Exited(_, 0) => return Ok(()),
+            WaitStatus::Stopped(..) => {}
+            other => anyhow::bail!("the child process ended with {other:?}"),
+        }
+    }
+}
+
+/// Skips the system call that `pid` is about to make if it is a yield with the argument [`SKIP`].
+#[cfg(target_arch = "x86_64")]
+fn skip_marked(pid: nix::unistd::Pid) -> Result<()> {
+    let mut regs = ptrace::getregs(pid)?;
+    // On entry the result is preset; on the way out it is the call's.
+    let entry = regs.rax == u64::from(libc::ENOSYS as u32).wrapping_neg();
+    if entry && regs.orig_rax == NR_RSEQ_SLICE_YIELD as u64 && regs.rdi == SKIP as u64 {
+        regs.orig_rax = u64::MAX;
+        ptrace::setregs(pid, regs)?;
+    }
+    Ok(())
+}
+
+/// Skips the system call that `pid` is about to make if it is a yield with the argument [`SKIP`].
+#[cfg(not(target_arch = "x86_64"))]
+fn skip_marked(_: nix::unistd::Pid) -> Result<()> {
+    Err(crate::case::Skip("knows no registers of this architecture".into()).into())
+}

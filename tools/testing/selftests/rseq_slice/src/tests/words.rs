@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The BITS layout: whatever is not REQUEST has to be as the kernel left it, `rseq_debug` or not.
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use rseq_slice::{Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, once};
+use crate::kernel::{Kernel, set_debug};
+use crate::support::{
+    CPU, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, handle, hits, spin, spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    once("words.lie_at_decision.bits", Needs::On, lie_at_decision),
+    once("words.lie_at_call.bits", Needs::On, lie_at_call),
+    once("words.lie_at_revocation.bits", Needs::On, lie_at_revocation),
+    once(
+        "words.request_never_counts.bits",
+        Needs::On,
+        request_never_counts,
+    ),
+    once("words.survivor.bits", Needs::On, survivor),
+];
+
+const LAYOUT: Layout = Layout::Word;
+/// What a thread without a grant must not have in its word when a reschedule is due.
+const FORGED: [u32; 7] = [2, 3, 4, 1 | 4, 1 << 16, 1 | 1 << 31, !0];
+/// What a thread with a grant must not have in its word. The second is what storing a request does.
+const BROKEN: [u32; 5] = [0, 1, 2 | 4, 3 | 1 << 31, !0];
+
+fn getpid() {
+    // SAFETY: The call takes no pointer.
+    unsafe { libc::syscall(libc::SYS_getpid) };
+}
+
+fn lie_at_decision(_: &Kernel) -> Result<()> {
+    for debug in [false, true] {
+        set_debug(debug)?;
+        let ledger = Ledger::open()?;
+        for word in FORGED {
+            ensure_dies(Signal::SIGSEGV, || {
+                let scene = Scene::new(LAYOUT)?;
+                let rival = Rival::new(CPU)?;
+                rival.wake_in(20_000)?;
+                scene.set_word(word);
+                spin(PATIENCE);
+                scene.set_word(0);
+                Ok(())
+            })?;
+        }
+        ledger.ensure(Tally::NOTHING)?;
+    }
+    Ok(())
+}
+
+fn lie_at_call(_: &Kernel) -> Result<()> {
+    for debug in [false, true] {
+        set_debug(debug)?;
+        for word in BROKEN {
+            for call in [|| drop(sys::rseq_slice_yield()), getpid] {
+                let ledger = Ledger::open()?;
+                ensure_dies(Signal::SIGSEGV, || {
+                    let scene = Scene::new(LAYOUT)?;
+                    let rival = Rival::new(CPU)?;
+                    scene.obtain(&rival)?;
+                    scene.set_word(word);
+                    call();
+                    Ok(())
+                })?;
+                let tally = ledger.tally()?;
+                ensure!(
+                    tally.granted == 1 && tally.adds_up(),
+                    "{word:#x}: {tally:?}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The decision is asked again while there is a grant: by a second rival, and by the expiry.
+fn lie_at_revocation(_: &Kernel) -> Result<()> {
+    for (length, second_after) in [(50_000, 35_000), (5_000, 900_000)] {
+        set_extension_length(length)?;
+        for word in BROKEN {
+            let ledger = Ledger::open()?;
+            ensure_dies(Signal::SIGSEGV, || {
+                let scene = Scene::new(LAYOUT)?;
+                let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+                second.wake_in(second_after)?;
+                scene.obtain(&rival)?;
+                scene.set_word(word);
+                spin(PATIENCE);
+                Ok(())
+            })?;
+            let tally = ledger.tally()?;
+            ensure!(
+                tally.granted == 1 && tally.adds_up(),
+                "{word:#x}: {tally:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn request_never_counts(_: &Kernel) -> Result<()> {
+    for debug in [false, true] {
+        set_debug(debug)?;
+        let scene = Scene::new(LAYOUT)?;
+        let rival = Rival::new(CPU)?;
+        scene.request();
+        getpid();
+        scene.set_word(0);
+        scene.obtain(&rival)?;
+        scene.set_word(3);
+        ensure!(sys::rseq_slice_yield()? == 1 && scene.word() == 0);
+        scene.obtain(&rival)?;
+        scene.outlast();
+        scene.request();
+        getpid();
+        ensure!(sys::rseq_slice_yield()? == 0 && scene.word() == 1);
+        scene.set_word(0);
+    }
+    Ok(())
+}
+
+/// A thread that handles the signal has lost the CPU and the word, and may ask again.
+fn survivor(_: &Kernel) -> Result<()> {
+    let scene = Scene::new(LAYOUT)?;
+    let rival = Rival::new(CPU)?;
+    handle(Signal::SIGSEGV)?;
+    let ledger = Ledger::open()?;
+    rival.wake_in(20_000)?;
+    scene.set_word(3);
+    let came = spin_while(PATIENCE, || hits() == 0);
+    ensure!(came && rival.runs() == 1, "{came}, {} runs", rival.runs());
+    ensure!(scene.word() == 0, "the word is {:#x}", scene.word());
+    ledger.ensure(Tally::NOTHING)?;
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    ensure!(hits() == 1);
+    ledger.ensure(Tally::yields(1))
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! rseq_slice_yield(2) tells whether the CPU was given up inside a grant, once per grant.
+
+use anyhow::{Result, ensure};
+use rseq_slice::abi::LEGACY_LEN;
+use rseq_slice::{Layout, Registration, sys};
+
+use crate::case::{Needs, Test, both, once};
+use crate::kernel::{Kernel, set_debug};
+use crate::support::{CPU, Ledger, Page, Rival, Scene, Tally, granted, requested};
+
+pub(crate) const TESTS: &[Test] = &[
+    once("yield.without_anything", Needs::Nothing, without_anything),
+    both("yield.without_grant", Needs::On, without_grant),
+    both("yield.only_once", Needs::On, only_once),
+    both("yield.erases_new_request", Needs::On, erases_new_request),
+];
+
+fn without_anything(_: &Kernel) -> Result<()> {
+    ensure!(sys::rseq_slice_yield()? == 0, "without an area");
+    let page = Page::new()?;
+    // SAFETY: The page is never freed.
+    let legacy = unsafe { Registration::at(page.area(), LEGACY_LEN, 0) }?;
+    ensure!(sys::rseq_slice_yield()? == 0, "with a legacy area");
+    legacy.unregister()?;
+    let registration = Registration::new()?;
+    ensure!(sys::rseq_slice_yield()? == 0, "without the extension");
+    drop(registration);
+    Ok(())
+}
+
+/// A request that nobody answered is not touched.
+fn without_grant(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let ledger = Ledger::open()?;
+    ensure!(sys::rseq_slice_yield()? == 0);
+    scene.request();
+    ensure!(sys::rseq_slice_yield()? == 0);
+    ensure!(scene.word() == requested(layout));
+    scene.set_word(0);
+    ledger.ensure(Tally::NOTHING)
+}
+
+fn only_once(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    for _ in 0..3 {
+        scene.obtain(&rival)?;
+        ensure!(sys::rseq_slice_yield()? == 1);
+        ensure!(sys::rseq_slice_yield()? == 0);
+        ensure!(sys::rseq_slice_yield()? == 0);
+    }
+    ledger.ensure(Tally::yields(3))
+}
+
+/// A request that is made inside of a grant ends with it.
+fn erases_new_request(_: &Kernel, layout: Layout) -> Result<()> {
+    set_debug(false)?;
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    scene.set_word(granted(layout) | requested(layout));
+    ensure!(sys::rseq_slice_yield()? == 1);
+    ensure!(scene.word() == 0);
+    ledger.ensure(Tally::yields(1))
+}
