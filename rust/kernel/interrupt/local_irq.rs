@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use super::LocalInterruptDisabled;
+use crate::{bindings, types::NotThreadSafe};
+use core::marker::PhantomData;
+
+/// Evidence that interrupts of the local CPU are enabled.
+///
+/// It is for paths that C enters with interrupts enabled and that are too hot for
+/// [`local_interrupt_disable()`](super::local_interrupt_disable), which saves the state of
+/// interrupts and counts. Where the state is known, [`disable()`](Self::disable) is a single
+/// instruction on most machines.
+///
+/// # Invariants
+///
+/// Local interrupts are enabled whenever an instance of this type is not borrowed.
+pub struct LocalInterruptEnabled(NotThreadSafe);
+
+impl LocalInterruptEnabled {
+    /// Assumes that local interrupts are enabled.
+    ///
+    /// # Safety
+    ///
+    /// Local interrupts must be enabled, and until the returned value is gone nothing else may
+    /// disable or enable them, except in pairs.
+    #[inline]
+    pub unsafe fn assume_enabled() -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(NotThreadSafe)
+    }
+
+    /// Disables local interrupts until the guard is dropped.
+    #[inline]
+    pub fn disable(&mut self) -> LocalIrqGuard<'_> {
+        // SAFETY: Disabling interrupts has no preconditions.
+        unsafe { bindings::local_irq_disable() };
+
+        // INVARIANT: Interrupts were just disabled. They were enabled before, by the type invariants
+        // of `self`, which stays borrowed as long as the guard lives.
+        LocalIrqGuard(PhantomData)
+    }
+}
+
+/// A section with local interrupts disabled, which ends when the guard is dropped.
+///
+/// The counterpart of C's `guard(irq)`.
+///
+/// # Invariants
+///
+/// Local interrupts are disabled while an instance of this type exists, and were enabled before.
+#[must_use = "interrupts are enabled again when the guard is dropped"]
+pub struct LocalIrqGuard<'a>(PhantomData<&'a mut LocalInterruptEnabled>);
+
+impl LocalIrqGuard<'_> {
+    /// The proof that functions want which must run with interrupts disabled.
+    #[inline]
+    pub fn disabled(&self) -> &LocalInterruptDisabled {
+        // SAFETY: Interrupts are disabled as long as `self` is borrowed, by the type invariants.
+        unsafe { LocalInterruptDisabled::assume_disabled() }
+    }
+}
+
+impl Drop for LocalIrqGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants interrupts were enabled before the guard was made.
+        unsafe { bindings::local_irq_enable() };
+    }
+}
+
+#[cfg(all(CONFIG_RUST_CPU_LOCAL_KUNIT_TEST, CONFIG_PREEMPT_COUNT))]
+#[macros::kunit_tests(rust_interrupt_local_irq)]
+mod tests {
+    use super::*;
+    use crate::preempt::preemptible;
+
+    #[test]
+    fn interrupts_are_off_until_the_guard_is_dropped() {
+        assert!(preemptible());
+        // SAFETY: KUnit runs tests with interrupts enabled, as was just checked.
+        let mut enabled = unsafe { LocalInterruptEnabled::assume_enabled() };
+
+        let guard = enabled.disable();
+        assert!(!preemptible());
+        let _: &LocalInterruptDisabled = guard.disabled();
+        drop(guard);
+        assert!(preemptible());
+    }
+}
