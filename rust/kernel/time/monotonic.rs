@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use super::{Instant, Monotonic};
+use crate::bindings;
+
+impl Instant<Monotonic> {
+    /// Gets the current time from a copy of the clock that any context may read, NMI included.
+    ///
+    /// The price is that around an update of the clock the time may step back by a little; see
+    /// `ktime_get_mono_fast_ns()` in
+    /// [`kernel/time/timekeeping.c`](srctree/kernel/time/timekeeping.c).
+    #[inline]
+    pub fn fast_now() -> Self {
+        // SAFETY: Reading the fast clock has no preconditions.
+        Self::from_nanos(unsafe { bindings::ktime_get_mono_fast_ns() })
+    }
+
+    /// Makes an instant from nanoseconds; what lies beyond `KTIME_MAX` becomes `KTIME_MAX`.
+    #[inline]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        const KTIME_MAX: u64 = i64::MAX as u64;
+
+        // INVARIANT: The value is in the range from 0 to `KTIME_MAX`.
+        Self {
+            inner: if nanos > KTIME_MAX {
+                KTIME_MAX as i64
+            } else {
+                nanos as i64
+            },
+            _c: core::marker::PhantomData,
+        }
+    }
+
+    /// The nanoseconds since the start of the clock.
+    #[inline]
+    pub const fn to_nanos(self) -> u64 {
+        // CAST: Not negative by the type invariants.
+        self.inner as u64
+    }
+}
+
+#[cfg(CONFIG_RUST_CPU_LOCAL_KUNIT_TEST)]
+#[macros::kunit_tests(rust_time_monotonic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nanoseconds_survive() {
+        assert_eq!(Instant::from_nanos(5_000).to_nanos(), 5_000);
+        assert_eq!(Instant::from_nanos(u64::MAX).to_nanos(), i64::MAX as u64);
+    }
+
+    #[test]
+    fn the_fast_clock_is_the_monotonic_one() {
+        let before = Instant::<Monotonic>::now();
+        let fast = Instant::fast_now();
+        let after = Instant::<Monotonic>::now();
+        assert!(fast.to_nanos() + 1_000_000 > before.to_nanos());
+        assert!(fast.to_nanos() < after.to_nanos() + 1_000_000);
+    }
+}
