@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/uaccess.h>
+
+__rust_helper bool rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
+{
+	return !get_user(*word, uptr);
+}
+
+__rust_helper bool rust_helper_put_user_u32(u32 __user *uptr, u32 word)
+{
+	return !put_user(word, uptr);
+}
+
+/*
+ * One user access region around the whole read-modify-write: objtool rejects a
+ * region that spans function calls, and not every build inlines the helpers.
+ */
+__rust_helper bool rust_helper_update_user_u32(u32 __user *uptr, u32 need, u32 clear,
+					       u32 set, u32 *old)
+{
+	u32 word;
+
+	scoped_user_rw_access(uptr, efault) {
+		unsafe_get_user(word, uptr, efault);
+		if (word & need)
+			unsafe_put_user((word & ~clear) | set, uptr, efault);
+	}
+
+	*old = word;
+	return true;
+
+efault:
+	return false;
+}
