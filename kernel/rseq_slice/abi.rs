@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The words that the slice extension shares with user space.
+//!
+//! Every function here is pure and knows nothing of the kernel, so that this file also compiles on
+//! a host, where the unit tests below and the model of the state machine use it.
+//!
+//! A thread picks one of two layouts of `rseq::slice_ctrl` with
+//! `prctl(PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_SET, ...)`; all that sets them apart is
+//! in [`Layout`].
+
+/// `RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE` in `rseq::flags`.
+pub(crate) const FLAG_AVAILABLE: u32 = 1 << 4;
+/// `RSEQ_CS_FLAG_SLICE_EXT_ENABLED` in `rseq::flags`.
+pub(crate) const FLAG_ENABLED: u32 = 1 << 5;
+
+/// `PR_RSEQ_SLICE_EXT_ENABLE`: the extension is on.
+pub(crate) const PR_ENABLE: u8 = 0x01;
+/// `PR_RSEQ_SLICE_EXT_BITS`: the control word is one word of bits. Valid with [`PR_ENABLE`] only.
+pub(crate) const PR_BITS: u8 = 0x02;
+
+const PR_GET: usize = 1;
+const PR_SET: usize = 2;
+
+/// The order in which a machine keeps the bytes of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ByteOrder {
+    /// The least significant byte comes first.
+    Little,
+    /// The most significant byte comes first.
+    Big,
+}
+
+impl ByteOrder {
+    /// The order of the machine that this is compiled for.
+    pub(crate) const NATIVE: Self = if cfg!(target_endian = "big") {
+        Self::Big
+    } else {
+        Self::Little
+    };
+
+    const fn word(self, bytes: [u8; 4]) -> u32 {
+        match self {
+            Self::Little => u32::from_le_bytes(bytes),
+            Self::Big => u32::from_be_bytes(bytes),
+        }
+    }
+}
+
+/// A read-modify-write of the control word.
+///
+/// If `old & need` is not zero, `(old & !clear) | set` is stored; otherwise nothing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Update {
+    /// Any of these bits has to be set for the store to happen.
+    pub(crate) need: u32,
+    /// The bits that the store clears.
+    pub(crate) clear: u32,
+    /// The bits that the store sets.
+    pub(crate) set: u32,
+}
+
+impl Update {
+    /// Leaves zero behind.
+    pub(crate) const ERASE: Self = Self {
+        need: !0,
+        clear: !0,
+        set: 0,
+    };
+}
+
+/// How `rseq::slice_ctrl` is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `struct rseq_slice_ctrl`: one byte for the request, one for the grant. User space stores
+    /// bytes. What it stores is held against the kernel's state under `rseq_debug` only.
+    Bytes,
+    /// One native word: bit 0 requests, bit 1 grants. User space leaves with a CPU-local
+    /// test-and-clear of bit 0. All but bit 0 is held against the kernel's state always.
+    Bits,
+}
+
+impl Layout {
+    /// Decodes the `PR_RSEQ_SLICE_EXT_*` bits that `rseq_slice_state::enabled` keeps.
+    #[inline]
+    pub(crate) const fn from_enabled(enabled: u8) -> Option<Self> {
+        if enabled & PR_ENABLE == 0 {
+            None
+        } else if enabled & PR_BITS == 0 {
+            Some(Self::Bytes)
+        } else {
+            Some(Self::Bits)
+        }
+    }
+
+    /// The `PR_RSEQ_SLICE_EXT_*` bits of a thread's choice, off included.
+    #[inline]
+    pub(crate) const fn enabled(choice: Option<Self>) -> u8 {
+        match choice {
+            None => 0,
+            Some(Self::Bytes) => PR_ENABLE,
+            Some(Self::Bits) => PR_ENABLE | PR_BITS,
+        }
+    }
+
+    /// The bits of which any, when set, is a request.
+    #[inline]
+    pub(crate) const fn request(self, order: ByteOrder) -> u32 {
+        match self {
+            Self::Bytes => order.word([0xff, 0, 0, 0]),
+            Self::Bits => 1 << 0,
+        }
+    }
+
+    /// The bits that belong to the grant.
+    #[inline]
+    const fn grant(self, order: ByteOrder) -> u32 {
+        match self {
+            Self::Bytes => order.word([0, 0xff, 0, 0]),
+            Self::Bits => 1 << 1,
+        }
+    }
+
+    /// The word of a thread that has a grant and does not request another one.
+    #[inline]
+    pub(crate) const fn granted(self, order: ByteOrder) -> u32 {
+        match self {
+            Self::Bytes => order.word([0, 1, 0, 0]),
+            Self::Bits => 1 << 1,
+        }
+    }
+
+    /// Turns a request into a grant; a word without a request stays as it is.
+    #[inline]
+    pub(crate) const fn offer(self, order: ByteOrder) -> Update {
+        Update {
+            need: self.request(order),
+            clear: self.request(order) | self.grant(order),
+            set: self.granted(order),
+        }
+    }
+
+    /// Whether `word` tells the truth about a grant, as seen by the grant decision.
+    #[inline]
+    pub(crate) const fn truthful(self, order: ByteOrder, word: u32, granted: bool) -> bool {
+        match self {
+            Self::Bytes => true,
+            Self::Bits => word & !self.request(order) == self.expected(order, granted),
+        }
+    }
+
+    /// Whether system call entry has to look at the word. `debug` is `rseq_debug`.
+    #[inline]
+    pub(crate) const fn checked_at_entry(self, debug: bool) -> bool {
+        match self {
+            Self::Bytes => debug,
+            Self::Bits => true,
+        }
+    }
+
+    /// Whether `word` tells the truth about a grant, as seen by system call entry.
+    ///
+    /// With [`Layout::Bytes`] this is the whole word: a request that is pending while a system call
+    /// is made counts as a lie, because it was due to be cleared before leaving the critical
+    /// section.
+    #[inline]
+    pub(crate) const fn truthful_at_entry(
+        self,
+        order: ByteOrder,
+        word: u32,
+        granted: bool,
+    ) -> bool {
+        match self {
+            Self::Bytes => word == self.expected(order, granted),
+            Self::Bits => self.truthful(order, word, granted),
+        }
+    }
+
+    #[inline]
+    const fn expected(self, order: ByteOrder, granted: bool) -> u32 {
+        if granted {
+            self.granted(order)
+        } else {
+            0
+        }
+    }
+}
+
+/// An operation of `prctl(PR_RSEQ_SLICE_EXTENSION, ...)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prctl {
+    /// Returns the thread's choice.
+    Get,
+    /// Sets the thread's choice; `None` turns the extension off.
+    Set(Option<Layout>),
+}
+
+impl Prctl {
+    /// Decodes the second and the third argument. `None` is what `EINVAL` is returned for.
+    pub(crate) const fn parse(op: usize, value: usize) -> Option<Self> {
+        const OFF: usize = 0;
+        const BYTES: usize = PR_ENABLE as usize;
+        const BITS: usize = (PR_ENABLE | PR_BITS) as usize;
+
+        match (op, value) {
+            (PR_GET, 0) => Some(Self::Get),
+            (PR_SET, OFF) => Some(Self::Set(None)),
+            (PR_SET, BYTES) => Some(Self::Set(Some(Layout::Bytes))),
+            (PR_SET, BITS) => Some(Self::Set(Some(Layout::Bits))),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the flags of a registered `struct rseq` are those that the kernel stored.
+///
+/// Bits of other features do not count, nor does an enabled bit that user space forged while the
+/// extension is off: the C implementation looks at neither.
+pub(crate) const fn flags_truthful(flags: u32, choice: Option<Layout>) -> bool {
+    let must = match choice {
+        None => FLAG_AVAILABLE,
+        Some(_) => FLAG_AVAILABLE | FLAG_ENABLED,
+    };
+
+    flags & must == must
+}
+
+/// The flags of a registered `struct rseq` for a new `choice`.
+pub(crate) const fn flags_for(flags: u32, choice: Option<Layout>) -> u32 {
+    match choice {
+        None => (flags & !FLAG_ENABLED) | FLAG_AVAILABLE,
+        Some(_) => flags | FLAG_ENABLED | FLAG_AVAILABLE,
+    }
+}
+
+/// Whether going from one choice to another has to erase the control word.
+///
+/// Every change into or out of [`Layout::Bits`] that leaves the extension on does: what a word of
+/// one layout says means something else, or is a lie, in the other. The changes that C knows, on
+/// and off, leave the word alone.
+pub(crate) const fn erases_ctrl(from: Option<Layout>, to: Option<Layout>) -> bool {
+    matches!(
+        (from, to),
+        (Some(Layout::Bytes) | None, Some(Layout::Bits))
+            | (Some(Layout::Bits), Some(Layout::Bytes))
+    )
+}
+
+/// The length of an extension in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Length(u32);
+
+impl Length {
+    /// The shortest extension: 5 us.
+    pub(crate) const MIN: Self = Self(5_000);
+    /// The longest extension: 50 us.
+    pub(crate) const MAX: Self = Self(50_000);
+
+    /// `None` is what `ERANGE` is returned for.
+    pub(crate) const fn from_nanos(nanos: u32) -> Option<Self> {
+        if nanos < Self::MIN.0 || nanos > Self::MAX.0 {
+            None
+        } else {
+            Some(Self(nanos))
+        }
+    }
+
+    /// The length in nanoseconds.
+    pub(crate) const fn as_nanos(self) -> u32 {
+        self.0
+    }
+}
+
+#[cfg(any(test, CONFIG_RSEQ_SLICE_KUNIT_TEST))]
+#[cfg_attr(not(test), kernel::macros::kunit_tests(rseq_slice_abi))]
+mod tests {
+    use super::*;
+
+    const ORDERS: [ByteOrder; 2] = [ByteOrder::Little, ByteOrder::Big];
+
+    #[test]
+    fn bytes_are_where_struct_rseq_slice_ctrl_has_them() {
+        assert_eq!(
+            Layout::Bytes.request(ByteOrder::NATIVE).to_ne_bytes(),
+            [0xff, 0, 0, 0]
+        );
+        assert_eq!(
+            Layout::Bytes.granted(ByteOrder::NATIVE).to_ne_bytes(),
+            [0, 1, 0, 0]
+        );
+        assert_eq!(Layout::Bytes.granted(ByteOrder::Little), 0x0000_0100);
+        assert_eq!(Layout::Bytes.granted(ByteOrder::Big), 0x0001_0000);
+    }
+
+    #[test]
+    fn bits_are_the_same_in_both_orders() {
+        for order in ORDERS {
+            assert_eq!(Layout::Bits.request(order), 1);
+            assert_eq!(Layout::Bits.granted(order), 2);
+        }
+    }
+
+    #[test]
+    fn offer_turns_any_request_into_exactly_one_grant() {
+        for order in ORDERS {
+            for byte in [1, 0x80, 0xff] {
+                let old = order.word([byte, 0xaa, 0x12, 0x34]);
+                assert_eq!(
+                    apply(Layout::Bytes.offer(order), old),
+                    order.word([0, 1, 0x12, 0x34])
+                );
+            }
+            assert_eq!(apply(Layout::Bits.offer(order), 1), 2);
+        }
+    }
+
+    #[test]
+    fn offer_leaves_a_word_without_a_request_alone() {
+        for order in ORDERS {
+            let old = order.word([0, 0xaa, 0x12, 0x34]);
+            assert_eq!(apply(Layout::Bytes.offer(order), old), old);
+            assert_eq!(apply(Layout::Bits.offer(order), 0xffff_fffe), 0xffff_fffe);
+        }
+    }
+
+    #[test]
+    fn erase_leaves_zero() {
+        for old in [0, 1, 0x8000_0000, !0] {
+            assert_eq!(apply(Update::ERASE, old), 0);
+        }
+    }
+
+    #[test]
+    fn bytes_are_believed_by_the_decision_and_checked_at_entry() {
+        for order in ORDERS {
+            let layout = Layout::Bytes;
+            let grant = layout.granted(order);
+            assert!(layout.truthful(order, !0, false));
+            assert!(layout.truthful_at_entry(order, grant, true));
+            assert!(layout.truthful_at_entry(order, 0, false));
+            assert!(!layout.truthful_at_entry(order, grant, false));
+            assert!(!layout.truthful_at_entry(order, 0, true));
+            assert!(!layout.truthful_at_entry(order, grant | order.word([1, 0, 0, 0]), true));
+            assert!(!layout.truthful_at_entry(order, grant | order.word([0, 0, 1, 0]), true));
+        }
+        assert!(!Layout::Bytes.checked_at_entry(false));
+        assert!(Layout::Bytes.checked_at_entry(true));
+    }
+
+    #[test]
+    fn bits_are_checked_always_and_a_request_never_counts() {
+        let layout = Layout::Bits;
+        for order in ORDERS {
+            for request in [0, 1] {
+                assert!(layout.truthful(order, request, false));
+                assert!(layout.truthful(order, 2 | request, true));
+                assert!(!layout.truthful(order, request, true));
+                assert!(!layout.truthful(order, 2 | request, false));
+                for bit in 2..32 {
+                    assert!(!layout.truthful(order, request | 1 << bit, false));
+                    assert!(!layout.truthful_at_entry(order, 2 | request | 1 << bit, true));
+                }
+            }
+        }
+        assert!(layout.checked_at_entry(false));
+        assert!(layout.checked_at_entry(true));
+    }
+
+    #[test]
+    fn enabled_keeps_a_choice() {
+        for choice in [None, Some(Layout::Bytes), Some(Layout::Bits)] {
+            assert_eq!(Layout::from_enabled(Layout::enabled(choice)), choice);
+        }
+        assert_eq!(Layout::enabled(Some(Layout::Bytes)), 1);
+        assert_eq!(Layout::enabled(Some(Layout::Bits)), 3);
+        assert_eq!(Layout::from_enabled(PR_BITS), None);
+    }
+
+    #[test]
+    fn prctl_takes_what_is_documented_and_nothing_else() {
+        assert_eq!(Prctl::parse(1, 0), Some(Prctl::Get));
+        assert_eq!(Prctl::parse(2, 0), Some(Prctl::Set(None)));
+        assert_eq!(Prctl::parse(2, 1), Some(Prctl::Set(Some(Layout::Bytes))));
+        assert_eq!(Prctl::parse(2, 3), Some(Prctl::Set(Some(Layout::Bits))));
+        for (op, value) in [
+            (0, 0),
+            (3, 0),
+            (1, 1),
+            (1, 3),
+            (2, 2),
+            (2, 4),
+            (2, usize::MAX),
+        ] {
+            assert_eq!(Prctl::parse(op, value), None);
+        }
+    }
+
+    #[test]
+    fn flags_follow_the_choice() {
+        let on = Some(Layout::Bytes);
+        let other = 0x8000_0001;
+        assert_eq!(flags_for(other, on), other | FLAG_AVAILABLE | FLAG_ENABLED);
+        assert_eq!(
+            flags_for(other | FLAG_AVAILABLE | FLAG_ENABLED, None),
+            other | FLAG_AVAILABLE
+        );
+        assert_eq!(flags_for(0, None), FLAG_AVAILABLE);
+        assert!(flags_truthful(flags_for(0, on), on));
+        assert!(flags_truthful(FLAG_AVAILABLE | FLAG_ENABLED, None));
+        assert!(!flags_truthful(FLAG_AVAILABLE, on));
+        assert!(!flags_truthful(FLAG_ENABLED, on));
+        assert!(!flags_truthful(0, None));
+    }
+
+    #[test]
+    fn the_word_is_erased_when_its_meaning_changes() {
+        let (off, bytes, bits) = (None, Some(Layout::Bytes), Some(Layout::Bits));
+        assert!(erases_ctrl(bytes, bits));
+        assert!(erases_ctrl(bits, bytes));
+        assert!(erases_ctrl(off, bits));
+        assert!(!erases_ctrl(off, bytes));
+        assert!(!erases_ctrl(bytes, off));
+        assert!(!erases_ctrl(bits, off));
+    }
+
+    #[test]
+    fn length_has_bounds() {
+        assert_eq!(Length::from_nanos(4_999), None);
+        assert_eq!(Length::from_nanos(5_000), Some(Length::MIN));
+        assert_eq!(Length::from_nanos(50_000), Some(Length::MAX));
+        assert_eq!(Length::from_nanos(50_001), None);
+        assert_eq!(Length::from_nanos(7_000).map(Length::as_nanos), Some(7_000));
+    }
+
+    /// The rule that the helper behind `UserPtr::update_u32()` follows.
+    fn apply(update: Update, old: u32) -> u32 {
+        if old & update.need != 0 {
+            (old & !update.clear) | update.set
+        } else {
+            old
+        }
+    }
+}
