@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _LINUX_RSEQ_SLICE_H
+#define _LINUX_RSEQ_SLICE_H
+
+/*
+ * The gates through which the entry code and rseq reach the Rust implementation
+ * of the time slice extension (kernel/rseq_slice/). Rust is never inlined into C,
+ * so whatever decides that there is nothing to do is here.
+ */
+
+#ifdef CONFIG_RSEQ_SLICE_EXTENSION_RUST
+#include <linux/jump_label.h>
+#include <linux/sched.h>
+
+struct seq_file;
+
+DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
+
+/* Doors into kernel/rseq_slice/rseq_slice.rs, where each one is documented. */
+bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, bool other_work);
+void rseq_slice_revoke(struct task_struct *curr);
+void rseq_slice_inherit(struct task_struct *child);
+void rseq_slice_die(struct task_struct *curr);
+bool rseq_slice_take_yielded(struct task_struct *curr);
+void rseq_slice_init_timers(void);
+void rseq_slice_announce(void);
+void rseq_slice_length_show(struct seq_file *m);
+int rseq_slice_length_store(unsigned int nsecs);
+
+static __always_inline bool rseq_slice_extension_enabled(void)
+{
+	return static_branch_likely(&rseq_slice_extension_key);
+}
+
+/**
+ * rseq_grant_slice_extension - Postpone the reschedule that is due, if asked to
+ * @ti_work:	The work flags of the current task
+ * @mask:	The work flags that forbid a grant
+ *
+ * Invoked on the way to user mode with interrupts enabled. A live grant is
+ * revoked, whatever brought the task here. A new one goes to a task that has the
+ * extension enabled and was interrupted in user mode.
+ *
+ * Return: true if the reschedule is postponed, false if it has to be done.
+ */
+static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, unsigned long mask)
+{
+	struct task_struct *curr = current;
+	union rseq_slice_state state;
+
+	if (!rseq_slice_extension_enabled())
+		return false;
+
+	state = curr->rseq.slice.state;
+	/* Bit 0 of enabled is set if any bit of it is. */
+	state.enabled &= curr->rseq.event.user_irq;
+	if (likely(!state.state))
+		return false;
+
+	return rseq_slice_grant(curr, ti_work, ti_work & mask);
+}
+
+/*
+ * The timer is armed when the extension is granted. Nothing is left to do when
+ * the task finally leaves to user mode.
+ */
+static __always_inline bool rseq_arm_slice_extension_timer(void)
+{
+	return false;
+}
+
+/**
+ * rseq_slice_clear_grant - End a grant whose task was switched out
+ * @t:		The current task
+ *
+ * Invoked after rseq updated the fields in user space, which erased the control
+ * word.
+ */
+static __always_inline void rseq_slice_clear_grant(struct task_struct *t)
+{
+	if (rseq_slice_extension_enabled() && unlikely(t->rseq.slice.state.granted))
+		rseq_slice_revoke(t);
+}
+
+/*
+ * A macro, because it stands in user access regions of rseq, which must not be
+ * split over functions.
+ */
+#define rseq_slice_clear_user(rseq, efault)					\
+do {										\
+	if (rseq_slice_extension_enabled())					\
+		unsafe_put_user(0U, &(rseq)->slice_ctrl.all, efault);		\
+} while (0)
+
+/**
+ * rseq_slice_fork - Take out of a child's state what belongs to its parent
+ * @child:	The new task, which does not run yet
+ */
+static inline void rseq_slice_fork(struct task_struct *child)
+{
+	if (rseq_slice_extension_enabled())
+		rseq_slice_inherit(child);
+}
+
+/**
+ * rseq_slice_exit - Account for a grant whose task dies
+ * @curr:	The current task, which is exiting
+ */
+static inline void rseq_slice_exit(struct task_struct *curr)
+{
+	if (rseq_slice_extension_enabled() && unlikely(curr->rseq.slice.state.granted))
+		rseq_slice_die(curr);
+}
+
+#else /* CONFIG_RSEQ_SLICE_EXTENSION_RUST */
+struct task_struct;
+
+static inline void rseq_slice_fork(struct task_struct *child) { }
+static inline void rseq_slice_exit(struct task_struct *curr) { }
+#endif /* !CONFIG_RSEQ_SLICE_EXTENSION_RUST */
+
+#endif /* _LINUX_RSEQ_SLICE_H */

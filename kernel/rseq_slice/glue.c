@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the Rust implementation of the time slice extension cannot say: the static
+ * key, the system call, the boot parameter, the initcalls and the debugfs files.
+ */
+
+#define pr_fmt(fmt) "rseq: " fmt
+
+#include <linux/debugfs.h>
+#include <linux/init.h>
+#include <linux/jump_label.h>
+#include <linux/kstrtox.h>
+#include <linux/rseq.h>
+#include <linux/rseq_slice.h>
+#include <linux/seq_file.h>
+#include <linux/syscalls.h>
+
+DEFINE_STATIC_KEY_TRUE(rseq_slice_extension_key);
+
+static int __init rseq_slice_cmdline(char *str)
+{
+	bool on;
+
+	if (kstrtobool(str, &on)) {
+		pr_warn("rseq_slice_ext=%s is ignored: it is neither on nor off\n", str);
+		return 1;
+	}
+
+	if (!on)
+		static_branch_disable(&rseq_slice_extension_key);
+	return 1;
+}
+__setup("rseq_slice_ext=", rseq_slice_cmdline);
+
+/**
+ * sys_rseq_slice_yield - Give up the CPU that a time slice extension retained
+ *
+ * The CPU is given up by the system call entry work that every grant sets. What is
+ * left to do here is to tell user space of it.
+ *
+ * Return: 1 if the CPU was given up inside the grant by this call, 0 if there was
+ *	   no grant or it had ended before.
+ */
+SYSCALL_DEFINE0(rseq_slice_yield)
+{
+	return rseq_slice_take_yielded(current);
+}
+
+static int rseq_slice_length_seq_show(struct seq_file *m, void *p)
+{
+	rseq_slice_length_show(m);
+	return 0;
+}
+
+static ssize_t rseq_slice_length_write(struct file *file, const char __user *ubuf,
+				       size_t count, loff_t *ppos)
+{
+	unsigned int nsecs;
+	int ret;
+
+	if (kstrtouint_from_user(ubuf, count, 10, &nsecs))
+		return -EINVAL;
+
+	ret = rseq_slice_length_store(nsecs);
+	return ret ? ret : count;
+}
+
+static int rseq_slice_length_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, rseq_slice_length_seq_show, inode->i_private);
+}
+
+static const struct file_operations rseq_slice_length_fops = {
+	.open		= rseq_slice_length_open,
+	.read		= seq_read,
+	.write		= rseq_slice_length_write,
+	.llseek		= seq_lseek,
+	.release	= single_release,
+};
+
+static int rseq_slice_impl_show(struct seq_file *m, void *p)
+{
+	seq_puts(m, "rust\n");
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(rseq_slice_impl);
+
+/* Before user space can run: usermode helpers may, from a later initcall level on. */
+static int __init rseq_slice_init(void)
+{
+	rseq_slice_init_timers();
+	return 0;
+}
+core_initcall(rseq_slice_init);
+
+/* After rseq created its debugfs directory. */
+static int __init rseq_slice_late_init(void)
+{
+	struct dentry *dir = debugfs_lookup("rseq", NULL);
+
+	if (dir) {
+		debugfs_create_file("slice_ext_nsec", 0644, dir, NULL, &rseq_slice_length_fops);
+		debugfs_create_file("slice_ext_impl", 0444, dir, NULL, &rseq_slice_impl_fops);
+		dput(dir);
+	}
+
+	rseq_slice_announce();
+	return 0;
+}
+late_initcall(rseq_slice_late_init);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The decision on the way out of an interrupt: postpone the reschedule that is due, or not.
+
+use super::{
+    abi::{ByteOrder, Layout},
+    knobs,
+    state::{Ending, Grant, Phase, Plan, Verdict},
+    stats::{self, Event},
+    task::Thread,
+    timer, //
+};
+use kernel::{
+    interrupt::{local_interrupt_disable, LocalInterruptEnabled},
+    preempt,
+    time::{
+        hrtimer,
+        Instant, //
+    }, //
+};
+
+/// Decides on the reschedule that `thread` is about to do before it returns to user mode.
+///
+/// `work` are its work flags, `other_work` says that a flag besides rescheduling is among them.
+/// Returns whether the reschedule is postponed. May sleep.
+#[inline]
+pub(crate) fn at_resched(
+    thread: &Thread,
+    work: usize,
+    other_work: bool,
+    irqs: LocalInterruptEnabled,
+) -> bool {
+    // A grant is never left to a thread whose extension is off; should there be one, the layout
+    // does not matter for ending it.
+    let layout = thread.choice().unwrap_or(Layout::Bytes);
+    let phase = thread.phase();
+    let plan = Plan::new(phase, other_work);
+    let update = plan.update(layout, ByteOrder::NATIVE);
+
+    let verdict = match thread
+        .ctrl()
+        .update_u32(update.need, update.clear, update.set)
+    {
+        Ok(word) => plan.judge(layout, ByteOrder::NATIVE, phase, word),
+        Err(_) => Verdict::Kill,
+    };
+
+    match verdict {
+        Verdict::Grant => return make(thread, work, irqs),
+        Verdict::Refuse => {}
+        Verdict::Revoke => end(thread, Ending::Revoked),
+        Verdict::Kill => {
+            if phase.is_granted() {
+                end(thread, Ending::Died);
+            }
+            thread.segv();
+        }
+    }
+
+    false
+}
+
+/// Makes the grant that the control word already shows.
+///
+/// Everything that makes up a grant stands in one section with interrupts disabled: an interrupt
+/// comes before all of it or after all of it. From its end on the timer may fire, in the kernel as
+/// well as in user mode, and the scheduler may switch the thread out; both lead to an end of the
+/// grant before the thread is in user mode again without a timer.
+///
+/// The timer is started before the interrupt's deferred programming of the clock event device is
+/// carried out, so that one programming serves both.
+#[inline]
+fn make(thread: &Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
+    let guard = irqs.disable();
+    let irq = guard.disabled();
+
+    let now = Instant::fast_now().to_nanos();
+    let Some(grant) = Grant::make(
+        thread.scheduled_out(),
+        now,
+        knobs::length(),
+        thread.switches(),
+    ) else {
+        return false;
+    };
+
+    stats::count(Event::Granted);
+    thread.begin(grant, irq);
+    thread.watch_syscall();
+    preempt::clear_need_resched(irq);
+    timer::arm(thread, grant, irq);
+    hrtimer::rearm_deferred(irq, work);
+
+    true
+}
+
+/// Ends the grant of `thread`.
+#[inline]
+pub(crate) fn end(thread: &Thread, how: Ending) {
+    thread.end();
+    stats::count(Event::Ended(how));
+}
+
+/// Revokes the grant of a thread that was switched out, after its control word was erased.
+///
+/// Should the reschedule that was postponed still be due, it is asked for again.
+#[cold]
+pub(crate) fn revoke(thread: &Thread) {
+    let Phase::Granted(grant) = thread.phase() else {
+        return;
+    };
+
+    end(thread, Ending::Revoked);
+    if grant.owes_resched(thread.switches()) {
+        preempt::set_need_resched(&local_interrupt_disable());
+    }
+}

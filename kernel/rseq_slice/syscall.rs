@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end of a grant by a system call.
+
+use super::{
+    abi::ByteOrder,
+    grant,
+    knobs,
+    state::{Call, Ending, Phase},
+    task::Thread,
+    timer, //
+};
+use kernel::{
+    bindings,
+    interrupt::LocalInterruptEnabled,
+    preempt, //
+};
+
+/// What a system call number means to a grant.
+pub(crate) fn classify(syscall: isize) -> Call {
+    if syscall == bindings::__NR_rseq_slice_yield as isize {
+        Call::Yield
+    } else {
+        Call::Other
+    }
+}
+
+/// The work at the entry of the first system call after a grant, before anything else of it.
+///
+/// The grant may have ended in the meantime; then only the control word is checked, if at all.
+/// Otherwise the CPU is given up here, and the control word is erased when the thread runs again.
+/// May sleep.
+pub(crate) fn enter(thread: &Thread, call: Call, mut irqs: LocalInterruptEnabled) {
+    thread.unwatch_syscall();
+    check_ctrl(thread);
+
+    // An expiry up to here has led to a reschedule right away, or does so when preemption is
+    // enabled again.
+    let guard = preempt::Guard::new();
+    let Phase::Granted(grant) = thread.phase() else {
+        return;
+    };
+
+    timer::cancel(thread, &guard);
+
+    let how = grant.at_syscall(call, thread.switches());
+    grant::end(thread, how);
+    if how == Ending::Yielded {
+        thread.set_yielded();
+    }
+    if how.gives_up_cpu() {
+        preempt::set_need_resched(irqs.disable().disabled());
+    }
+
+    // Reschedules, unless that is left to `cond_resched()`.
+    drop(guard);
+    preempt::cond_resched();
+
+    if thread.ctrl().put_u32(0).is_err() {
+        thread.segv();
+    }
+}
+
+/// Kills the thread if its control word contradicts the kernel.
+///
+/// Erasing the word is none of this function's business: where there is no grant, what user space
+/// keeps in the word is its own affair.
+fn check_ctrl(thread: &Thread) {
+    let Some(layout) = thread.choice() else {
+        return;
+    };
+    if !layout.checked_at_entry(knobs::debug()) {
+        return;
+    }
+
+    let granted = thread.phase().is_granted();
+    let truthful = thread
+        .ctrl()
+        .get_u32()
+        .is_ok_and(|word| layout.truthful_at_entry(ByteOrder::NATIVE, word, granted));
+
+    if !truthful {
+        thread.segv();
+    }
+}

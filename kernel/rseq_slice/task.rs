@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The current thread as the slice extension sees it: the only place that touches
+//! `task_struct::rseq`.
+//!
+//! The fields belong to the thread. Interrupts on its CPU read them too, and the scheduler writes
+//! the event bits, so every access is a single volatile load or store. Nobody else looks at them.
+
+use super::{
+    abi::{self, Layout},
+    state::{Grant, Phase},
+};
+use core::{mem::offset_of, ptr::NonNull};
+use kernel::{
+    bindings,
+    interrupt::LocalInterruptDisabled,
+    types::NotThreadSafe,
+    uaccess::UserPtr, //
+};
+
+const _: () = {
+    assert!(abi::FLAG_AVAILABLE == bindings::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE as u32);
+    assert!(abi::FLAG_ENABLED == bindings::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_ENABLED as u32);
+    assert!(abi::PR_ENABLE as u32 == bindings::PR_RSEQ_SLICE_EXT_ENABLE);
+    assert!(abi::PR_BITS as u32 == bindings::PR_RSEQ_SLICE_EXT_BITS);
+    assert!(offset_of!(bindings::rseq, slice_ctrl) == 28);
+};
+
+/// Loads a field of a thread's `task_struct`.
+macro_rules! load {
+    ($thread:expr, $($field:tt)+) => {
+        // SAFETY: The task is valid by the type invariants of `Thread`, and the field is only
+        // written by the thread itself or by interrupts on its CPU.
+        unsafe { (&raw const (*$thread.0.as_ptr()).$($field)+).read_volatile() }
+    };
+}
+
+/// Stores to a field of a thread's `task_struct`.
+macro_rules! store {
+    ($thread:expr, $value:expr, $($field:tt)+) => {
+        // SAFETY: The task is valid by the type invariants of `Thread`, and only the thread itself
+        // writes the field.
+        unsafe { (&raw mut (*$thread.0.as_ptr()).$($field)+).write_volatile($value) }
+    };
+}
+
+/// The thread that runs on this CPU, or that an interrupt on this CPU interrupted.
+///
+/// # Invariants
+///
+/// The pointer is `current`.
+pub(crate) struct Thread(NonNull<bindings::task_struct>, NotThreadSafe);
+
+impl Thread {
+    /// Wraps the `current` that C passes.
+    ///
+    /// # Safety
+    ///
+    /// `curr` must be `current`.
+    #[inline]
+    pub(crate) unsafe fn from_current(curr: *mut bindings::task_struct) -> Self {
+        // SAFETY: `current` is never null.
+        let curr = unsafe { NonNull::new_unchecked(curr) };
+
+        // INVARIANT: By the requirements of this function.
+        Self(curr, NotThreadSafe)
+    }
+
+    /// Gets `current`.
+    #[inline]
+    pub(crate) fn current() -> Self {
+        // SAFETY: The kernel always has a current task.
+        unsafe { Self::from_current(bindings::get_current()) }
+    }
+
+    /// A value that tells threads apart while they live.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut bindings::task_struct {
+        self.0.as_ptr()
+    }
+
+    /// The layout that the thread chose, or `None` if the extension is off for it.
+    #[inline]
+    pub(crate) fn choice(&self) -> Option<Layout> {
+        Layout::from_enabled(load!(self, rseq.slice.state.__bindgen_anon_1.enabled))
+    }
+
+    /// Stores the choice of the thread.
+    pub(crate) fn set_choice(&self, choice: Option<Layout>) {
+        let enabled = Layout::enabled(choice);
+
+        store!(self, enabled, rseq.slice.state.__bindgen_anon_1.enabled);
+    }
+
+    /// Whether the thread has a grant, and which.
+    #[inline]
+    pub(crate) fn phase(&self) -> Phase {
+        if load!(self, rseq.slice.state.__bindgen_anon_1.granted) == 0 {
+            return Phase::Idle;
+        }
+
+        Phase::Granted(Grant {
+            expires: load!(self, rseq.slice.expires),
+            switches: load!(self, rseq.slice.switches),
+        })
+    }
+
+    /// Enters [`Phase::Granted`].
+    ///
+    /// Interrupts are disabled because the timer of an older grant must not see half of a new one.
+    /// A yield that nobody collected is forgotten: seccomp or a tracer skipped the system call.
+    #[inline]
+    pub(crate) fn begin(&self, grant: Grant, _irq: &LocalInterruptDisabled) {
+        store!(self, grant.expires, rseq.slice.expires);
+        store!(self, grant.switches, rseq.slice.switches);
+        store!(self, 0, rseq.slice.yielded);
+        store!(self, 1, rseq.slice.state.__bindgen_anon_1.granted);
+    }
+
+    /// Enters [`Phase::Idle`].
+    #[inline]
+    pub(crate) fn end(&self) {
+        store!(self, 0, rseq.slice.state.__bindgen_anon_1.granted);
+    }
+
+    /// Leaves word for `rseq_slice_yield(2)` that it gave the CPU up.
+    #[inline]
+    pub(crate) fn set_yielded(&self) {
+        store!(self, 1, rseq.slice.yielded);
+    }
+
+    /// Collects what [`Thread::set_yielded()`] left.
+    #[inline]
+    pub(crate) fn take_yielded(&self) -> bool {
+        let yielded = load!(self, rseq.slice.yielded);
+
+        store!(self, 0, rseq.slice.yielded);
+        yielded != 0
+    }
+
+    /// How often the thread was switched out. Wraps.
+    #[inline]
+    pub(crate) fn switches(&self) -> u32 {
+        // CAST: Only equality counts, and a grant does not outlive 2^32 switches.
+        load!(self, nvcsw).wrapping_add(load!(self, nivcsw)) as u32
+    }
+
+    /// Whether the thread was switched out since it was interrupted in user mode.
+    #[inline]
+    pub(crate) fn scheduled_out(&self) -> bool {
+        load!(
+            self,
+            rseq.event
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .sched_switch
+        ) != 0
+    }
+
+    /// Whether the thread registered a `struct rseq`.
+    pub(crate) fn is_registered(&self) -> bool {
+        !load!(self, rseq.usrptr).is_null()
+    }
+
+    /// Whether the registered `struct rseq` is long enough to have a control word.
+    pub(crate) fn has_ctrl(&self) -> bool {
+        load!(self, rseq.event.__bindgen_anon_1.__bindgen_anon_1.has_rseq) > 1
+    }
+
+    /// The control word in user space.
+    ///
+    /// Some other address if [`Thread::has_ctrl()`] does not hold, which user access survives.
+    #[inline]
+    pub(crate) fn ctrl(&self) -> UserPtr {
+        self.user_field(offset_of!(bindings::rseq, slice_ctrl))
+    }
+
+    /// The flags in user space.
+    pub(crate) fn flags(&self) -> UserPtr {
+        self.user_field(offset_of!(bindings::rseq, flags))
+    }
+
+    #[inline]
+    fn user_field(&self, offset: usize) -> UserPtr {
+        UserPtr::from_ptr(load!(self, rseq.usrptr).cast()).wrapping_byte_add(offset)
+    }
+
+    /// Routes the next system call through `rseq_syscall_enter_work()`.
+    #[inline]
+    pub(crate) fn watch_syscall(&self) {
+        // SAFETY: The task is valid by the type invariants. The bit operation is atomic.
+        unsafe { bindings::set_bit(SLICE_WORK, self.syscall_work()) };
+    }
+
+    /// Takes the detour out again.
+    #[inline]
+    pub(crate) fn unwatch_syscall(&self) {
+        // SAFETY: As in `watch_syscall()`.
+        unsafe { bindings::clear_bit(SLICE_WORK, self.syscall_work()) };
+    }
+
+    #[inline]
+    fn syscall_work(&self) -> *mut usize {
+        // SAFETY: The task is valid by the type invariants; this only computes an address.
+        unsafe { &raw mut (*self.as_ptr()).thread_info.syscall_work }
+    }
+
+    /// Sends the thread a `SIGSEGV` that it cannot block or ignore.
+    #[cold]
+    pub(crate) fn segv(&self) {
+        // SAFETY: The signal number is valid, and `force_sig()` acts on `current`, which is this.
+        unsafe { bindings::force_sig(bindings::SIGSEGV as i32) };
+    }
+}
+
+const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RSEQ_SLICE as usize;
+
+/// Takes a live grant and a yield that waits to be collected out of the copy that a forked child
+/// got of its parent's state.
+///
+/// # Safety
+///
+/// `child` must be a valid task that does not run yet.
+pub(crate) unsafe fn inherit(child: *mut bindings::task_struct) {
+    // SAFETY: The task is valid, and nobody else touches the state of a task that does not run.
+    let slice = unsafe { &mut (*child).rseq.slice };
+
+    slice.state.__bindgen_anon_1.granted = 0;
+    slice.yielded = 0;
+}

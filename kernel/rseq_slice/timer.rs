@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The timers that bound grants, one for each CPU.
+//!
+//! A timer is armed when a grant is made and cancelled when a system call ends it. It is not
+//! cancelled when the grant ends otherwise: that costs more than an expiry for nothing, and the
+//! context switch is no place for it. So a timer can outlive its grant, and fire while another
+//! thread, another grant, or after CPU hotplug even another CPU runs. [`Phase::at_expiry()`] sorts
+//! those out.
+//!
+//! [`Phase::at_expiry()`]: super::state::Phase::at_expiry
+
+use super::{
+    state::Grant,
+    stats::{self, Event},
+    task::Thread,
+};
+use kernel::{
+    bindings,
+    define_per_cpu,
+    impl_has_hr_timer,
+    interrupt::LocalInterruptDisabled,
+    preempt,
+    prelude::*,
+    sync::atomic::{Atomic, Relaxed},
+    time::{
+        hrtimer::{
+            AbsolutePinnedHardMode,
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerRestart,
+            StaticHrTimer, //
+        },
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+/// The timer of a CPU and the thread that armed it.
+///
+/// `owner` is only compared: the thread may be gone.
+#[pin_data]
+struct SliceTimer {
+    #[pin]
+    timer: HrTimer<Self>,
+    owner: Atomic<*mut bindings::task_struct>,
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for SliceTimer {
+        mode: AbsolutePinnedHardMode<Monotonic>, field: self.timer
+    }
+}
+
+define_per_cpu! {
+    static TIMER: SliceTimer = unsafe { uninit };
+}
+
+impl HrTimerCallback for SliceTimer {
+    type Pointer<'a> = Pin<&'a Self>;
+
+    /// Asks for a reschedule if the interrupted thread runs on the grant that armed the timer.
+    ///
+    /// The reschedule ends the grant: on the way back to user mode, or by switching the thread out
+    /// if the timer fired while it was already on its way into or out of the kernel.
+    fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        // SAFETY: The timer is of a hard mode, so this is interrupt context.
+        let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
+        let thread = Thread::current();
+
+        let owner = core::ptr::eq(this.get_ref(), TIMER.this(irq).get_ref())
+            && this.owner.load(Relaxed) == thread.as_ptr();
+
+        if thread
+            .phase()
+            .at_expiry(owner, this.timer.expires().to_nanos())
+        {
+            stats::count(Event::Expired);
+            preempt::set_need_resched(irq);
+        }
+
+        HrTimerRestart::NoRestart
+    }
+}
+
+/// Sets the timers of all CPUs up.
+///
+/// # Safety
+///
+/// To be called once, before any thread can get a grant.
+pub(crate) unsafe fn init() {
+    // SAFETY: Nobody but a thread with a grant uses the timers. The rest is the caller's promise.
+    unsafe {
+        TIMER.init(|_| {
+            pin_init!(SliceTimer {
+                timer <- HrTimer::new(),
+                owner: Atomic::new(core::ptr::null_mut()),
+            })
+        })
+    };
+}
+
+/// Bounds `grant`, which `thread` just got.
+#[inline]
+pub(crate) fn arm(thread: &Thread, grant: Grant, irq: &LocalInterruptDisabled) {
+    let slot = TIMER.this(irq);
+
+    slot.owner.store(thread.as_ptr(), Relaxed);
+    StaticHrTimer::start(slot, Instant::from_nanos(grant.expires));
+}
+
+/// Cancels the timer of this CPU if `thread` was the last to arm it.
+///
+/// The callback cannot be running: that would be on this CPU, in an interrupt that has to end
+/// before the thread goes on.
+#[inline]
+pub(crate) fn cancel(thread: &Thread, guard: &preempt::Guard) {
+    let slot = TIMER.this(guard);
+
+    if slot.owner.load(Relaxed) == thread.as_ptr() {
+        StaticHrTimer::try_to_cancel(slot);
+    }
+}
