@@ -60,13 +60,27 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 	return rseq_slice_grant(curr, ti_work, ti_work & mask);
 }
 
-/*
- * The timer is armed when the extension is granted. Nothing is left to do when
- * the task finally leaves to user mode.
+/**
+ * rseq_arm_slice_extension_timer - Keep a grant without a timer out of user mode
+ *
+ * Invoked at the very end of the way to user mode with interrupts disabled. The
+ * timer was armed together with the grant. It has fired since if the way was too
+ * long, and if the scheduler picked the task again the grant is still there.
+ *
+ * Return: true if the task has to reschedule once more, which revokes the grant.
  */
 static __always_inline bool rseq_arm_slice_extension_timer(void)
 {
-	return false;
+	struct rseq_slice *slice = &current->rseq.slice;
+
+	if (!rseq_slice_extension_enabled())
+		return false;
+
+	if (likely(!slice->state.granted || slice->expires))
+		return false;
+
+	set_need_resched_current();
+	return true;
 }
 
 /**

@@ -5,7 +5,7 @@
 use super::{
     abi::{ByteOrder, Layout},
     knobs,
-    state::{Ending, Grant, Phase, Plan, Verdict},
+    state::{Ending, Grant, Plan, Verdict},
     stats::{self, Event},
     task::Thread,
     timer, //
@@ -50,7 +50,7 @@ pub(crate) fn at_resched(
         Verdict::Refuse => {}
         Verdict::Revoke => end(thread, Ending::Revoked),
         Verdict::Kill => {
-            if phase.is_granted() {
+            if phase.is_live() {
                 end(thread, Ending::Died);
             }
             thread.segv();
@@ -64,8 +64,9 @@ pub(crate) fn at_resched(
 ///
 /// Everything that makes up a grant stands in one section with interrupts disabled: an interrupt
 /// comes before all of it or after all of it. From its end on the timer may fire, in the kernel as
-/// well as in user mode, and the scheduler may switch the thread out; both lead to an end of the
-/// grant before the thread is in user mode again without a timer.
+/// well as in user mode, and the thread may be switched out. Neither gets it to user mode with a
+/// grant that no timer bounds: rseq's update of user space revokes after a switch, and the gate at
+/// the very end of the exit path sends an expired grant back here.
 ///
 /// The timer is started before the interrupt's deferred programming of the clock event device is
 /// carried out, so that one programming serves both.
@@ -106,12 +107,10 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
 /// Should the reschedule that was postponed still be due, it is asked for again.
 #[cold]
 pub(crate) fn revoke(thread: &Thread) {
-    let Phase::Granted(grant) = thread.phase() else {
-        return;
-    };
+    let phase = thread.phase();
 
     end(thread, Ending::Revoked);
-    if grant.owes_resched(thread.switches()) {
+    if phase.owes_resched(thread.switches()) {
         preempt::set_need_resched(&local_interrupt_disable());
     }
 }

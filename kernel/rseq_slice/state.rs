@@ -3,14 +3,16 @@
 //! The life of a slice extension: what happens to a thread, and what follows.
 //!
 //! ```text
-//!                 resched, request seen
-//!       +------+ ------------------------> +---------+
-//!       | Idle |                           | Granted |
-//!       +------+ <------------------------ +---------+
-//!                 yielded   rseq_slice_yield(2)
-//!                 aborted   any other system call
-//!                 revoked   second resched, expiry, or scheduled out
-//!                 died      killed, lied or faulted
+//!              resched, request seen             timer
+//!     +------+ --------------------> +---------+ -------> +---------+
+//!     | Idle |                       | Granted |          | Expired |
+//!     +------+ <-------------------- +---------+          +---------+
+//!        ^      yielded  rseq_slice_yield(2)                   |
+//!        |      aborted  any other system call                 |
+//!        |      revoked  second resched, or scheduled out      |
+//!        |      died     killed, lied or faulted               |
+//!        +-----------------------------------------------------+
+//!               revoked, died
 //! ```
 //!
 //! Every function is pure: it maps what is known to what has to be done. Nothing here imports the
@@ -22,7 +24,7 @@ use super::abi::{ByteOrder, Layout, Update};
 /// A live grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
-    /// When it ends, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// When it ends, in nanoseconds of `CLOCK_MONOTONIC`. Not zero.
     pub(crate) expires: u64,
     /// How often the thread had been switched out when the grant was made. Wraps.
     pub(crate) switches: u32,
@@ -51,28 +53,6 @@ impl Grant {
             switches,
         })
     }
-
-    /// Whether the reschedule that the grant postponed is still due.
-    ///
-    /// `switches` is the thread's count now. Another count than that of the grant means that the
-    /// CPU was given up already.
-    #[inline]
-    pub(crate) const fn owes_resched(&self, switches: u32) -> bool {
-        self.switches == switches
-    }
-
-    /// How a grant ends that is live when its thread enters the system call `call`.
-    #[inline]
-    pub(crate) const fn at_syscall(&self, call: Call, switches: u32) -> Ending {
-        if !self.owes_resched(switches) {
-            return Ending::Revoked;
-        }
-
-        match call {
-            Call::Yield => Ending::Yielded,
-            Call::Other => Ending::Aborted,
-        }
-    }
 }
 
 /// What a thread is doing.
@@ -80,18 +60,33 @@ impl Grant {
 pub(crate) enum Phase {
     /// It has no grant.
     Idle,
-    /// It has one.
+    /// It has a grant, and a timer that bounds it.
     Granted(Grant),
+    /// The timer has fired and asked for the reschedule; user space was not told yet.
+    Expired,
 }
 
 impl Phase {
-    /// Whether there is a grant.
+    /// Whether user space sees a grant.
     #[inline]
-    pub(crate) const fn is_granted(&self) -> bool {
-        matches!(self, Self::Granted(_))
+    pub(crate) const fn is_live(&self) -> bool {
+        matches!(self, Self::Granted(_) | Self::Expired)
     }
 
-    /// Whether a timer that fired has to end the grant of the thread that it interrupted.
+    /// Whether the reschedule that a grant postponed is still due.
+    ///
+    /// `switches` is the thread's count now. Another count than that of the grant means that the
+    /// CPU was given up already.
+    #[inline]
+    pub(crate) const fn owes_resched(&self, switches: u32) -> bool {
+        match self {
+            Self::Granted(grant) => grant.switches == switches,
+            Self::Idle | Self::Expired => false,
+        }
+    }
+
+    /// Whether a timer that fires makes the thread that it interrupted [`Phase::Expired`], and asks
+    /// for the reschedule.
     ///
     /// `owner` says that the timer belongs to this CPU and was armed for that thread, `at` is the
     /// expiry of the timer in nanoseconds. A timer that outlived its grant does not pass.
@@ -99,8 +94,24 @@ impl Phase {
     pub(crate) const fn at_expiry(&self, owner: bool, at: u64) -> bool {
         match self {
             Self::Granted(grant) => owner && grant.expires == at,
-            Self::Idle => false,
+            Self::Idle | Self::Expired => false,
         }
+    }
+
+    /// How a grant ends when its thread enters the system call `call`, if there is one.
+    #[inline]
+    pub(crate) const fn at_syscall(&self, call: Call, switches: u32) -> Option<Ending> {
+        if !self.is_live() {
+            return None;
+        }
+        if !self.owes_resched(switches) {
+            return Some(Ending::Revoked);
+        }
+
+        Some(match call {
+            Call::Yield => Ending::Yielded,
+            Call::Other => Ending::Aborted,
+        })
     }
 }
 
@@ -147,7 +158,7 @@ impl Plan {
     /// `other_work` is any work on the way to user mode besides the reschedule.
     #[inline]
     pub(crate) const fn new(phase: Phase, other_work: bool) -> Self {
-        if other_work || phase.is_granted() {
+        if other_work || phase.is_live() {
             Self::Erase
         } else {
             Self::Offer
@@ -172,13 +183,13 @@ impl Plan {
         phase: Phase,
         word: u32,
     ) -> Verdict {
-        if !layout.truthful(order, word, phase.is_granted()) {
+        if !layout.truthful(order, word, phase.is_live()) {
             return Verdict::Kill;
         }
 
         match self {
             Self::Offer if word & layout.request(order) != 0 => Verdict::Grant,
-            Self::Erase if phase.is_granted() => Verdict::Revoke,
+            Self::Erase if phase.is_live() => Verdict::Revoke,
             Self::Offer | Self::Erase => Verdict::Refuse,
         }
     }
@@ -227,11 +238,13 @@ mod tests {
     fn a_second_resched_revokes_and_never_extends() {
         for layout in [Layout::Bytes, Layout::Bits] {
             let granted = layout.granted(ORDER);
-            let again = granted | layout.request(ORDER) & 1;
-            for work in [false, true] {
-                assert_eq!(Plan::new(GRANTED, work), Plan::Erase);
-                assert_eq!(judge(layout, GRANTED, work, granted), Verdict::Revoke);
-                assert_eq!(judge(layout, GRANTED, work, again), Verdict::Revoke);
+            let again = granted | layout.request(ORDER);
+            for phase in [GRANTED, Phase::Expired] {
+                for work in [false, true] {
+                    assert_eq!(Plan::new(phase, work), Plan::Erase);
+                    assert_eq!(judge(layout, phase, work, granted), Verdict::Revoke);
+                    assert_eq!(judge(layout, phase, work, again), Verdict::Revoke);
+                }
             }
         }
     }
@@ -283,12 +296,31 @@ mod tests {
 
     #[test]
     fn system_calls_end_a_grant() {
-        assert_eq!(GRANT.at_syscall(Call::Yield, 7), Ending::Yielded);
-        assert_eq!(GRANT.at_syscall(Call::Other, 7), Ending::Aborted);
-        for call in [Call::Yield, Call::Other] {
-            assert_eq!(GRANT.at_syscall(call, 8), Ending::Revoked);
-            assert_eq!(GRANT.at_syscall(call, 6), Ending::Revoked);
+        for (call, ending) in [
+            (Call::Yield, Ending::Yielded),
+            (Call::Other, Ending::Aborted),
+        ] {
+            assert_eq!(GRANTED.at_syscall(call, 7), Some(ending));
+            assert_eq!(GRANTED.at_syscall(call, 8), Some(Ending::Revoked));
+            assert_eq!(GRANTED.at_syscall(call, 6), Some(Ending::Revoked));
+            assert_eq!(Phase::Expired.at_syscall(call, 7), Some(Ending::Revoked));
+            assert_eq!(Phase::Idle.at_syscall(call, 7), None);
         }
+    }
+
+    #[test]
+    fn one_reschedule_is_owed_for_one_grant() {
+        assert!(GRANTED.owes_resched(7));
+        assert!(!GRANTED.owes_resched(8));
+        assert!(!Phase::Expired.owes_resched(7));
+        assert!(!Phase::Idle.owes_resched(7));
+    }
+
+    #[test]
+    fn user_space_sees_a_grant_until_it_is_told_otherwise() {
+        assert!(GRANTED.is_live());
+        assert!(Phase::Expired.is_live());
+        assert!(!Phase::Idle.is_live());
     }
 
     #[test]
@@ -305,6 +337,7 @@ mod tests {
         assert!(!GRANTED.at_expiry(true, 999));
         assert!(!GRANTED.at_expiry(true, 1_001));
         assert!(!GRANTED.at_expiry(false, 1_000));
+        assert!(!Phase::Expired.at_expiry(true, 1_000));
         assert!(!Phase::Idle.at_expiry(true, 1_000));
     }
 }

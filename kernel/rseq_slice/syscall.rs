@@ -6,7 +6,7 @@ use super::{
     abi::ByteOrder,
     grant,
     knobs,
-    state::{Call, Ending, Phase},
+    state::{Call, Ending},
     task::Thread,
     timer, //
 };
@@ -34,16 +34,15 @@ pub(crate) fn enter(thread: &Thread, call: Call, mut irqs: LocalInterruptEnabled
     thread.unwatch_syscall();
     check_ctrl(thread);
 
-    // An expiry up to here has led to a reschedule right away, or does so when preemption is
-    // enabled again.
     let guard = preempt::Guard::new();
-    let Phase::Granted(grant) = thread.phase() else {
+    timer::cancel(thread, &guard);
+
+    // From here on no timer changes the phase. If it fired before, the reschedule that it asked for
+    // has taken place, or does so when the guard is dropped.
+    let Some(how) = thread.phase().at_syscall(call, thread.switches()) else {
         return;
     };
 
-    timer::cancel(thread, &guard);
-
-    let how = grant.at_syscall(call, thread.switches());
     grant::end(thread, how);
     if how == Ending::Yielded {
         thread.set_yielded();
@@ -73,7 +72,7 @@ fn check_ctrl(thread: &Thread) {
         return;
     }
 
-    let granted = thread.phase().is_granted();
+    let granted = thread.phase().is_live();
     let truthful = thread
         .ctrl()
         .get_u32()

@@ -44,6 +44,10 @@ macro_rules! store {
     };
 }
 
+/// What `rseq_slice::expires` says of a grant whose timer has fired, known to the gate in
+/// `include/linux/rseq_slice.h` too.
+const EXPIRED: u64 = 0;
+
 /// The thread that runs on this CPU, or that an interrupt on this CPU interrupted.
 ///
 /// # Invariants
@@ -99,10 +103,13 @@ impl Thread {
             return Phase::Idle;
         }
 
-        Phase::Granted(Grant {
-            expires: load!(self, rseq.slice.expires),
-            switches: load!(self, rseq.slice.switches),
-        })
+        match load!(self, rseq.slice.expires) {
+            EXPIRED => Phase::Expired,
+            expires => Phase::Granted(Grant {
+                expires,
+                switches: load!(self, rseq.slice.switches),
+            }),
+        }
     }
 
     /// Enters [`Phase::Granted`].
@@ -115,6 +122,12 @@ impl Thread {
         store!(self, grant.switches, rseq.slice.switches);
         store!(self, 0, rseq.slice.yielded);
         store!(self, 1, rseq.slice.state.__bindgen_anon_1.granted);
+    }
+
+    /// Enters [`Phase::Expired`].
+    #[inline]
+    pub(crate) fn expire(&self, _irq: &LocalInterruptDisabled) {
+        store!(self, EXPIRED, rseq.slice.expires);
     }
 
     /// Enters [`Phase::Idle`].

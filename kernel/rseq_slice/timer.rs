@@ -62,8 +62,8 @@ impl HrTimerCallback for SliceTimer {
 
     /// Asks for a reschedule if the interrupted thread runs on the grant that armed the timer.
     ///
-    /// The reschedule ends the grant: on the way back to user mode, or by switching the thread out
-    /// if the timer fired while it was already on its way into or out of the kernel.
+    /// On the way to user mode the grant is revoked then, whether the scheduler switches the thread
+    /// out or picks it again; at system call entry it counts as revoked too.
     fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         // SAFETY: The timer is of a hard mode, so this is interrupt context.
         let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
@@ -77,6 +77,7 @@ impl HrTimerCallback for SliceTimer {
             .at_expiry(owner, this.timer.expires().to_nanos())
         {
             stats::count(Event::Expired);
+            thread.expire(irq);
             preempt::set_need_resched(irq);
         }
 
