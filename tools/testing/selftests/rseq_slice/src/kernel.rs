@@ -5,7 +5,9 @@
 use std::fs;
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_getres};
 use rseq_slice::{Implementation, extension_length, implementation, set_extension_length};
 
 /// Where debugfs keeps the switch for the consistency checks.
@@ -30,6 +32,12 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Looks at the running kernel.
     pub(crate) fn look() -> Result<Self> {
+        let resolution = clock_getres(ClockId::CLOCK_MONOTONIC)?;
+        ensure!(
+            resolution.num_nanoseconds() == 1,
+            "timers have a resolution of {resolution}, not of 1 ns: build with \
+             CONFIG_HIGH_RES_TIMERS; in QEMU without ACPI boot with tsc=reliable"
+        );
         let cmdline = fs::read_to_string("/proc/cmdline").context("is /proc mounted?")?;
         let switch = cmdline
             .split_ascii_whitespace()

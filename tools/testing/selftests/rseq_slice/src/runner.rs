@@ -9,7 +9,7 @@ use std::{fs, io};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigHandler, Signal, killpg, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
 use rseq_slice::{Counters, Implementation};
@@ -70,10 +70,7 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
             drop(reader);
-            let code = match setpgid(Pid::from_raw(0), Pid::from_raw(0))
-                .map_err(Into::into)
-                .and_then(|()| contained(|| case.run(kernel)))
-            {
+            let code = match prepare().and_then(|()| contained(|| case.run(kernel))) {
                 Ok(()) => 0,
                 Err(error) => {
                     let _ = write!(writer, "{error:#}");
@@ -107,6 +104,14 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
         WaitStatus::Signaled(_, signal, _) => Verdict::Failed(format!("killed by {signal}")),
         other => Verdict::Failed(format!("ended with {other:?}")),
     })
+}
+
+/// Makes the child the head of a process group, and mortal: the standard library handles SIGSEGV.
+fn prepare() -> Result<()> {
+    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+    // SAFETY: No handler is installed.
+    unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) }?;
+    Ok(())
 }
 
 fn exits_in_time(child: Pid) -> Result<bool> {
