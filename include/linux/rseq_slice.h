@@ -61,13 +61,15 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 }
 
 /**
- * rseq_arm_slice_extension_timer - Keep a grant without a timer out of user mode
+ * rseq_arm_slice_extension_timer - Keep a postponed reschedule from getting lost
  *
  * Invoked at the very end of the way to user mode with interrupts disabled. The
- * timer was armed together with the grant. It has fired since if the way was too
- * long, and if the scheduler picked the task again the grant is still there.
+ * timer was armed together with the grant. If the way was so long that it has
+ * fired, and the scheduler picked the task again, the grant is still there and has
+ * to go. If an update of user space revoked the grant of a task that did not leave
+ * the CPU, the reschedule has been asked for after the work flags were read.
  *
- * Return: true if the task has to reschedule once more, which revokes the grant.
+ * Return: true if the task has to reschedule before it may leave.
  */
 static __always_inline bool rseq_arm_slice_extension_timer(void)
 {
@@ -76,19 +78,18 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 	if (!rseq_slice_extension_enabled())
 		return false;
 
-	if (likely(!slice->state.granted || slice->expires))
-		return false;
+	if (unlikely(slice->state.granted && !slice->expires))
+		set_need_resched_current();
 
-	set_need_resched_current();
-	return true;
+	return unlikely(test_thread_flag(TIF_NEED_RESCHED));
 }
 
 /**
- * rseq_slice_clear_grant - End a grant whose task was switched out
+ * rseq_slice_clear_grant - End a grant that user space does not see any more
  * @t:		The current task
  *
- * Invoked after rseq updated the fields in user space, which erased the control
- * word.
+ * Invoked after rseq updated its fields in user space, which erases the control
+ * word: the task was switched out, or membarrier(2) asked for the update.
  */
 static __always_inline void rseq_slice_clear_grant(struct task_struct *t)
 {

@@ -102,9 +102,10 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
     stats::count(Event::Ended(how));
 }
 
-/// Revokes the grant of a thread that was switched out, after its control word was erased.
+/// Revokes a grant after an update of user space erased the control word.
 ///
-/// Should the reschedule that was postponed still be due, it is asked for again.
+/// Mostly the thread was switched out. If it was not, as when `membarrier(2)` asks for the update,
+/// the reschedule that was postponed is still due and is asked for again.
 #[cold]
 pub(crate) fn revoke(thread: &Thread) {
     let phase = thread.phase();

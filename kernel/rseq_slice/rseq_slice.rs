@@ -26,7 +26,8 @@
 //! 5. `rseq_slice_yield(2)` then returns what [`task::Thread::take_yielded()`] finds.
 //!
 //! A thread that is switched out in the kernel comes back through rseq's own update of user space,
-//! which erases the control word and calls [`grant::revoke()`].
+//! which erases the control word and calls [`grant::revoke()`]. The gate at the very end of the exit
+//! path catches what is left: a grant whose timer has fired, a reschedule that was asked for again.
 //!
 //! # Layers
 //!
@@ -80,7 +81,7 @@ unsafe extern "C" fn rseq_slice_grant(
     grant::at_resched(&thread, ti_work, other_work, irqs)
 }
 
-/// Ends the grant of a thread that was switched out and whose control word was just erased.
+/// Ends the grant of a thread whose control word rseq's update of user space just erased.
 ///
 /// # Safety
 ///
