@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
 use anyhow::Result;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use nix::errno::Errno;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rseq_slice::abi::AREA_LEN;
 use rseq_slice::{Area, Registration};
 
@@ -46,9 +47,13 @@ impl Page {
     }
 
     /// Changes what the process may do with the page.
+    ///
+    /// Not by the C library's function: that hands an int to the kernel, which looks at 64 bits.
     pub(crate) fn protect(self, prot: ProtFlags) -> Result<()> {
+        let prot = libc::c_long::from(prot.bits());
         // SAFETY: Nothing but areas lives in the page, and the tests know that it is gone.
-        unsafe { mprotect(self.0.cast(), LEN.get(), prot) }?;
+        let ret = unsafe { libc::syscall(libc::SYS_mprotect, self.0.as_ptr(), LEN.get(), prot) };
+        Errno::result(ret)?;
         Ok(())
     }
 

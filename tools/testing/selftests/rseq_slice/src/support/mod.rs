@@ -16,7 +16,7 @@ pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
 pub(crate) use clock::{now, spin, spin_while};
 pub(crate) use ledger::{Ledger, Tally};
 pub(crate) use memory::Page;
-pub(crate) use remote::Remote;
+pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use scene::{
     BOTH_CPUS, CPU, OTHER_CPU, PATIENCE, Scene, Seen, be_on, flags, granted, requested,

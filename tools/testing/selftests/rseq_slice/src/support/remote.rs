@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A thread on the other CPU that does something to a scene while that is inside of a grant.
+//! Threads on the other CPU that do something to a scene while that cannot make a system call.
 
+use std::fs::File;
 use std::hint;
+use std::io::Write;
+use std::os::fd::FromRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use nix::errno::Errno;
 use rseq_slice::pin_to;
 
+use super::clock::now;
+use super::rival::Rival;
 use super::scene::OTHER_CPU;
+
+/// A moment that does not come.
+const NEVER: u64 = u64::MAX;
 
 /// An action that waits for its sign on [`OTHER_CPU`].
 pub(crate) struct Remote {
@@ -51,5 +60,45 @@ impl Remote {
             .join()
             .unwrap_or_else(|_| Err(anyhow!("panic")))
             .context("on the other CPU")
+    }
+}
+
+/// A rival that the other CPU wakes, by an interrupt of that kind instead of the timer's.
+pub(crate) struct RemotelyWoken {
+    rival: Rival,
+    due: Arc<AtomicU64>,
+}
+
+impl RemotelyWoken {
+    /// A rival on `cpu`, which must not be [`OTHER_CPU`].
+    pub(crate) fn new(cpu: usize) -> Result<Self> {
+        // SAFETY: The call takes no pointer.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        // SAFETY: The kernel has just opened it for us.
+        let event = unsafe { File::from_raw_fd(Errno::result(fd)?) };
+        let mut theirs = event.try_clone()?;
+        let rival = Rival::awaiting(event, cpu)?;
+        let due = Arc::new(AtomicU64::new(NEVER));
+        let when = Arc::clone(&due);
+        Remote::ready(move || {
+            loop {
+                if now() >= when.load(Ordering::Acquire) {
+                    when.store(NEVER, Ordering::Release);
+                    theirs.write_all(&1_u64.to_ne_bytes())?;
+                }
+                hint::spin_loop();
+            }
+        })?
+        .go();
+        Ok(Self { rival, due })
+    }
+
+    pub(crate) const fn rival(&self) -> &Rival {
+        &self.rival
+    }
+
+    /// Wakes the rival at this moment of [`now`]. Makes no system call on this CPU.
+    pub(crate) fn wake_at(&self, moment: u64) {
+        self.due.store(moment, Ordering::Release);
     }
 }

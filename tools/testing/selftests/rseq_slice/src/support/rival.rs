@@ -44,6 +44,15 @@ impl Rival {
         let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) };
         // SAFETY: The kernel has just opened it for us.
         let timer = unsafe { File::from_raw_fd(Errno::result(fd)?) };
+        Self::waiting_for(timer, cpu, class)
+    }
+
+    /// A rival that an event wakes instead of a timer: any file of which 8 bytes can be read then.
+    pub(crate) fn awaiting(event: File, cpu: usize) -> Result<Self> {
+        Self::waiting_for(event, cpu, Class::Rival)
+    }
+
+    fn waiting_for(timer: File, cpu: usize, class: Class) -> Result<Self> {
         let runs = Arc::<Runs>::default();
         let mut theirs = timer.try_clone()?;
         let counts = Arc::clone(&runs);

@@ -3,12 +3,12 @@
 //! Timers that outlive their grants, threads that change CPUs, and CPUs that go away.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{fs, thread};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::gettid;
 use rseq_slice::{Layout, pin_to, set_extension_length, sys};
@@ -16,20 +16,21 @@ use rseq_slice::{Layout, pin_to, set_extension_length, sys};
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::{CPU1_ONLINE, Kernel};
 use crate::support::{
-    BOTH_CPUS, CPU, Due, Ledger, OTHER_CPU, PATIENCE, Remote, Rival, Scene, Seen, Tally, clock,
-    requested, spin, spin_while,
+    BOTH_CPUS, CPU, Due, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen,
+    Tally, clock, requested, spin, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
+    both("migrate.old_timer", Needs::On, old_timer),
     both(
-        "migrate.timer_of_revoked_grant",
-        Needs::On,
-        timer_of_revoked_grant,
+        "migrate.old_timer_remote_wakeup",
+        Needs::OnTwoCpus,
+        old_timer_remote_wakeup,
     ),
     both(
-        "migrate.timer_of_other_thread",
+        "migrate.old_timer_of_other_thread",
         Needs::On,
-        timer_of_other_thread,
+        old_timer_of_other_thread,
     ),
     both("migrate.moved_in_grant", Needs::OnTwoCpus, moved_in_grant),
     both("migrate.cpu_goes_away", Needs::OnTwoCpus, cpu_goes_away),
@@ -41,7 +42,7 @@ const LEAD: u64 = 80_000;
 
 /// A grant is revoked early; its timer would have expired around the moment at which the same
 /// thread gets the next grant, and must not cut that one short.
-fn timer_of_revoked_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let rivals = [Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?];
@@ -74,12 +75,42 @@ fn timer_of_revoked_grant(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
+/// The same, with the next reschedule asked for by the other CPU, so that the old timer's interrupt
+/// is free to come at any moment of the decision.
+fn old_timer_remote_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
+    let scene = Scene::new(layout)?;
+    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let third = RemotelyWoken::new(CPU)?;
+    let length = u64::from(LENGTH);
+    for after in (length - 12_000..length + 3_000).step_by(100) {
+        let ledger = Ledger::open()?;
+        second.wake_in(30_000)?;
+        let first = scene.obtain(&rival)?;
+        third.wake_at(first + after);
+        let revoked = scene.outlast().is_some();
+        let seen = scene.offer(requested(layout), PATIENCE);
+        let yielded = sys::rseq_slice_yield()?;
+        let tally = ledger.tally()?;
+        ensure!(
+            revoked
+                && seen == Seen::Granted
+                && yielded == 1
+                && tally.expired == 0
+                && tally.adds_up(),
+            "next grant {after} ns after the first: {seen:?}, yield {yielded}, {tally:?}"
+        );
+        ensure!(third.rival().runs() > 0);
+    }
+    Ok(())
+}
+
 /// The timer of a grant that was revoked expires while another thread has a grant on this CPU.
-fn timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let rivals = Arc::new([Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?]);
     let theirs = Arc::clone(&rivals);
-    let (start, started) = std::sync::mpsc::channel();
+    let (start, started) = mpsc::channel();
     let first = thread::spawn(move || -> Result<bool> {
         let scene = Scene::new(layout)?;
         // From here on the main thread of the test waits behind this one.
@@ -153,10 +184,12 @@ fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let over = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&over);
+    let (ready, is_ready) = mpsc::channel();
     let worker = thread::spawn(move || -> Result<u64> {
         let scene = Scene::on(OTHER_CPU, layout)?;
         let rival = Rival::new(OTHER_CPU)?;
         let mut yields = 0;
+        ready.send(())?;
         while !seen.load(Ordering::Relaxed) {
             for _ in 0..5 {
                 rival.wake_in(20_000)?;
@@ -174,6 +207,10 @@ fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
         }
         Ok(yields)
     });
+    if is_ready.recv().is_err() {
+        worker.join().map_err(|_| anyhow!("panic"))??;
+        bail!("the worker ended too early");
+    }
     let ledger = Ledger::open()?;
     pin_to(&[CPU])?;
     for _ in 0..3 {

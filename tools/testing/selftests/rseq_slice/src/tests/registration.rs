@@ -152,8 +152,8 @@ fn legacy_untouched(_: &Kernel) -> Result<()> {
         ensure!(layout()?.is_none());
 
         let ledger = Ledger::open()?;
-        rival.wake_in(20_000)?;
         let runs = rival.runs();
+        rival.wake_in(20_000)?;
         ensure!(
             crate::support::spin_while(1_000_000, || rival.runs() == runs),
             "the rival never ran"
