@@ -38,6 +38,10 @@ const C: &[(&str, &str)] = &[
         "C does not count threads that die inside of a grant",
     ),
     (
+        "migrate.old_timer_remote_wakeup.bytes",
+        "C lets the timer of a revoked grant end the thread's next one",
+    ),
+    (
         "fault.at_expiry.bytes",
         "C does not count threads that die inside of a grant",
     ),

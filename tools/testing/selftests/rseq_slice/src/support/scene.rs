@@ -20,8 +20,9 @@ pub(crate) const OTHER_CPU: usize = 1;
 /// Where a thread may be that is to survive the loss of one of the CPUs.
 pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
 
-/// Nanoseconds until a rival wakes: enough for the system call that arms its timer to return.
-const LEAD: u64 = 20_000;
+/// Nanoseconds until a rival wakes: enough for the system call that arms its timer to return, with
+/// a tick and what that may bring in between.
+pub(crate) const LEAD: u64 = 60_000;
 /// Nanoseconds after which a rival that did not get the CPU, not even late, is declared lost.
 pub(crate) const PATIENCE: u64 = 2_000_000;
 
@@ -53,9 +54,10 @@ pub(crate) fn set_class(class: Class) -> Result<()> {
 
 /// Puts the calling thread on the given CPU, in front of all threads of the normal class.
 pub(crate) fn be_on(cpu: usize) -> Result<()> {
-    calibrate();
     pin_to(&[cpu])?;
-    set_class(Class::Scene)
+    set_class(Class::Scene)?;
+    calibrate();
+    Ok(())
 }
 
 /// The control word with a request and nothing else.

@@ -13,7 +13,7 @@ use rseq_slice::{Layout, layout, set_extension_length, set_layout, sys};
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Child, Due, Ledger, Rival, Scene, SignalTimer, Tally, handle, hits, spin_while,
+    CPU, Child, Due, LEAD, Ledger, Rival, Scene, SignalTimer, Tally, handle, hits, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -118,7 +118,7 @@ fn return_from_handler(_: &Kernel, layout: Layout) -> Result<()> {
     let timer = SignalTimer::new(Signal::SIGUSR1)?;
     handle(Signal::SIGUSR1)?;
     let ledger = Ledger::open()?;
-    timer.fire(Due::In(40_000))?;
+    timer.fire(Due::In(LEAD + 20_000))?;
     scene.obtain(&rival)?;
     let came = spin_while(1_000_000, || hits() == 0);
     let word = scene.word();

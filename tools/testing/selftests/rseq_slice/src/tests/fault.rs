@@ -13,7 +13,8 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, be_on, ensure_dies, spin, spin_while,
+    CPU, LEAD, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, be_on, ensure_dies, spin,
+    spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -138,7 +139,7 @@ fn at_revocation(_: &Kernel, layout: Layout) -> Result<()> {
         let ledger = Ledger::open()?;
         ensure_dies(Signal::SIGSEGV, || {
             let second = Rival::new(CPU)?;
-            let _scene = protect_in_grant(layout, prot, || second.wake_in(60_000))?;
+            let _scene = protect_in_grant(layout, prot, || second.wake_in(LEAD + 40_000))?;
             spin(PATIENCE);
             Ok(())
         })?;

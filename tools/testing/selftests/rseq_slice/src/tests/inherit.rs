@@ -16,7 +16,8 @@ use rseq_slice::{Layout, Registration, SliceError, layout, set_extension_length,
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, Tally, ensure_fine, flags, spin,
+    CPU, Child, Due, LEAD, Ledger, PATIENCE, Rival, Scene, SignalTimer, Tally, ensure_fine, flags,
+    spin,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -209,7 +210,7 @@ fn killed_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
         let scene = Scene::new(layout)?;
         let rival = Rival::new(CPU)?;
         let timer = SignalTimer::new(Signal::SIGKILL)?;
-        timer.fire(Due::In(40_000))?;
+        timer.fire(Due::In(LEAD + 20_000))?;
         scene.obtain(&rival)?;
         spin(PATIENCE);
         Ok(())

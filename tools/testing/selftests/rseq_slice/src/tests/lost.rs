@@ -10,7 +10,7 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, clock, handle, hits, now,
+    CPU, Due, LEAD, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, clock, handle, hits, now,
     spin_while,
 };
 
@@ -20,8 +20,6 @@ pub(crate) const TESTS: &[Test] = &[
     both("lost.membarrier", Needs::OnTwoCpus, membarrier),
 ];
 
-/// Nanoseconds until the first timer of a step of a sweep expires.
-const LEAD: u64 = 60_000;
 /// Nanoseconds that the interrupts of a step and the switches may cost on top of the extension.
 const COST: u64 = 25_000;
 

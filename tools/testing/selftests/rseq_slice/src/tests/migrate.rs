@@ -16,8 +16,8 @@ use rseq_slice::{Layout, pin_to, set_extension_length, sys};
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::{CPU1_ONLINE, Kernel};
 use crate::support::{
-    BOTH_CPUS, CPU, Due, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen,
-    Tally, clock, requested, spin, spin_while,
+    BOTH_CPUS, CPU, Due, LEAD, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene,
+    Seen, Tally, clock, now, requested, spin, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -37,8 +37,6 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 const LENGTH: u32 = 50_000;
-/// Nanoseconds until the first rival of a step wakes.
-const LEAD: u64 = 80_000;
 
 /// A grant is revoked early; its timer would have expired around the moment at which the same
 /// thread gets the next grant, and must not cut that one short.
@@ -85,7 +83,7 @@ fn old_timer_remote_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
     let length = u64::from(LENGTH);
     for after in (length - 12_000..length + 3_000).step_by(100) {
         let ledger = Ledger::open()?;
-        second.wake_in(30_000)?;
+        second.wake_in(LEAD + 10_000)?;
         let first = scene.obtain(&rival)?;
         third.wake_at(first + after);
         let revoked = scene.outlast().is_some();
@@ -108,34 +106,54 @@ fn old_timer_remote_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
 /// The timer of a grant that was revoked expires while another thread has a grant on this CPU.
 fn old_timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let rivals = Arc::new([Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?]);
+    let length = u64::from(LENGTH);
+    let rivals = Arc::new([Rival::new(CPU)?, Rival::new(CPU)?]);
     let theirs = Arc::clone(&rivals);
     let (start, started) = mpsc::channel();
-    let first = thread::spawn(move || -> Result<bool> {
+    let (end, ended) = mpsc::channel();
+    let first = thread::spawn(move || -> Result<()> {
         let scene = Scene::new(layout)?;
-        // From here on the main thread of the test waits behind this one.
-        started.recv()?;
-        theirs[1].wake_in(30_000)?;
-        scene.obtain(&theirs[0])?;
-        // Revoked by the second rival, with most of the extension left on the timer.
-        Ok(scene.outlast().is_some())
+        while started.recv().is_ok() {
+            theirs[1].wake_in(LEAD + 8_000)?;
+            let at = scene.obtain(&theirs[0])?;
+            // Revoked by the second rival, with most of the extension left on the timer.
+            ensure!(scene.outlast().is_some());
+            end.send(at)?;
+        }
+        Ok(())
     });
     let scene = Scene::new(layout)?;
-    let ledger = Ledger::open()?;
-    start.send(())?;
-    ensure!(first.join().map_err(|_| anyhow!("panic"))??);
-    rivals[2].wake_in(15_000)?;
-    let seen = scene.offer(requested(layout), PATIENCE);
-    // The old timer would expire within this time.
-    spin(30_000);
-    let live = scene.is_granted();
-    let yielded = sys::rseq_slice_yield()?;
+    let rival = Rival::new(CPU)?;
+    let mut covered = 0;
+    for lead in (6_000..20_000).step_by(1_000) {
+        let ledger = Ledger::open()?;
+        start.send(())?;
+        // Blocks, which lets the other thread, of the same priority, run until it does.
+        let Ok(old_grant) = ended.recv() else { break };
+        let old_expiry = old_grant + length;
+        rival.wake_in(lead)?;
+        let seen = scene.offer(requested(layout), 4 * length);
+        let early = seen == Seen::Granted && now() < old_expiry;
+        spin_while(length, || now() < old_expiry + 2_000);
+        let live = scene.is_granted();
+        let yielded = sys::rseq_slice_yield()?;
+        scene.set_word(0);
+        let tally = ledger.tally()?;
+        ensure!(tally.expired == 0 && tally.adds_up(), "{tally:?}");
+        if early {
+            ensure!(
+                live && yielded == 1,
+                "the grant was gone: {live}, {yielded}, {tally:?}"
+            );
+            covered += 1;
+        }
+    }
+    drop(start);
+    first.join().map_err(|_| anyhow!("panic"))??;
     ensure!(
-        seen == Seen::Granted && live && yielded == 1,
-        "{seen:?}, {live}, {yielded}"
+        covered > 0,
+        "the old timer never expired inside of the other grant"
     );
-    let tally = ledger.tally()?;
-    ensure!(tally.expired == 0 && tally.adds_up(), "{tally:?}");
     Ok(())
 }
 
@@ -192,9 +210,9 @@ fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
         ready.send(())?;
         while !seen.load(Ordering::Relaxed) {
             for _ in 0..5 {
-                rival.wake_in(20_000)?;
+                rival.wake_in(LEAD)?;
                 scene.request();
-                spin_while(100_000, || scene.word() == requested(layout));
+                spin_while(2 * LEAD, || scene.word() == requested(layout));
                 spin(3_000);
                 if scene.is_granted() {
                     yields += u64::from(sys::rseq_slice_yield()? == 1);

@@ -7,7 +7,9 @@ use rseq_slice::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, PATIENCE, Rival, Scene, Tally, granted, requested, spin_while};
+use crate::support::{
+    CPU, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, granted, requested, spin_while,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     both("revoke.by_second_rival", Needs::On, by_second_rival),
@@ -26,7 +28,7 @@ fn by_second_rival(_: &Kernel, layout: Layout) -> Result<()> {
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
     let ledger = Ledger::open()?;
     for turn in 1..=5 {
-        second.wake_in(20_000 + APART)?;
+        second.wake_in(LEAD + APART)?;
         let first = scene.obtain(&rival)?;
         let over = scene.outlast();
         let word = scene.word();
@@ -55,7 +57,7 @@ fn no_second_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
     let ledger = Ledger::open()?;
-    second.wake_in(20_000 + APART)?;
+    second.wake_in(LEAD + APART)?;
     scene.obtain(&rival)?;
     scene.set_word(granted(layout) | requested(layout));
     let over = spin_while(PATIENCE, || scene.word() != 0);

@@ -9,7 +9,7 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, handle, hits, spin, spin_while,
+    CPU, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, handle, hits, spin, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -43,7 +43,7 @@ fn lie_at_decision(_: &Kernel) -> Result<()> {
             ensure_dies(Signal::SIGSEGV, || {
                 let scene = Scene::new(LAYOUT)?;
                 let rival = Rival::new(CPU)?;
-                rival.wake_in(20_000)?;
+                rival.wake_in(LEAD)?;
                 scene.set_word(word);
                 spin(PATIENCE);
                 scene.set_word(0);
@@ -82,7 +82,7 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
 
 /// The decision is asked again while there is a grant: by a second rival, and by the expiry.
 fn lie_at_revocation(_: &Kernel) -> Result<()> {
-    for (length, second_after) in [(50_000, 35_000), (5_000, 900_000)] {
+    for (length, second_after) in [(50_000, LEAD + 15_000), (5_000, 900_000)] {
         set_extension_length(length)?;
         for word in BROKEN {
             let ledger = Ledger::open()?;
@@ -132,7 +132,7 @@ fn survivor(_: &Kernel) -> Result<()> {
     let rival = Rival::new(CPU)?;
     handle(Signal::SIGSEGV)?;
     let ledger = Ledger::open()?;
-    rival.wake_in(20_000)?;
+    rival.wake_in(LEAD)?;
     scene.set_word(3);
     let came = spin_while(PATIENCE, || hits() == 0);
     ensure!(came && rival.runs() == 1, "{came}, {} runs", rival.runs());
