@@ -19,7 +19,7 @@ pub(crate) use memory::Page;
 pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use scene::{
-    BOTH_CPUS, CPU, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, flags, granted, requested,
+    BOTH_CPUS, CPU, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, flags, granted, requested, soon,
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use timer::{Due, SignalTimer, clock};

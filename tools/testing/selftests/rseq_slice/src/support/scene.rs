@@ -12,6 +12,7 @@ use rseq_slice::{Area, Layout, Registration, pin_to, set_layout};
 
 use super::clock::{calibrate, now, spin_while};
 use super::rival::Rival;
+use super::timer::{Due, clock};
 
 /// The CPU of a scene.
 pub(crate) const CPU: usize = 0;
@@ -98,6 +99,11 @@ pub(crate) enum Seen {
     Pending,
 }
 
+/// The moment of [`clock`] that is [`LEAD`] from now.
+pub(crate) fn soon() -> Result<u64> {
+    Ok(clock()? + LEAD)
+}
+
 /// The calling thread, registered and enabled.
 pub(crate) struct Scene {
     registration: Registration,
@@ -172,14 +178,15 @@ impl Scene {
 
     /// Gets a grant against `rival` and returns when it was first seen. The rival is still waiting.
     pub(crate) fn obtain(&self, rival: &Rival) -> Result<u64> {
-        self.obtain_after(LEAD, rival)
+        self.obtain_at(soon()?, rival)
     }
 
-    /// Like [`obtain`](Self::obtain), for threads whose system calls need more time.
-    pub(crate) fn obtain_after(&self, lead: u64, rival: &Rival) -> Result<u64> {
+    /// Like [`obtain`](Self::obtain), with the rival waking at the moment `due` of [`clock`].
+    pub(crate) fn obtain_at(&self, due: u64, rival: &Rival) -> Result<u64> {
         let runs = rival.runs();
-        rival.wake_in(lead)?;
-        let seen = self.offer(requested(self.layout), lead + PATIENCE);
+        let patience = due.saturating_sub(clock()?) + PATIENCE;
+        rival.wake(Due::At(due))?;
+        let seen = self.offer(requested(self.layout), patience);
         let at = now();
         // Anything that fails from here on makes a system call, which is fine then.
         if seen != Seen::Granted || rival.runs() != runs {

@@ -13,7 +13,7 @@ use rseq_slice::{Layout, layout, set_extension_length, set_layout, sys};
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Child, Due, LEAD, Ledger, Rival, Scene, SignalTimer, Tally, handle, hits, spin_while,
+    CPU, Child, Due, Ledger, Rival, Scene, SignalTimer, Tally, handle, hits, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -118,8 +118,9 @@ fn return_from_handler(_: &Kernel, layout: Layout) -> Result<()> {
     let timer = SignalTimer::new(Signal::SIGUSR1)?;
     handle(Signal::SIGUSR1)?;
     let ledger = Ledger::open()?;
-    timer.fire(Due::In(LEAD + 20_000))?;
-    scene.obtain(&rival)?;
+    let due = soon()?;
+    timer.fire(Due::At(due + 20_000))?;
+    scene.obtain_at(due, &rival)?;
     let came = spin_while(1_000_000, || hits() == 0);
     let word = scene.word();
     let ran = rival.runs();

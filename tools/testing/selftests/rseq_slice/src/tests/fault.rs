@@ -13,7 +13,7 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, LEAD, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, be_on, ensure_dies, spin,
+    CPU, Due, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, be_on, ensure_dies, soon, spin,
     spin_while,
 };
 
@@ -88,7 +88,7 @@ fn without_request(_: &Kernel, layout: Layout) -> Result<()> {
 fn protect_in_grant(
     layout: Layout,
     prot: ProtFlags,
-    also: impl FnOnce() -> Result<()>,
+    also: impl FnOnce(u64) -> Result<()>,
 ) -> Result<Scene> {
     let (page, scene) = on_page(layout)?;
     let rival = Rival::new(CPU)?;
@@ -99,8 +99,9 @@ fn protect_in_grant(
         remote_done.store(true, Ordering::Release);
         Ok(())
     })?;
-    also()?;
-    scene.obtain(&rival)?;
+    let due = soon()?;
+    also(due)?;
+    scene.obtain_at(due, &rival)?;
     remote.go();
     spin_while(PATIENCE, || !done.load(Ordering::Acquire));
     // The rival's timer and thread have to stay.
@@ -124,7 +125,7 @@ fn at_expiry(_: &Kernel, layout: Layout) -> Result<()> {
     for prot in DENIED {
         let ledger = Ledger::open()?;
         ensure_dies(Signal::SIGSEGV, || {
-            let _scene = protect_in_grant(layout, prot, || Ok(()))?;
+            let _scene = protect_in_grant(layout, prot, |_| Ok(()))?;
             spin(PATIENCE);
             Ok(())
         })?;
@@ -139,7 +140,7 @@ fn at_revocation(_: &Kernel, layout: Layout) -> Result<()> {
         let ledger = Ledger::open()?;
         ensure_dies(Signal::SIGSEGV, || {
             let second = Rival::new(CPU)?;
-            let _scene = protect_in_grant(layout, prot, || second.wake_in(LEAD + 40_000))?;
+            let _scene = protect_in_grant(layout, prot, |due| second.wake(Due::At(due + 40_000)))?;
             spin(PATIENCE);
             Ok(())
         })?;
@@ -153,7 +154,7 @@ fn at_call(layout: Layout, yields: bool) -> Result<()> {
     for prot in DENIED {
         let ledger = Ledger::open()?;
         ensure_dies(Signal::SIGSEGV, || {
-            let _scene = protect_in_grant(layout, prot, || Ok(()))?;
+            let _scene = protect_in_grant(layout, prot, |_| Ok(()))?;
             if yields {
                 sys::rseq_slice_yield()?;
             } else {

@@ -16,7 +16,7 @@ use rseq_slice::{Layout, Registration, SliceError, layout, set_extension_length,
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Child, Due, LEAD, Ledger, PATIENCE, Rival, Scene, SignalTimer, Tally, ensure_fine, flags,
+    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, Tally, ensure_fine, flags, soon,
     spin,
 };
 
@@ -210,8 +210,9 @@ fn killed_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
         let scene = Scene::new(layout)?;
         let rival = Rival::new(CPU)?;
         let timer = SignalTimer::new(Signal::SIGKILL)?;
-        timer.fire(Due::In(LEAD + 20_000))?;
-        scene.obtain(&rival)?;
+        let due = soon()?;
+        timer.fire(Due::At(due + 20_000))?;
+        scene.obtain_at(due, &rival)?;
         spin(PATIENCE);
         Ok(())
     })?;

@@ -17,7 +17,7 @@ use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::{CPU1_ONLINE, Kernel};
 use crate::support::{
     BOTH_CPUS, CPU, Due, LEAD, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene,
-    Seen, Tally, clock, now, requested, spin, spin_while,
+    Seen, Tally, now, requested, soon, spin, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -46,7 +46,7 @@ fn old_timer(_: &Kernel, layout: Layout) -> Result<()> {
     let rivals = [Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?];
     for after in (u64::from(LENGTH) - 3_000..u64::from(LENGTH) + 6_000).step_by(150) {
         let ledger = Ledger::open()?;
-        let due = clock()? + LEAD;
+        let due = soon()?;
         for (rival, after) in rivals.iter().zip([0, 10_000, after]) {
             rival.wake(Due::At(due + after))?;
         }
@@ -81,10 +81,12 @@ fn old_timer_remote_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
     let third = RemotelyWoken::new(CPU)?;
     let length = u64::from(LENGTH);
+    let mut turn = 0;
     for after in (length - 12_000..length + 3_000).step_by(100) {
         let ledger = Ledger::open()?;
-        second.wake_in(LEAD + 10_000)?;
-        let first = scene.obtain(&rival)?;
+        let due = soon()?;
+        second.wake(Due::At(due + 10_000))?;
+        let first = scene.obtain_at(due, &rival)?;
         third.wake_at(first + after);
         let revoked = scene.outlast().is_some();
         let seen = scene.offer(requested(layout), PATIENCE);
@@ -98,7 +100,12 @@ fn old_timer_remote_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
                 && tally.adds_up(),
             "next grant {after} ns after the first: {seen:?}, yield {yielded}, {tally:?}"
         );
-        ensure!(third.rival().runs() > 0);
+        turn += 1;
+        ensure!(
+            third.rival().runs() == turn,
+            "the third rival ran {} times, not {turn}",
+            third.rival().runs()
+        );
     }
     Ok(())
 }
@@ -114,8 +121,9 @@ fn old_timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
     let first = thread::spawn(move || -> Result<()> {
         let scene = Scene::new(layout)?;
         while started.recv().is_ok() {
-            theirs[1].wake_in(LEAD + 8_000)?;
-            let at = scene.obtain(&theirs[0])?;
+            let due = soon()?;
+            theirs[1].wake(Due::At(due + 8_000))?;
+            let at = scene.obtain_at(due, &theirs[0])?;
             // Revoked by the second rival, with most of the extension left on the timer.
             ensure!(scene.outlast().is_some());
             end.send(at)?;
@@ -202,6 +210,7 @@ fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let over = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&over);
+    let ledger = Ledger::open()?;
     let (ready, is_ready) = mpsc::channel();
     let worker = thread::spawn(move || -> Result<u64> {
         let scene = Scene::on(OTHER_CPU, layout)?;
@@ -229,7 +238,6 @@ fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
         worker.join().map_err(|_| anyhow!("panic"))??;
         bail!("the worker ended too early");
     }
-    let ledger = Ledger::open()?;
     pin_to(&[CPU])?;
     for _ in 0..3 {
         for state in ["0", "1"] {

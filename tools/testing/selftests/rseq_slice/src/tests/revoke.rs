@@ -8,7 +8,7 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, granted, requested, spin_while,
+    CPU, Due, Ledger, PATIENCE, Rival, Scene, Tally, granted, requested, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -28,8 +28,9 @@ fn by_second_rival(_: &Kernel, layout: Layout) -> Result<()> {
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
     let ledger = Ledger::open()?;
     for turn in 1..=5 {
-        second.wake_in(LEAD + APART)?;
-        let first = scene.obtain(&rival)?;
+        let due = soon()?;
+        second.wake(Due::At(due + APART))?;
+        let first = scene.obtain_at(due, &rival)?;
         let over = scene.outlast();
         let word = scene.word();
         let both_ran = rival.runs() == turn && second.runs() == turn;
@@ -57,8 +58,9 @@ fn no_second_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
     let ledger = Ledger::open()?;
-    second.wake_in(LEAD + APART)?;
-    scene.obtain(&rival)?;
+    let due = soon()?;
+    second.wake(Due::At(due + APART))?;
+    scene.obtain_at(due, &rival)?;
     scene.set_word(granted(layout) | requested(layout));
     let over = spin_while(PATIENCE, || scene.word() != 0);
     let runs = (rival.runs(), second.runs());

@@ -13,7 +13,7 @@ use rseq_slice::{Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Child, Ledger, Rival, Scene, Tally, ensure_fine};
+use crate::support::{CPU, Child, Ledger, Rival, Scene, Tally, clock, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
     both("stale.filter_then_revoked", Needs::On, filter_then_revoked),
@@ -89,7 +89,7 @@ fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
 
 /// Gets another grant and lets it expire.
 fn lose(scene: &Scene, rival: &Rival) -> Result<()> {
-    scene.obtain_after(LEAD, rival)?;
+    scene.obtain_at(clock()? + LEAD, rival)?;
     scene.outlast().context("the grant never ended")?;
     let yielded = sys::rseq_slice_yield()?;
     ensure!(yielded == 0, "the yield after an expiry returned {yielded}");
@@ -132,7 +132,7 @@ fn debugger_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
         let scene = Scene::new(layout)?;
         let rival = Rival::new(CPU)?;
         let ledger = Ledger::open()?;
-        scene.obtain_after(LEAD, &rival)?;
+        scene.obtain_at(clock()? + LEAD, &rival)?;
         ensure!(
             skipped_yield() == Err(Errno::ENOSYS),
             "the yield was not skipped"

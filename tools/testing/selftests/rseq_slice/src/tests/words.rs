@@ -9,7 +9,8 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, handle, hits, spin, spin_while,
+    CPU, Due, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, handle, hits, soon, spin,
+    spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -82,15 +83,16 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
 
 /// The decision is asked again while there is a grant: by a second rival, and by the expiry.
 fn lie_at_revocation(_: &Kernel) -> Result<()> {
-    for (length, second_after) in [(50_000, LEAD + 15_000), (5_000, 900_000)] {
+    for (length, second_after) in [(50_000, 15_000), (5_000, 900_000)] {
         set_extension_length(length)?;
         for word in BROKEN {
             let ledger = Ledger::open()?;
             ensure_dies(Signal::SIGSEGV, || {
                 let scene = Scene::new(LAYOUT)?;
                 let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-                second.wake_in(second_after)?;
-                scene.obtain(&rival)?;
+                let due = soon()?;
+                second.wake(Due::At(due + second_after))?;
+                scene.obtain_at(due, &rival)?;
                 scene.set_word(word);
                 spin(PATIENCE);
                 Ok(())
