@@ -2,6 +2,7 @@
 
 //! Runs each case in a process group of its own, with a time limit.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::{fs, io};
@@ -11,7 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, killpg, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, setpgid};
+use nix::unistd::{ForkResult, Pid, fork, pipe, setpgid};
 use rseq_slice::{Counters, Implementation};
 
 use crate::case::{Case, Skip, Verdict};
@@ -63,7 +64,8 @@ fn ledger(kernel: &Kernel, delta: Counters) -> Option<String> {
 }
 
 fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
-    let (mut reader, mut writer) = io::pipe()?;
+    let (reader, writer) = pipe()?;
+    let (mut reader, mut writer) = (File::from(reader), File::from(writer));
     io::stdout().flush()?;
     // SAFETY: This process has a single thread.
     let child = match unsafe { fork() }? {

@@ -14,14 +14,13 @@ use nix::errno::Errno;
 use rseq_slice::pin_to;
 
 use super::clock::now;
-use super::scene::{Class, set_class};
+use super::scene::{Class, set_class, soon};
 use super::timer::Due;
 
 #[derive(Default)]
 struct Runs {
     count: AtomicU64,
     first: AtomicU64,
-    last: AtomicU64,
 }
 
 /// A thread that sleeps until a timer wakes it, notes the time, and sleeps again.
@@ -68,7 +67,6 @@ impl Rival {
             while !failed && theirs.read_exact(&mut expirations).is_ok() {
                 counts.first.store(now(), Ordering::Relaxed);
                 counts.count.fetch_add(1, Ordering::Relaxed);
-                counts.last.store(now(), Ordering::Relaxed);
             }
         });
         started.recv()?.context("cannot set up a rival")?;
@@ -86,6 +84,11 @@ impl Rival {
         Ok(())
     }
 
+    /// Wakes the rival at a quiet moment, not before a request can be made.
+    pub(crate) fn wake_soon(&self) -> Result<()> {
+        self.wake(Due::At(soon()?))
+    }
+
     /// Wakes the rival in `nanos` from now.
     pub(crate) fn wake_in(&self, nanos: u64) -> Result<()> {
         self.wake(Due::In(nanos))
@@ -99,11 +102,6 @@ impl Rival {
     /// When the rival's last run began.
     pub(crate) fn ran_at(&self) -> u64 {
         self.runs.first.load(Ordering::Relaxed)
-    }
-
-    /// When the rival's last run was over.
-    pub(crate) fn done_at(&self) -> u64 {
-        self.runs.last.load(Ordering::Relaxed)
     }
 }
 

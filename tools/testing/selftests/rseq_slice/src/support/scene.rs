@@ -2,6 +2,8 @@
 
 //! A thread with the extension enabled, alone with its rivals on a CPU.
 
+use std::ops::Range;
+
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use rseq_slice::abi::{
@@ -12,7 +14,7 @@ use rseq_slice::{Area, Layout, Registration, pin_to, set_layout};
 
 use super::clock::{calibrate, now, spin_while};
 use super::rival::Rival;
-use super::timer::{Due, clock};
+use super::timer::{Due, clock, sleep_until};
 
 /// The CPU of a scene.
 pub(crate) const CPU: usize = 0;
@@ -99,9 +101,20 @@ pub(crate) enum Seen {
     Pending,
 }
 
-/// The moment of [`clock`] that is [`LEAD`] from now.
+/// A moment of [`clock`], [`LEAD`] from now or a little later, with no tick near it.
+///
+/// What a tick brings along may make the kernel refuse a request, and rightly so. Ticks come at
+/// multiples of their period, which are multiples of a millisecond with all usual settings.
 pub(crate) fn soon() -> Result<u64> {
-    Ok(clock()? + LEAD)
+    const PERIOD: u64 = 1_000_000;
+    const QUIET: Range<u64> = 200_000..600_000;
+    let due = clock()? + LEAD;
+    if QUIET.contains(&(due % PERIOD)) {
+        return Ok(due);
+    }
+    let next = (due - QUIET.start).next_multiple_of(PERIOD) + QUIET.start;
+    sleep_until(next - LEAD)?;
+    Ok(next)
 }
 
 /// The calling thread, registered and enabled.
@@ -172,7 +185,7 @@ impl Scene {
 
     /// Requests, lets `rival` want the CPU, and returns what became of the request.
     pub(crate) fn ask(&self, rival: &Rival) -> Result<Seen> {
-        rival.wake_in(LEAD)?;
+        rival.wake_soon()?;
         Ok(self.offer(requested(self.layout), LEAD + PATIENCE))
     }
 

@@ -47,6 +47,20 @@ pub(crate) fn clock() -> Result<u64> {
     Ok(u64::try_from(now.tv_sec() * 1_000_000_000 + now.tv_nsec())?)
 }
 
+/// Sleeps until that moment of [`clock`].
+pub(super) fn sleep_until(moment: u64) -> Result<()> {
+    let (flags, when) = Due::At(moment).settings()?;
+    let clock = libc::CLOCK_MONOTONIC;
+    // SAFETY: The structure lives through the call, and no rest is asked for.
+    let errno = unsafe {
+        libc::clock_nanosleep(clock, flags, &raw const when.it_value, std::ptr::null_mut())
+    };
+    match errno {
+        0 => Ok(()),
+        errno => Err(Errno::from_raw(errno).into()),
+    }
+}
+
 /// A POSIX timer of the calling thread.
 pub(crate) struct SignalTimer(libc::timer_t);
 

@@ -2,12 +2,14 @@
 
 //! Any system call but the yield ends a grant, gives the CPU up, and then does its work.
 
+use std::fs::File;
 use std::io::{Read, Write};
-use std::{io, process};
+use std::process;
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::unistd::pipe;
 use rseq_slice::{Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
@@ -52,7 +54,8 @@ fn getpid(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 fn write(_: &Kernel, layout: Layout) -> Result<()> {
-    let (mut reader, mut writer) = io::pipe()?;
+    let (reader, writer) = pipe()?;
+    let (mut reader, mut writer) = (File::from(reader), File::from(writer));
     let (_, result) = abort(layout, || writer.write(b"text"))?;
     let mut text = [0; 8];
     ensure!(result? == 4 && reader.read(&mut text)? == 4 && text.starts_with(b"text"));

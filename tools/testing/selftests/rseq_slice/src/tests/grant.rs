@@ -9,8 +9,8 @@ use rseq_slice::{Layout, Registration, layout, set_extension_length, set_layout,
 use crate::case::{Needs, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Child, Due, LEAD, Ledger, Page, Rival, Scene, Seen, SignalTimer, Tally, be_on, clock,
-    fair_rival, flags, granted, handle, hits, requested, spin_while,
+    CPU, Child, Due, Ledger, Page, Rival, Scene, Seen, SignalTimer, Tally, be_on, fair_rival,
+    flags, granted, handle, hits, requested, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -90,7 +90,7 @@ fn lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
     // later a request made while somebody waits is granted.
     for _ in 0..50 {
         let runs = rival.runs();
-        rival.wake_in(LEAD)?;
+        rival.wake_soon()?;
         area.set_slice_ctrl(requested(layout));
         spin_while(5_000_000, || area.slice_ctrl() == requested(layout));
         if area.slice_ctrl() != granted(layout) {
@@ -134,7 +134,7 @@ fn not_without_request(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
-    rival.wake_in(LEAD)?;
+    rival.wake_soon()?;
     ensure!(
         spin_while(1_000_000, || rival.runs() == 0),
         "the rival never ran"
@@ -148,7 +148,7 @@ fn not_after_withdrawal(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
-    rival.wake_in(LEAD)?;
+    rival.wake_soon()?;
     scene.request();
     scene.set_word(0);
     ensure!(
@@ -181,7 +181,7 @@ fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
     let timer = SignalTimer::new(Signal::SIGUSR1)?;
     handle(Signal::SIGUSR1)?;
     let ledger = Ledger::open()?;
-    let due = Due::At(clock()? + LEAD);
+    let due = Due::At(soon()?);
     rival.wake(due)?;
     timer.fire(due)?;
     scene.request();
@@ -196,7 +196,7 @@ fn any_request_byte(_: &Kernel) -> Result<()> {
     let scene = Scene::new(Layout::Bytes)?;
     let rival = Rival::new(CPU)?;
     for byte in [2, 0x80, 0xff] {
-        rival.wake_in(LEAD)?;
+        rival.wake_soon()?;
         let seen = scene.offer(u32::from_ne_bytes([byte, 0, 0, 0]), 1_000_000);
         let yielded = sys::rseq_slice_yield()?;
         ensure!(seen == Seen::Granted && yielded == 1, "{byte:#x}: {seen:?}");
@@ -209,7 +209,7 @@ fn keeps_reserved_bytes(_: &Kernel) -> Result<()> {
     set_debug(false)?;
     let scene = Scene::new(Layout::Bytes)?;
     let rival = Rival::new(CPU)?;
-    rival.wake_in(LEAD)?;
+    rival.wake_soon()?;
     let seen = scene.offer(u32::from_ne_bytes([1, 0, 0xbe, 0xef]), 1_000_000);
     let yielded = sys::rseq_slice_yield()?;
     let expected = Seen::Other(u32::from_ne_bytes([0, 1, 0xbe, 0xef]));
@@ -232,7 +232,7 @@ fn unregistered_memory(_: &Kernel) -> Result<()> {
     let area = unsafe { page.area().as_ref() };
     let ledger = Ledger::open()?;
     let runs = rival.runs();
-    rival.wake_in(LEAD)?;
+    rival.wake_soon()?;
     area.set_slice_ctrl(requested(Layout::Bytes));
     ensure!(
         spin_while(1_000_000, || rival.runs() == runs),

@@ -11,7 +11,7 @@ use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
     CPU, Due, LEAD, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, clock, handle, hits, now,
-    spin_while,
+    soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -33,7 +33,8 @@ fn step(
 ) -> Result<()> {
     let ledger = Ledger::open()?;
     let runs = rival.runs();
-    let (due, here) = (clock()? + LEAD, now() + LEAD);
+    let due = soon()?;
+    let here = now() + due.saturating_sub(clock()?);
     rival.wake(Due::At(due))?;
     act(due)?;
     scene.request();
@@ -56,13 +57,11 @@ fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
     let rival = Rival::new(CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1)?;
     handle(Signal::SIGUSR1)?;
-    let mut signals = 0;
-    for after in (0..8_000).step_by(80) {
+    for (signals, after) in (1..).zip((0..8_000).step_by(80)) {
         step(&scene, &rival, 5_000, |due| {
             timer.fire(Due::At(due + after))
         })
         .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
-        signals += 1;
         ensure!(
             spin_while(PATIENCE, || hits() < signals),
             "the signal never came"
@@ -75,13 +74,11 @@ fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
 fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-    let mut wakeups = 0;
-    for after in (0..8_000).step_by(80) {
+    for (wakeups, after) in (1..).zip((0..8_000).step_by(80)) {
         step(&scene, &rival, 5_000, |due| {
             second.wake(Due::At(due + after))
         })
         .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
-        wakeups += 1;
         ensure!(
             spin_while(PATIENCE, || second.runs() < wakeups),
             "the second rival never ran"

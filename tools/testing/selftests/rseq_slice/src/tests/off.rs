@@ -10,7 +10,7 @@ use rseq_slice::{Layout, Registration, SliceError, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{CPU, LEAD, Ledger, Page, Rival, Tally, be_on, requested, spin_while};
+use crate::support::{CPU, Ledger, Page, Rival, Tally, be_on, requested, spin_while};
 
 pub(crate) const TESTS: &[Test] = &[
     once("off.flags_stay_zero", Needs::Off, flags_stay_zero),
@@ -75,7 +75,7 @@ fn no_grant_no_store(_: &Kernel) -> Result<()> {
     let ledger = Ledger::open()?;
     for word in [requested(Layout::Bytes), requested(Layout::Word), !0] {
         let runs = rival.runs();
-        rival.wake_in(LEAD)?;
+        rival.wake_soon()?;
         area.set_slice_ctrl(word);
         ensure!(
             spin_while(1_000_000, || rival.runs() == runs),

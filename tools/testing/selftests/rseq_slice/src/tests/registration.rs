@@ -11,7 +11,7 @@ use rseq_slice::{Area, Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{LEAD, Ledger, Page, Rival, Scene, Seen, Tally, be_on, flags, requested};
+use crate::support::{Ledger, Page, Rival, Scene, Seen, Tally, be_on, flags, requested};
 
 pub(crate) const TESTS: &[Test] = &[
     once("registration.lengths", Needs::Nothing, lengths),
@@ -153,7 +153,7 @@ fn legacy_untouched(_: &Kernel) -> Result<()> {
 
         let ledger = Ledger::open()?;
         let runs = rival.runs();
-        rival.wake_in(LEAD)?;
+        rival.wake_soon()?;
         ensure!(
             crate::support::spin_while(1_000_000, || rival.runs() == runs),
             "the rival never ran"
@@ -205,7 +205,7 @@ fn default_on(_: &Kernel) -> Result<()> {
     ensure!(layout()? == Some(Layout::Bytes));
 
     let ledger = Ledger::open()?;
-    rival.wake_in(LEAD)?;
+    rival.wake_soon()?;
     let area = registration.area();
     area.set_slice_ctrl(requested(Layout::Bytes));
     let left =

@@ -9,7 +9,7 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Due, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, handle, hits, soon, spin,
+    CPU, Due, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, handle, hits, soon, spin,
     spin_while,
 };
 
@@ -44,7 +44,7 @@ fn lie_at_decision(_: &Kernel) -> Result<()> {
             ensure_dies(Signal::SIGSEGV, || {
                 let scene = Scene::new(LAYOUT)?;
                 let rival = Rival::new(CPU)?;
-                rival.wake_in(LEAD)?;
+                rival.wake_soon()?;
                 scene.set_word(word);
                 spin(PATIENCE);
                 scene.set_word(0);
@@ -134,7 +134,7 @@ fn survivor(_: &Kernel) -> Result<()> {
     let rival = Rival::new(CPU)?;
     handle(Signal::SIGSEGV)?;
     let ledger = Ledger::open()?;
-    rival.wake_in(LEAD)?;
+    rival.wake_soon()?;
     scene.set_word(3);
     let came = spin_while(PATIENCE, || hits() == 0);
     ensure!(came && rival.runs() == 1, "{came}, {} runs", rival.runs());

@@ -4,7 +4,7 @@
 
 use anyhow::{Result, ensure};
 use rseq_slice::abi::LEGACY_LEN;
-use rseq_slice::{Layout, Registration, sys};
+use rseq_slice::{Layout, Registration, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     once("yield.without_anything", Needs::Nothing, without_anything),
     both("yield.without_grant", Needs::On, without_grant),
     both("yield.only_once", Needs::On, only_once),
+    both("yield.after_page_fault", Needs::On, after_page_fault),
     both("yield.erases_new_request", Needs::On, erases_new_request),
 ];
 
@@ -65,5 +66,21 @@ fn erases_new_request(_: &Kernel, layout: Layout) -> Result<()> {
     scene.set_word(granted(layout) | requested(layout));
     ensure!(sys::rseq_slice_yield()? == 1);
     ensure!(scene.word() == 0);
+    ledger.ensure(Tally::yields(1))
+}
+
+/// A page fault is an interrupt that wants no reschedule: the grant outlives it.
+fn after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(50_000)?;
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let fresh = Page::new()?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    // SAFETY: The page is never freed and holds an area of zeros.
+    unsafe { fresh.area().as_ref() }.set_flags(1);
+    let live = scene.is_granted();
+    let yielded = sys::rseq_slice_yield()?;
+    ensure!(live && yielded == 1, "{live}, {yielded}");
     ledger.ensure(Tally::yields(1))
 }
