@@ -24,6 +24,11 @@ __rust_helper void rust_helper_clear_need_resched_current(void)
 	clear_preempt_need_resched();
 }
 
+__rust_helper void rust_helper_clear_need_resched_lazy_current(void)
+{
+	clear_tsk_thread_flag(current, TIF_NEED_RESCHED_LAZY);
+}
+
 __rust_helper int rust_helper_cond_resched(void)
 {
 	return cond_resched();

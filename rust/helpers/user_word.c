@@ -2,22 +2,22 @@
 
 #include <linux/uaccess.h>
 
-__rust_helper bool rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
+__rust_helper int rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
 {
-	return !get_user(*word, uptr);
+	return get_user(*word, uptr);
 }
 
-__rust_helper bool rust_helper_put_user_u32(u32 __user *uptr, u32 word)
+__rust_helper int rust_helper_put_user_u32(u32 __user *uptr, u32 word)
 {
-	return !put_user(word, uptr);
+	return put_user(word, uptr);
 }
 
 /*
  * One user access region around the whole read-modify-write: objtool rejects a
  * region that spans function calls, and not every build inlines the helpers.
  */
-__rust_helper bool rust_helper_update_user_u32(u32 __user *uptr, u32 need, u32 clear,
-					       u32 set, u32 *old)
+__rust_helper int rust_helper_update_user_u32(u32 __user *uptr, u32 need, u32 clear,
+					      u32 set, u32 *old)
 {
 	u32 word;
 
@@ -28,8 +28,8 @@ __rust_helper bool rust_helper_update_user_u32(u32 __user *uptr, u32 need, u32 c
 	}
 
 	*old = word;
-	return true;
+	return 0;
 
 efault:
-	return false;
+	return -EFAULT;
 }

@@ -5,9 +5,9 @@
 //! A [`PerCpu<T>`] declared with [`define_per_cpu!`](crate::define_per_cpu) has one `T` for every
 //! possible CPU, which lives as long as the kernel. "This CPU's" `T` only makes sense while the
 //! thread cannot move to another CPU, so [`PerCpu::this()`] wants a proof of that: a
-//! [`preempt::Guard`] or a [`LocalInterruptDisabled`] token. What it hands out is an ordinary shared
-//! reference: interrupts and, through [`PerCpu::on()`], other CPUs may hold one to the same `T` at
-//! the same time, which is why `T` has to be [`Sync`].
+//! [`preempt::Guard`] or a [`LocalInterruptDisabled`] token. What it hands out is an ordinary
+//! shared reference: interrupts and, through [`PerCpu::on()`], other CPUs may hold one to the same
+//! `T` at the same time, which is why `T` has to be [`Sync`].
 //!
 //! C header: [`include/linux/percpu.h`](srctree/include/linux/percpu.h)
 //!
@@ -38,7 +38,8 @@ use crate::{
     ffi::c_ulong,
     interrupt::LocalInterruptDisabled,
     preempt,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{Atomic, AtomicType}, //
 };
 use core::{
     cell::UnsafeCell,
@@ -49,14 +50,16 @@ use core::{
 ///
 /// # Safety
 ///
-/// While a value of an implementing type is borrowed, the thread that borrows it must not be able to
-/// move to another CPU.
+/// While a value of an implementing type is borrowed, the thread that borrows it must not be able
+/// to move to another CPU.
 pub unsafe trait OnThisCpu {}
 
 // SAFETY: A thread that has disabled preemption is not moved.
 unsafe impl OnThisCpu for preempt::Guard {}
 
-// SAFETY: A thread that has disabled interrupts is neither preempted nor moved.
+// SAFETY: A thread that has disabled interrupts is neither preempted nor moved. Where the token
+// promises nothing, on a kernel that is not preemptible, only sleeping moves a thread, which whoever
+// holds the token must not do.
 unsafe impl OnThisCpu for LocalInterruptDisabled {}
 
 /// A `T` for every possible CPU.
@@ -64,31 +67,35 @@ unsafe impl OnThisCpu for LocalInterruptDisabled {}
 /// # Invariants
 ///
 /// The value is a static in the section of per-CPU data, so that its address stands for one `T` on
-/// every possible CPU and not for a `T` of its own.
+/// every possible CPU. The static itself is a template that nobody reads after early boot.
 #[repr(transparent)]
 pub struct PerCpu<T>(UnsafeCell<MaybeUninit<T>>);
 
 // SAFETY: Only shared references to a `T` are handed out, to any CPU.
 unsafe impl<T: Sync> Sync for PerCpu<T> {}
 
-impl<T> PerCpu<T> {
+// Only for atomics: not every type allows its bytes to be copied to all CPUs.
+impl<A: AtomicType> PerCpu<Atomic<A>> {
     /// Makes per-CPU data of which each CPU starts with a copy of `value`.
     ///
     /// # Safety
     ///
     /// To be used by [`define_per_cpu!`](crate::define_per_cpu) only, which sees to the section.
     #[doc(hidden)]
-    pub const unsafe fn new(value: T) -> Self {
+    pub const unsafe fn new(value: Atomic<A>) -> Self {
         // INVARIANT: By the requirements of this function.
         Self(UnsafeCell::new(MaybeUninit::new(value)))
     }
+}
 
+impl<T> PerCpu<T> {
     /// Makes per-CPU data that [`PerCpu::init()`] still has to fill in.
     ///
     /// # Safety
     ///
     /// - To be used in [`define_per_cpu!`](crate::define_per_cpu) only.
     /// - [`PerCpu::init()`] must have returned before any other method is called.
+    #[doc(hidden)]
     pub const unsafe fn uninit() -> Self {
         // INVARIANT: By the requirements of this function.
         Self(UnsafeCell::new(MaybeUninit::zeroed()))
@@ -148,8 +155,9 @@ impl<T> PerCpu<T> {
 
 /// Defines static per-CPU data.
 ///
-/// Either with a value that each CPU starts with, or with `uninit` and, after that, a call of
-/// [`PerCpu::init()`](crate::percpu::PerCpu::init).
+/// Either an [`Atomic`](crate::sync::atomic::Atomic) with a value that each CPU starts with, or
+/// anything with `unsafe { uninit }`. The latter promises that
+/// [`PerCpu::init()`](crate::percpu::PerCpu::init) returns before any other use.
 ///
 /// See the [`percpu`](crate::percpu) module for an example.
 #[macro_export]
@@ -204,45 +212,58 @@ fn is_possible(cpu: CpuId) -> bool {
 #[macros::kunit_tests(rust_percpu)]
 mod tests {
     use super::*;
-    use crate::sync::atomic::{Atomic, Relaxed};
+    use crate::sync::atomic::Relaxed;
 
     define_per_cpu! {
         static VALUE: Atomic<u64> = Atomic::new(42);
     }
     define_per_cpu! {
+        // SAFETY: The test calls `init()` first.
         static NUMBER: Atomic<u32> = unsafe { uninit };
     }
     define_per_cpu! {
         static COUNTER: Atomic<usize> = Atomic::new(0);
     }
 
+    /// Whether `NUMBER` is initialized: KUnit can run a test again.
+    static READY: Atomic<bool> = Atomic::new(false);
+
+    fn on<T: Sync>(data: &'static PerCpu<T>, cpu: CpuId) -> &'static T {
+        data.on(cpu).expect("the CPU is possible").get_ref()
+    }
+
     #[test]
     fn every_cpu_starts_with_a_copy_of_its_own() {
-        let mut addresses = 0;
         for cpu in possible_cpus() {
-            let value = VALUE.on(cpu).expect("the CPU is possible");
+            let value = on(&VALUE, cpu);
             assert_eq!(value.load(Relaxed), 42);
             value.store(43, Relaxed);
-            addresses ^= core::ptr::from_ref(value.get_ref()) as usize;
         }
-        assert!(addresses != 0);
+        for cpu in possible_cpus() {
+            on(&VALUE, cpu).store(42, Relaxed);
+        }
     }
 
     #[test]
     fn this_is_the_slot_of_the_current_cpu() {
         let guard = preempt::Guard::new();
-        let this = VALUE.this(&guard);
-        let on = VALUE.on(CpuId::current()).expect("the CPU runs");
-        assert!(core::ptr::eq(this.get_ref(), on.get_ref()));
+        let this = VALUE.this(&guard).get_ref();
+        for cpu in possible_cpus() {
+            let same = core::ptr::eq(this, on(&VALUE, cpu));
+            assert_eq!(same, cpu == CpuId::current());
+        }
+        drop(guard);
     }
 
     #[test]
     fn init_fills_every_slot_in() {
-        // SAFETY: The static is `uninit`, and this is its only user.
-        unsafe { NUMBER.init(|cpu| Atomic::new(cpu.as_u32() + 1)) };
+        if !READY.load(Relaxed) {
+            // SAFETY: The static is `uninit`, and this happens once, before its only use.
+            unsafe { NUMBER.init(|cpu| Atomic::new(cpu.as_u32() + 1)) };
+            READY.store(true, Relaxed);
+        }
         for cpu in possible_cpus() {
-            let number = NUMBER.on(cpu).expect("the CPU is possible");
-            assert_eq!(number.load(Relaxed), cpu.as_u32() + 1);
+            assert_eq!(on(&NUMBER, cpu).load(Relaxed), cpu.as_u32() + 1);
         }
     }
 
@@ -250,12 +271,14 @@ mod tests {
     fn counters_count_on_this_cpu_only() {
         let guard = preempt::Guard::new();
         let counter = core::ptr::from_ref(&COUNTER).cast_mut().cast();
+        for cpu in possible_cpus() {
+            on(&COUNTER, cpu).store(0, Relaxed);
+        }
         // SAFETY: `COUNTER` is per-CPU data and has the layout of an `unsigned long`.
         unsafe { this_cpu_inc(counter) };
         for cpu in possible_cpus() {
             let expected = usize::from(cpu == CpuId::current());
-            let counter = COUNTER.on(cpu).expect("the CPU is possible");
-            assert_eq!(counter.load(Relaxed), expected);
+            assert_eq!(on(&COUNTER, cpu).load(Relaxed), expected);
         }
         drop(guard);
     }

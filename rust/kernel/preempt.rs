@@ -78,20 +78,30 @@ pub fn set_need_resched(_irq: &LocalInterruptDisabled) {
 /// Withdraws a reschedule of the current thread, lazy or not.
 ///
 /// Whoever withdraws a request has to see to it that the reschedule takes place in bounded time.
+/// That includes a request which another CPU makes at the same time: it may be lost here.
+///
 /// Interrupts have to be disabled for the same reason as in [`set_need_resched()`].
 #[inline]
 pub fn clear_need_resched(_irq: &LocalInterruptDisabled) {
-    // SAFETY: Interrupts are disabled, so that no interrupt on this CPU sees one of the two flags
-    // without the other. A request by another CPU is repeated by the IPI that follows it.
+    // SAFETY: Interrupts are disabled, which is all that the function requires.
     unsafe { bindings::clear_need_resched_current() };
+}
+
+/// Withdraws a lazy reschedule of the current thread, and leaves any other in force.
+///
+/// As with [`clear_need_resched()`], the reschedule has to take place in bounded time.
+#[inline]
+pub fn clear_need_resched_lazy() {
+    // SAFETY: An atomic bit operation on a flag of the current thread.
+    unsafe { bindings::clear_need_resched_lazy_current() };
 }
 
 /// Reschedules if that is due and the preemption model does not do so by itself.
 ///
-/// Must be called from a context that may sleep.
+/// Must be called from a context that may sleep, and so not under the RCU read side lock.
 #[inline]
 pub fn cond_resched() {
-    // SAFETY: Sleeping in atomic context is a bug, but not one of memory safety.
+    // SAFETY: No preconditions but those on the context, which cannot be expressed here.
     unsafe { bindings::cond_resched() };
 }
 

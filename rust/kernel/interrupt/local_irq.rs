@@ -21,8 +21,9 @@ impl LocalInterruptEnabled {
     ///
     /// # Safety
     ///
-    /// Local interrupts must be enabled, and until the returned value is gone nothing else may
-    /// disable or enable them, except in pairs.
+    /// - Local interrupts must be enabled.
+    /// - Until the returned value is gone, a [`LocalInterruptDisabled`] that is not this value's must
+    ///   only live inside one of its guards or while there is none, and guards must be dropped.
     #[inline]
     pub unsafe fn assume_enabled() -> Self {
         // INVARIANT: By the requirements of this function.
@@ -35,8 +36,8 @@ impl LocalInterruptEnabled {
         // SAFETY: Disabling interrupts has no preconditions.
         unsafe { bindings::local_irq_disable() };
 
-        // INVARIANT: Interrupts were just disabled. They were enabled before, by the type invariants
-        // of `self`, which stays borrowed as long as the guard lives.
+        // INVARIANT: Interrupts were just disabled. They were enabled before, by the type
+        // invariants of `self`, which stays borrowed as long as the guard lives.
         LocalIrqGuard(PhantomData)
     }
 }

@@ -3,9 +3,9 @@
 /// Evaluates a `struct static_key_true` of C, expecting it to be enabled.
 ///
 /// Takes the name of the key, as opposed to
-/// [`static_branch_unlikely!`](crate::static_branch_unlikely), which takes a structure and the field
-/// of it that is the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a jump
-/// when the key is disabled.
+/// [`static_branch_unlikely!`](crate::static_branch_unlikely), which takes a structure and the
+/// field of it that is the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a
+/// jump when the key is disabled.
 #[macro_export]
 macro_rules! static_key_true_enabled {
     ($key:ident) => {{
@@ -33,8 +33,8 @@ pub use static_key_true_enabled;
 
 /// Evaluates a `struct static_key_false` of C, expecting it to be disabled.
 ///
-/// Takes the name of the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a jump
-/// when the key is enabled.
+/// Takes the name of the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a
+/// jump when the key is enabled.
 #[macro_export]
 macro_rules! static_key_false_enabled {
     ($key:ident) => {{

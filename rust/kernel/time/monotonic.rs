@@ -30,13 +30,6 @@ impl Instant<Monotonic> {
             _c: core::marker::PhantomData,
         }
     }
-
-    /// The nanoseconds since the start of the clock.
-    #[inline]
-    pub const fn to_nanos(self) -> u64 {
-        // CAST: Not negative by the type invariants.
-        self.inner as u64
-    }
 }
 
 #[cfg(CONFIG_RUST_CPU_LOCAL_KUNIT_TEST)]
@@ -46,8 +39,8 @@ mod tests {
 
     #[test]
     fn nanoseconds_survive() {
-        assert_eq!(Instant::from_nanos(5_000).to_nanos(), 5_000);
-        assert_eq!(Instant::from_nanos(u64::MAX).to_nanos(), i64::MAX as u64);
+        assert_eq!(Instant::from_nanos(5_000).as_nanos(), 5_000);
+        assert_eq!(Instant::from_nanos(u64::MAX).as_nanos(), i64::MAX);
     }
 
     #[test]
@@ -55,7 +48,7 @@ mod tests {
         let before = Instant::<Monotonic>::now();
         let fast = Instant::fast_now();
         let after = Instant::<Monotonic>::now();
-        assert!(fast.to_nanos() + 1_000_000 > before.to_nanos());
-        assert!(fast.to_nanos() < after.to_nanos() + 1_000_000);
+        assert!(fast.as_nanos() + 1_000_000 > before.as_nanos());
+        assert!(fast.as_nanos() < after.as_nanos() + 1_000_000);
     }
 }

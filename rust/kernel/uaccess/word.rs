@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::UserPtr;
-use crate::{bindings, prelude::*};
+use crate::{bindings, error::to_result, prelude::*};
 
 /// Single words of user memory.
 ///
 /// Each access is one load, one store, or one of each inside a single user access region. All may
 /// fault and sleep, so they want a context that may; a word that cannot be accessed is `EFAULT`.
 ///
-/// Nothing is assumed about who else writes the word. [`UserPtr::update_u32()`] is not atomic: it is
-/// for words that only the current thread and the kernel on its behalf write.
+/// Nothing is assumed about who else writes the word. [`UserPtr::update_u32()`] is not atomic: it
+/// is for words that only the current thread and the kernel on its behalf write.
 impl UserPtr {
     /// Reads the word, like C's `get_user()`.
     #[inline]
@@ -17,39 +17,28 @@ impl UserPtr {
         let mut word = 0;
 
         // SAFETY: `word` is valid for writes. The user pointer is checked by the function.
-        if unsafe { bindings::get_user_u32(self.as_const_ptr().cast(), &mut word) } {
-            Ok(word)
-        } else {
-            Err(EFAULT)
-        }
+        to_result(unsafe { bindings::get_user_u32(self.as_const_ptr().cast(), &mut word) })?;
+        Ok(word)
     }
 
     /// Writes the word, like C's `put_user()`.
     #[inline]
     pub fn put_u32(self, word: u32) -> Result {
         // SAFETY: The user pointer is checked by the function.
-        if unsafe { bindings::put_user_u32(self.as_mut_ptr().cast(), word) } {
-            Ok(())
-        } else {
-            Err(EFAULT)
-        }
+        to_result(unsafe { bindings::put_user_u32(self.as_mut_ptr().cast(), word) })
     }
 
-    /// Reads the word, and replaces it by `(word & !clear) | set` if any bit of `need` is set in it.
+    /// Reads the word, and stores `(word & !clear) | set` if any bit of `need` is set in it.
     ///
     /// Returns what was read.
     #[inline]
     pub fn update_u32(self, need: u32, clear: u32, set: u32) -> Result<u32> {
+        let uptr = self.as_mut_ptr().cast();
         let mut old = 0;
 
         // SAFETY: `old` is valid for writes. The user pointer is checked by the function.
-        if unsafe {
-            bindings::update_user_u32(self.as_mut_ptr().cast(), need, clear, set, &mut old)
-        } {
-            Ok(old)
-        } else {
-            Err(EFAULT)
-        }
+        to_result(unsafe { bindings::update_user_u32(uptr, need, clear, set, &mut old) })?;
+        Ok(old)
     }
 }
 

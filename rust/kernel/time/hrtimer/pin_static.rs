@@ -11,7 +11,7 @@ pub enum TryCancel {
     Inactive,
     /// The timer was queued, and is not any more.
     Cancelled,
-    /// The callback is running on another CPU.
+    /// The callback is running, on another CPU or as the caller.
     Running,
 }
 
@@ -20,8 +20,12 @@ pub enum TryCancel {
 /// Since what holds the timer can never go away, nothing has to wait for the callback, and there is
 /// no handle to keep: a timer can be started and left alone, from contexts that must not block.
 ///
-/// Implemented for everything that has a timer whose callback takes a pinned reference.
-pub trait StaticHrTimer:
+/// # Safety
+///
+/// The callback and every `&'static Self` must stay valid as long as the timer may be queued or its
+/// callback running. For code and data that are built in this is always so; a module has to cancel
+/// its timers before it goes.
+pub unsafe trait StaticHrTimer:
     HasHrTimer<Self> + for<'a> HrTimerCallback<Pointer<'a> = Pin<&'a Self>> + Sync + Sized + 'static
 {
     /// Starts the timer, or restarts it if it is queued.
@@ -53,16 +57,11 @@ pub trait StaticHrTimer:
     }
 }
 
-impl<T> StaticHrTimer for T where
-    T: HasHrTimer<T> + for<'a> HrTimerCallback<Pointer<'a> = Pin<&'a T>> + Sync + 'static
-{
-}
-
 /// Programs the clock event device of this CPU if the interrupt being left has put that off.
 ///
 /// `work` are the thread's work flags as read when the thread was leaving. The scheduler does the
-/// same on its way in, so this is for whoever leaves to user mode instead of scheduling. Timers that
-/// are started before this call cost no programming of their own.
+/// same on its way in, so this is for whoever leaves to user mode instead of scheduling. Timers
+/// that are started before this call cost no programming of their own.
 ///
 /// Does nothing without `CONFIG_HRTIMER_REARM_DEFERRED`.
 #[inline]
@@ -108,24 +107,35 @@ mod tests {
         }
     }
 
+    // SAFETY: This is built in.
+    unsafe impl StaticHrTimer for Alarm {}
+
     define_per_cpu! {
+        // SAFETY: The test calls `init()` first.
         static ALARM: Alarm = unsafe { uninit };
     }
+
+    /// Whether the slots are initialized: KUnit can run a test again.
+    static READY: Atomic<bool> = Atomic::new(false);
 
     #[test]
     fn a_static_timer_fires_once_and_can_be_cancelled() {
         let millis = |ms| Instant::now() + Delta::from_millis(ms);
 
-        // SAFETY: The static is `uninit`, and this is its only user.
-        unsafe {
-            ALARM.init(|_| {
-                pin_init!(Alarm {
-                    timer <- HrTimer::new(),
-                    rang: Atomic::new(0),
+        if !READY.load(Relaxed) {
+            // SAFETY: The static is `uninit`, and this happens once, before its only use.
+            unsafe {
+                ALARM.init(|_| {
+                    pin_init!(Alarm {
+                        timer <- HrTimer::new(),
+                        rang: Atomic::new(0),
+                    })
                 })
-            })
-        };
+            };
+            READY.store(true, Relaxed);
+        }
         let alarm = ALARM.this(&preempt::Guard::new());
+        alarm.rang.store(0, Relaxed);
 
         assert_eq!(alarm.try_to_cancel(), TryCancel::Inactive);
 
