@@ -61,25 +61,28 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 }
 
 /**
- * rseq_arm_slice_extension_timer - Keep a postponed reschedule from getting lost
+ * rseq_arm_slice_extension_timer - Keep a grant without a timer out of user mode
  *
- * Invoked at the very end of the way to user mode with interrupts disabled. The
- * timer was armed together with the grant. If the way was so long that it has
- * fired, and the scheduler picked the task again, the grant is still there and has
- * to go. If an update of user space revoked the grant of a task that did not leave
- * the CPU, the reschedule has been asked for after the work flags were read.
+ * Invoked at the end of the exit loop with interrupts disabled. The timer was armed
+ * together with the grant. A grant whose timer has fired, or whose task was switched
+ * out since without an update of user space on the way, has to go. Furthermore such
+ * an update may have revoked the grant of a task that did not leave the CPU, and
+ * asked for the postponed reschedule after the work flags were read.
  *
  * Return: true if the task has to reschedule before it may leave.
  */
 static __always_inline bool rseq_arm_slice_extension_timer(void)
 {
-	struct rseq_slice *slice = &current->rseq.slice;
+	struct task_struct *curr = current;
+	struct rseq_slice *slice = &curr->rseq.slice;
 
 	if (!rseq_slice_extension_enabled())
 		return false;
 
-	if (unlikely(slice->state.granted && !slice->expires))
-		set_need_resched_current();
+	if (unlikely(slice->state.granted)) {
+		if (!slice->expires || slice->switches != (u32)(curr->nvcsw + curr->nivcsw))
+			set_need_resched_current();
+	}
 
 	return unlikely(test_thread_flag(TIF_NEED_RESCHED));
 }
@@ -97,10 +100,7 @@ static __always_inline void rseq_slice_clear_grant(struct task_struct *t)
 		rseq_slice_revoke(t);
 }
 
-/*
- * A macro, because it stands in user access regions of rseq, which must not be
- * split over functions.
- */
+/* A macro, because it stands in user access regions of rseq and jumps out of them. */
 #define rseq_slice_clear_user(rseq, efault)					\
 do {										\
 	if (rseq_slice_extension_enabled())					\

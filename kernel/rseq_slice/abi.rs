@@ -19,8 +19,10 @@ pub(crate) const PR_ENABLE: u8 = 0x01;
 /// `PR_RSEQ_SLICE_EXT_BITS`: the control word is one word of bits. Valid with [`PR_ENABLE`] only.
 pub(crate) const PR_BITS: u8 = 0x02;
 
-const PR_GET: usize = 1;
-const PR_SET: usize = 2;
+/// `PR_RSEQ_SLICE_EXTENSION_GET`.
+pub(crate) const PR_GET: usize = 1;
+/// `PR_RSEQ_SLICE_EXTENSION_SET`.
+pub(crate) const PR_SET: usize = 2;
 
 /// The order in which a machine keeps the bytes of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,13 +46,15 @@ pub(crate) fn at_resched(
     };
 
     match verdict {
-        Verdict::Grant => return make(thread, work, irqs),
+        Verdict::Grant => return make(thread, work, irqs) || withdraw(thread),
         Verdict::Refuse => {}
         Verdict::Revoke => end(thread, Ending::Revoked),
         Verdict::Kill => {
             if phase.is_live() {
                 end(thread, Ending::Died);
             }
+            // The update may have turned a request that came with a lie into a grant.
+            let _ = thread.ctrl().put_u32(0);
             thread.segv();
         }
     }
@@ -60,13 +62,23 @@ pub(crate) fn at_resched(
     false
 }
 
-/// Makes the grant that the control word already shows.
+/// Takes a grant back that the control word shows but that could not be made.
+#[cold]
+fn withdraw(thread: &Thread) -> bool {
+    if thread.ctrl().put_u32(0).is_err() {
+        thread.segv();
+    }
+
+    false
+}
+
+/// Makes the grant that the control word already shows. Returns whether that was possible.
 ///
 /// Everything that makes up a grant stands in one section with interrupts disabled: an interrupt
 /// comes before all of it or after all of it. From its end on the timer may fire, in the kernel as
 /// well as in user mode, and the thread may be switched out. Neither gets it to user mode with a
 /// grant that no timer bounds: rseq's update of user space revokes after a switch, and the gate at
-/// the very end of the exit path sends an expired grant back here.
+/// the end of the exit loop sends what is left back here.
 ///
 /// The timer is started before the interrupt's deferred programming of the clock event device is
 /// carried out, so that one programming serves both.
@@ -75,7 +87,8 @@ fn make(thread: &Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
     let guard = irqs.disable();
     let irq = guard.disabled();
 
-    let now = Instant::fast_now().to_nanos();
+    // CAST: An `Instant` is not negative.
+    let now = Instant::fast_now().as_nanos() as u64;
     let Some(grant) = Grant::make(
         thread.scheduled_out(),
         now,
@@ -88,7 +101,12 @@ fn make(thread: &Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
     stats::count(Event::Granted);
     thread.begin(grant, irq);
     thread.watch_syscall();
-    preempt::clear_need_resched(irq);
+    if cfg!(CONFIG_PREEMPT_RT) {
+        // Another request, should one have arrived by now, stays and revokes.
+        preempt::clear_need_resched_lazy();
+    } else {
+        preempt::clear_need_resched(irq);
+    }
     timer::arm(thread, grant, irq);
     hrtimer::rearm_deferred(irq, work);
 

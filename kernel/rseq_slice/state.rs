@@ -33,9 +33,10 @@ pub(crate) struct Grant {
 impl Grant {
     /// Makes a grant of `length` nanoseconds.
     ///
-    /// `scheduled_out` says that the thread was switched out since it entered the kernel. The
-    /// reschedule that was to be postponed has then happened, the way out will erase the control
-    /// word, and a reschedule that is pending is another one: nothing is granted.
+    /// `scheduled_out` says that the thread was switched out since it entered the kernel, or that an
+    /// update of user space is due for another reason. The reschedule that was to be postponed has
+    /// then happened, the update will erase the control word, and a reschedule that is pending is
+    /// another one: nothing is granted.
     #[inline]
     pub(crate) const fn make(
         scheduled_out: bool,
@@ -60,7 +61,7 @@ impl Grant {
 pub(crate) enum Phase {
     /// It has no grant.
     Idle,
-    /// It has a grant, and a timer that bounds it.
+    /// It has a grant, and a timer that bounds it unless the thread was switched out since.
     Granted(Grant),
     /// The timer has fired and asked for the reschedule; user space was not told yet.
     Expired,
@@ -89,20 +90,32 @@ impl Phase {
     /// for the reschedule.
     ///
     /// `owner` says that the timer belongs to this CPU and was armed for that thread, `at` is the
-    /// expiry of the timer in nanoseconds. A timer that outlived its grant does not pass.
+    /// expiry of the timer in nanoseconds, `switches` the thread's count now. A timer that outlived
+    /// its grant, or comes after the CPU was given up, does not pass.
     #[inline]
-    pub(crate) const fn at_expiry(&self, owner: bool, at: u64) -> bool {
+    pub(crate) const fn at_expiry(&self, owner: bool, at: u64, switches: u32) -> bool {
         match self {
-            Self::Granted(grant) => owner && grant.expires == at,
+            Self::Granted(grant) => owner && grant.expires == at && grant.switches == switches,
             Self::Idle | Self::Expired => false,
         }
     }
 
     /// How a grant ends when its thread enters the system call `call`, if there is one.
+    ///
+    /// `truthful` is what [`Layout::truthful_at_entry()`] says of the control word, if that is
+    /// checked. The reschedule has to be done as [`Phase::owes_resched()`] says, whatever the end.
     #[inline]
-    pub(crate) const fn at_syscall(&self, call: Call, switches: u32) -> Option<Ending> {
+    pub(crate) const fn at_syscall(
+        &self,
+        call: Call,
+        switches: u32,
+        truthful: bool,
+    ) -> Option<Ending> {
         if !self.is_live() {
             return None;
+        }
+        if !truthful {
+            return Some(Ending::Died);
         }
         if !self.owes_resched(switches) {
             return Some(Ending::Revoked);
@@ -122,18 +135,11 @@ pub(crate) enum Ending {
     Yielded,
     /// By another system call.
     Aborted,
-    /// By a second reschedule, by its expiry, or because the thread was scheduled out.
+    /// By a second reschedule, by its expiry, or by an update of user space: the thread was switched
+    /// out, or `membarrier(2)` asked for it.
     Revoked,
     /// With its thread: killed, or found to lie or to fault.
     Died,
-}
-
-impl Ending {
-    /// Whether the system call that ended the grant has to give the CPU up.
-    #[inline]
-    pub(crate) const fn gives_up_cpu(self) -> bool {
-        matches!(self, Self::Yielded | Self::Aborted)
-    }
 }
 
 /// What a thread calls.
@@ -300,11 +306,27 @@ mod tests {
             (Call::Yield, Ending::Yielded),
             (Call::Other, Ending::Aborted),
         ] {
-            assert_eq!(GRANTED.at_syscall(call, 7), Some(ending));
-            assert_eq!(GRANTED.at_syscall(call, 8), Some(Ending::Revoked));
-            assert_eq!(GRANTED.at_syscall(call, 6), Some(Ending::Revoked));
-            assert_eq!(Phase::Expired.at_syscall(call, 7), Some(Ending::Revoked));
-            assert_eq!(Phase::Idle.at_syscall(call, 7), None);
+            assert_eq!(GRANTED.at_syscall(call, 7, true), Some(ending));
+            assert_eq!(GRANTED.at_syscall(call, 8, true), Some(Ending::Revoked));
+            assert_eq!(GRANTED.at_syscall(call, 6, true), Some(Ending::Revoked));
+            assert_eq!(
+                Phase::Expired.at_syscall(call, 7, true),
+                Some(Ending::Revoked)
+            );
+            assert_eq!(Phase::Idle.at_syscall(call, 7, true), None);
+        }
+    }
+
+    #[test]
+    fn a_lie_at_system_call_entry_ends_a_grant_as_nothing_else() {
+        for call in [Call::Yield, Call::Other] {
+            assert_eq!(GRANTED.at_syscall(call, 7, false), Some(Ending::Died));
+            assert_eq!(GRANTED.at_syscall(call, 8, false), Some(Ending::Died));
+            assert_eq!(
+                Phase::Expired.at_syscall(call, 7, false),
+                Some(Ending::Died)
+            );
+            assert_eq!(Phase::Idle.at_syscall(call, 7, false), None);
         }
     }
 
@@ -324,20 +346,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_call_that_ends_a_grant_gives_up_the_cpu() {
-        assert!(Ending::Yielded.gives_up_cpu());
-        assert!(Ending::Aborted.gives_up_cpu());
-        assert!(!Ending::Revoked.gives_up_cpu());
-        assert!(!Ending::Died.gives_up_cpu());
-    }
-
-    #[test]
     fn only_the_timer_of_the_live_grant_expires_it() {
-        assert!(GRANTED.at_expiry(true, 1_000));
-        assert!(!GRANTED.at_expiry(true, 999));
-        assert!(!GRANTED.at_expiry(true, 1_001));
-        assert!(!GRANTED.at_expiry(false, 1_000));
-        assert!(!Phase::Expired.at_expiry(true, 1_000));
-        assert!(!Phase::Idle.at_expiry(true, 1_000));
+        assert!(GRANTED.at_expiry(true, 1_000, 7));
+        assert!(!GRANTED.at_expiry(true, 999, 7));
+        assert!(!GRANTED.at_expiry(true, 1_001, 7));
+        assert!(!GRANTED.at_expiry(true, 1_000, 8));
+        assert!(!GRANTED.at_expiry(false, 1_000, 7));
+        assert!(!Phase::Expired.at_expiry(true, 1_000, 7));
+        assert!(!Phase::Idle.at_expiry(true, 1_000, 7));
     }
 }

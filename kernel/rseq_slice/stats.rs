@@ -14,7 +14,7 @@ pub(crate) enum Event {
     /// The timer of a live grant fired. Its end is counted apart.
     Expired,
     /// A grant ended.
-    Ended(Ending),
+    Ended(#[cfg_attr(not(CONFIG_RSEQ_STATS), expect(dead_code))] Ending),
 }
 
 /// Counts `event` on this CPU.

@@ -32,14 +32,20 @@ pub(crate) fn classify(syscall: isize) -> Call {
 /// May sleep.
 pub(crate) fn enter(thread: &Thread, call: Call, mut irqs: LocalInterruptEnabled) {
     thread.unwatch_syscall();
-    check_ctrl(thread);
+
+    let truthful = is_truthful(thread);
+    if !truthful {
+        thread.segv();
+    }
 
     let guard = preempt::Guard::new();
     timer::cancel(thread, &guard);
 
     // From here on no timer changes the phase. If it fired before, the reschedule that it asked for
     // has taken place, or does so when the guard is dropped.
-    let Some(how) = thread.phase().at_syscall(call, thread.switches()) else {
+    let phase = thread.phase();
+    let switches = thread.switches();
+    let Some(how) = phase.at_syscall(call, switches, truthful) else {
         return;
     };
 
@@ -47,7 +53,7 @@ pub(crate) fn enter(thread: &Thread, call: Call, mut irqs: LocalInterruptEnabled
     if how == Ending::Yielded {
         thread.set_yielded();
     }
-    if how.gives_up_cpu() {
+    if phase.owes_resched(switches) {
         preempt::set_need_resched(irqs.disable().disabled());
     }
 
@@ -60,25 +66,21 @@ pub(crate) fn enter(thread: &Thread, call: Call, mut irqs: LocalInterruptEnabled
     }
 }
 
-/// Kills the thread if its control word contradicts the kernel.
+/// Whether the control word of the thread agrees with the kernel, as far as that is checked.
 ///
 /// Erasing the word is none of this function's business: where there is no grant, what user space
 /// keeps in the word is its own affair.
-fn check_ctrl(thread: &Thread) {
+fn is_truthful(thread: &Thread) -> bool {
     let Some(layout) = thread.choice() else {
-        return;
+        return true;
     };
     if !layout.checked_at_entry(knobs::debug()) {
-        return;
+        return true;
     }
 
     let granted = thread.phase().is_live();
-    let truthful = thread
+    thread
         .ctrl()
         .get_u32()
-        .is_ok_and(|word| layout.truthful_at_entry(ByteOrder::NATIVE, word, granted));
-
-    if !truthful {
-        thread.segv();
-    }
+        .is_ok_and(|word| layout.truthful_at_entry(ByteOrder::NATIVE, word, granted))
 }

@@ -3,11 +3,12 @@
 //! The current thread as the slice extension sees it: the only place that touches
 //! `task_struct::rseq`.
 //!
-//! The fields belong to the thread. Interrupts on its CPU read them too, and the scheduler writes
-//! the event bits, so every access is a single volatile load or store. Nobody else looks at them.
+//! The fields belong to the thread. The timer interrupt on its CPU reads them and lets a grant
+//! expire, and the scheduler writes the event bits, so every access is a single volatile load or
+//! store. Nobody else looks at them.
 
 use super::{
-    abi::{self, Layout},
+    abi::{self, ByteOrder, Layout},
     state::{Grant, Phase},
 };
 use core::{mem::offset_of, ptr::NonNull};
@@ -23,6 +24,17 @@ const _: () = {
     assert!(abi::FLAG_ENABLED == bindings::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_ENABLED as u32);
     assert!(abi::PR_ENABLE as u32 == bindings::PR_RSEQ_SLICE_EXT_ENABLE);
     assert!(abi::PR_BITS as u32 == bindings::PR_RSEQ_SLICE_EXT_BITS);
+    assert!(abi::PR_GET as u32 == bindings::PR_RSEQ_SLICE_EXTENSION_GET);
+    assert!(abi::PR_SET as u32 == bindings::PR_RSEQ_SLICE_EXTENSION_SET);
+    assert!(
+        Layout::Bits.request(ByteOrder::NATIVE)
+            == bindings::rseq_slice_ext_RSEQ_SLICE_EXT_REQUEST as u32
+    );
+    assert!(
+        Layout::Bits.granted(ByteOrder::NATIVE)
+            == bindings::rseq_slice_ext_RSEQ_SLICE_EXT_GRANTED as u32
+    );
+    assert!(offset_of!(bindings::rseq, flags) == 16);
     assert!(offset_of!(bindings::rseq, slice_ctrl) == 28);
 };
 
@@ -39,7 +51,7 @@ macro_rules! load {
 macro_rules! store {
     ($thread:expr, $value:expr, $($field:tt)+) => {
         // SAFETY: The task is valid by the type invariants of `Thread`, and only the thread itself
-        // writes the field.
+        // and interrupts on its CPU write the field.
         unsafe { (&raw mut (*$thread.0.as_ptr()).$($field)+).write_volatile($value) }
     };
 }
@@ -218,6 +230,16 @@ impl Thread {
     fn syscall_work(&self) -> *mut usize {
         // SAFETY: The task is valid by the type invariants; this only computes an address.
         unsafe { &raw mut (*self.as_ptr()).thread_info.syscall_work }
+    }
+
+    /// Makes the thread enter the exit loop on its way to user mode.
+    #[inline]
+    pub(crate) fn visit_exit_loop(&self) {
+        // SAFETY: The task is valid by the type invariants; this only computes an address.
+        let flags = unsafe { &raw mut (*self.as_ptr()).thread_info.flags };
+
+        // SAFETY: As in `watch_syscall()`.
+        unsafe { bindings::set_bit(bindings::TIF_NOTIFY_RESUME as usize, flags) };
     }
 
     /// Sends the thread a `SIGSEGV` that it cannot block or ignore.

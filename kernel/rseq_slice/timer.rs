@@ -53,7 +53,11 @@ impl_has_hr_timer! {
     }
 }
 
+// SAFETY: This is built in.
+unsafe impl StaticHrTimer for SliceTimer {}
+
 define_per_cpu! {
+    // SAFETY: `init()` below comes before any grant.
     static TIMER: SliceTimer = unsafe { uninit };
 }
 
@@ -62,8 +66,9 @@ impl HrTimerCallback for SliceTimer {
 
     /// Asks for a reschedule if the interrupted thread runs on the grant that armed the timer.
     ///
-    /// On the way to user mode the grant is revoked then, whether the scheduler switches the thread
-    /// out or picks it again; at system call entry it counts as revoked too.
+    /// On the way to user mode the grant is revoked then, and at system call entry it counts as
+    /// revoked too. In the kernel the scheduler may come first and pick the thread again; that the
+    /// thread enters the exit loop all the same, and with it the gate, takes a flag of its own.
     fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         // SAFETY: The timer is of a hard mode, so this is interrupt context.
         let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
@@ -72,13 +77,17 @@ impl HrTimerCallback for SliceTimer {
         let owner = core::ptr::eq(this.get_ref(), TIMER.this(irq).get_ref())
             && this.owner.load(Relaxed) == thread.as_ptr();
 
+        // CAST: An `Instant` is not negative.
+        let at = this.timer.expires().as_nanos() as u64;
+
         if thread
             .phase()
-            .at_expiry(owner, this.timer.expires().to_nanos())
+            .at_expiry(owner, at, thread.switches())
         {
             stats::count(Event::Expired);
             thread.expire(irq);
             preempt::set_need_resched(irq);
+            thread.visit_exit_loop();
         }
 
         HrTimerRestart::NoRestart
@@ -113,8 +122,8 @@ pub(crate) fn arm(thread: &Thread, grant: Grant, irq: &LocalInterruptDisabled) {
 
 /// Cancels the timer of this CPU if `thread` was the last to arm it.
 ///
-/// The callback cannot be running: that would be on this CPU, in an interrupt that has to end
-/// before the thread goes on.
+/// The callback of a timer that this CPU armed cannot be running: that would be in an interrupt that
+/// has to end before the thread goes on.
 #[inline]
 pub(crate) fn cancel(thread: &Thread, guard: &preempt::Guard) {
     let slot = TIMER.this(guard);
