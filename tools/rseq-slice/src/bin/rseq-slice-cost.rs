@@ -3,8 +3,9 @@
 //! Measures what the paths of the time slice extension cost, in ticks of the time stamp counter.
 //!
 //! Meant for a guest whose clock counts instructions (QEMU's `-icount shift=0`), where a tick is an
-//! instruction and a figure repeats to the digit. All measuring is done on CPU 0, beside a rival
-//! that wakes up there every 50 us and so forces the reschedules that grants postpone.
+//! instruction and a figure repeats to the digit. All measuring is done on CPU 0, beside a
+//! real-time rival that wakes up there every 50 us and so forces the reschedules that grants
+//! postpone.
 //!
 //! Prints one line for each path: its name, the number of samples, and their 10th, 50th and 99th
 //! percentile. What the measuring itself takes is included everywhere, the same for all kernels.
@@ -144,15 +145,27 @@ fn wait_for_grant(control: &Bytes<'_>) -> Option<u64> {
 fn beside_a_rival(f: impl FnOnce() -> Result<()>) -> Result<()> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let rival = scope.spawn(|| {
+            become_real_time()?;
             while !stop.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_micros(50));
             }
+            Ok(())
         });
         let result = f();
         stop.store(true, Ordering::Relaxed);
-        result
+        rival.join().expect("the rival does not panic").and(result)
     })
+}
+
+/// Makes every wake-up of this thread preempt the others.
+fn become_real_time() -> Result<()> {
+    let param = libc::sched_param { sched_priority: 1 };
+    // SAFETY: The parameters are valid and outlive the call.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &param) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error().into()),
+    }
 }
 
 fn report(path: &str, mut samples: Vec<u64>) {
