@@ -39,7 +39,7 @@ const C: &[(&str, &str)] = &[
     ),
     (
         "migrate.old_timer_remote_wakeup.bytes",
-        "C lets the timer of a revoked grant end the thread's next one",
+        "C makes a grant after the thread was switched out, and lets an old timer end it",
     ),
     (
         "fault.at_expiry.bytes",
