@@ -22,15 +22,12 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Nanoseconds that the interrupts of a step and the switches may cost on top of the extension.
 const COST: u64 = 25_000;
+/// Nanoseconds of the extension in a sweep.
+const LENGTH: u32 = 5_000;
 
 /// Runs one step: `act` sets the timers for a moment after `due`, then the first rival's moment
 /// passes. The rival has to run in time, and each grant has to end in one way.
-fn step(
-    scene: &Scene,
-    rival: &Rival,
-    length: u64,
-    act: impl FnOnce(u64) -> Result<()>,
-) -> Result<()> {
+fn step(scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Result<()> {
     let ledger = Ledger::open()?;
     let runs = rival.runs();
     let due = soon()?;
@@ -44,7 +41,10 @@ fn step(
     let late = rival.ran_at().saturating_sub(here);
     sys::rseq_slice_yield()?;
     ensure!(ran, "the rival did not run within {PATIENCE} ns");
-    ensure!(late <= length + COST, "the rival ran {late} ns late");
+    ensure!(
+        late <= u64::from(LENGTH) + COST,
+        "the rival ran {late} ns late"
+    );
     let tally = ledger.tally()?;
     ensure!(tally.adds_up() && tally.granted <= 1, "{tally:?}");
     Ok(())
@@ -53,15 +53,14 @@ fn step(
 /// A signal arrives around the moment of the grant: before the decision, between the decision and
 /// user mode, and after.
 fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1)?;
     handle(Signal::SIGUSR1)?;
     for (signals, after) in (1..).zip((0..8_000).step_by(80)) {
-        step(&scene, &rival, 5_000, |due| {
-            timer.fire(Due::At(due + after))
-        })
-        .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
+        step(&scene, &rival, |due| timer.fire(Due::At(due + after)))
+            .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
         ensure!(
             spin_while(PATIENCE, || hits() < signals),
             "the signal never came"
@@ -72,13 +71,12 @@ fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// A second rival wakes up around the moment of the grant.
 fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
     for (wakeups, after) in (1..).zip((0..8_000).step_by(80)) {
-        step(&scene, &rival, 5_000, |due| {
-            second.wake(Due::At(due + after))
-        })
-        .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
+        step(&scene, &rival, |due| second.wake(Due::At(due + after)))
+            .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
         ensure!(
             spin_while(PATIENCE, || second.runs() < wakeups),
             "the second rival never ran"
