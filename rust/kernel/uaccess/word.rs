@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::UserPtr;
-use crate::{bindings, error::to_result, prelude::*};
+use crate::{bindings, prelude::*};
 
 /// Single words of user memory.
 ///
@@ -17,15 +17,20 @@ impl UserPtr {
         let mut word = 0;
 
         // SAFETY: `word` is valid for writes. The user pointer is checked by the function.
-        to_result(unsafe { bindings::get_user_u32(self.as_const_ptr().cast(), &mut word) })?;
-        Ok(word)
+        match unsafe { bindings::get_user_u32(self.as_const_ptr().cast(), &mut word) } {
+            0 => Ok(word),
+            _ => Err(EFAULT),
+        }
     }
 
     /// Writes the word, like C's `put_user()`.
     #[inline]
     pub fn put_u32(self, word: u32) -> Result {
         // SAFETY: The user pointer is checked by the function.
-        to_result(unsafe { bindings::put_user_u32(self.as_mut_ptr().cast(), word) })
+        match unsafe { bindings::put_user_u32(self.as_mut_ptr().cast(), word) } {
+            0 => Ok(()),
+            _ => Err(EFAULT),
+        }
     }
 
     /// Reads the word, and stores `(word & !clear) | set` if any bit of `need` is set in it.
@@ -37,8 +42,10 @@ impl UserPtr {
         let mut old = 0;
 
         // SAFETY: `old` is valid for writes. The user pointer is checked by the function.
-        to_result(unsafe { bindings::update_user_u32(uptr, need, clear, set, &mut old) })?;
-        Ok(old)
+        match unsafe { bindings::update_user_u32(uptr, need, clear, set, &mut old) } {
+            0 => Ok(old),
+            _ => Err(EFAULT),
+        }
     }
 }
 
