@@ -10,7 +10,6 @@
 //! Prints one line for each path: its name, the number of samples, and their 10th, 50th and 99th
 //! percentile. What the measuring itself takes is included everywhere, the same for all kernels.
 
-use std::arch::x86_64::_rdtsc;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,9 +86,20 @@ fn yield_call() {
     drop(black_box(sys::rseq_slice_yield()));
 }
 
+#[cfg(target_arch = "x86_64")]
 fn ticks() -> u64 {
     // SAFETY: Reading the counter has no effect.
-    unsafe { _rdtsc() }
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+/// Nanoseconds, where there is no time stamp counter. Less exact: reading the clock takes some.
+#[cfg(not(target_arch = "x86_64"))]
+fn ticks() -> u64 {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
 fn time(path: impl FnOnce()) -> u64 {
