@@ -33,10 +33,10 @@ pub(crate) struct Grant {
 impl Grant {
     /// Makes a grant of `length` nanoseconds.
     ///
-    /// `scheduled_out` says that the thread was switched out since it entered the kernel, or that an
-    /// update of user space is due for another reason. The reschedule that was to be postponed has
-    /// then happened, the update will erase the control word, and a reschedule that is pending is
-    /// another one: nothing is granted.
+    /// `scheduled_out` says that the thread was switched out since it entered the kernel, or that
+    /// an update of user space is due for another reason. The reschedule that was to be postponed
+    /// has then happened, the update will erase the control word, and a reschedule that is pending
+    /// is another one: nothing is granted.
     #[inline]
     pub(crate) const fn make(
         scheduled_out: bool,
@@ -135,8 +135,8 @@ pub(crate) enum Ending {
     Yielded,
     /// By another system call.
     Aborted,
-    /// By a second reschedule, by its expiry, or by an update of user space: the thread was switched
-    /// out, or `membarrier(2)` asked for it.
+    /// By a second reschedule, by its expiry, or by an update of user space: the thread was
+    /// switched out, or `membarrier(2)` asked for it.
     Revoked,
     /// With its thread: killed, or found to lie or to fault.
     Died,

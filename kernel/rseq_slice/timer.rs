@@ -80,10 +80,7 @@ impl HrTimerCallback for SliceTimer {
         // CAST: An `Instant` is not negative.
         let at = this.timer.expires().as_nanos() as u64;
 
-        if thread
-            .phase()
-            .at_expiry(owner, at, thread.switches())
-        {
+        if thread.phase().at_expiry(owner, at, thread.switches()) {
             stats::count(Event::Expired);
             thread.expire(irq);
             preempt::set_need_resched(irq);
@@ -122,8 +119,8 @@ pub(crate) fn arm(thread: &Thread, grant: Grant, irq: &LocalInterruptDisabled) {
 
 /// Cancels the timer of this CPU if `thread` was the last to arm it.
 ///
-/// The callback of a timer that this CPU armed cannot be running: that would be in an interrupt that
-/// has to end before the thread goes on.
+/// The callback of a timer that this CPU armed cannot be running: that would be in an interrupt
+/// that has to end before the thread goes on.
 #[inline]
 pub(crate) fn cancel(thread: &Thread, guard: &preempt::Guard) {
     let slot = TIMER.this(guard);

@@ -58,8 +58,8 @@ pub unsafe trait OnThisCpu {}
 unsafe impl OnThisCpu for preempt::Guard {}
 
 // SAFETY: A thread that has disabled interrupts is neither preempted nor moved. Where the token
-// promises nothing, on a kernel that is not preemptible, only sleeping moves a thread, which whoever
-// holds the token must not do.
+// promises nothing, on a kernel that is not preemptible, only sleeping moves a thread, which
+// whoever holds the token must not do.
 unsafe impl OnThisCpu for LocalInterruptDisabled {}
 
 /// A `T` for every possible CPU.

@@ -22,8 +22,9 @@ impl LocalInterruptEnabled {
     /// # Safety
     ///
     /// - Local interrupts must be enabled.
-    /// - Until the returned value is gone, a [`LocalInterruptDisabled`] that is not this value's must
-    ///   only live inside one of its guards or while there is none, and guards must be dropped.
+    /// - Until the returned value is gone, a [`LocalInterruptDisabled`] that is not this value's
+    ///   must only live inside one of its guards or while there is none, and guards must be
+    ///   dropped.
     #[inline]
     pub unsafe fn assume_enabled() -> Self {
         // INVARIANT: By the requirements of this function.
