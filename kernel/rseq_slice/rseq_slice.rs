@@ -15,26 +15,26 @@
 //!
 //! 1. The exit path finds a reschedule due. The gate in
 //!    [`include/linux/rseq_slice.h`](srctree/include/linux/rseq_slice.h) lets it pass unless the
-//!    thread was interrupted in user mode with the extension on. [`grant::at_resched()`] updates
-//!    the control word and carries out what [`state::Plan::judge()`] says of it.
-//! 2. For a grant, [`timer::arm()`] starts the timer of this CPU, and the system call entry work is
+//!    thread was interrupted in user mode with the extension on. `grant::at_resched()` updates
+//!    the control word and carries out what `state::Plan::judge()` says of it.
+//! 2. For a grant, `timer::arm()` starts the timer of this CPU, and the system call entry work is
 //!    set, all in one section with interrupts disabled.
 //! 3. The thread runs on in user mode. If it is still there when the timer fires, or when anything
-//!    else wants to reschedule, the exit path comes to [`grant::at_resched()`] again, which
+//!    else wants to reschedule, the exit path comes to `grant::at_resched()` again, which
 //!    revokes.
-//! 4. If it makes a system call, [`syscall::enter()`] ends the grant, gives the CPU up and erases
+//! 4. If it makes a system call, `syscall::enter()` ends the grant, gives the CPU up and erases
 //!    the control word.
-//! 5. `rseq_slice_yield(2)` then returns what [`task::Thread::take_yielded()`] finds.
+//! 5. `rseq_slice_yield(2)` then returns what `task::Thread::take_yielded()` finds.
 //!
 //! A thread that is switched out in the kernel comes back through rseq's own update of user space,
-//! which erases the control word and calls [`grant::revoke()`]. The gate at the end of the exit
+//! which erases the control word and calls `grant::revoke()`. The gate at the end of the exit
 //! loop catches what is left: a grant whose timer has fired, or a reschedule that was asked for
 //! again.
 //!
 //! # Layers
 //!
-//! [`abi`] and [`state`] decide and are pure. [`task`] owns the thread's fields, [`timer`] the
-//! timers; [`grant`], [`syscall`] and [`prctl`] carry decisions out. `glue.c` has what Rust cannot
+//! `abi` and `state` decide and are pure. `task` owns the thread's fields, `timer` the
+//! timers; `grant`, `syscall` and `prctl` carry decisions out. `glue.c` has what Rust cannot
 //! say. C enters through the functions below, and through the callback of the timers.
 
 use kernel::{

@@ -20,19 +20,17 @@ use kernel::{
 };
 
 const _: () = {
-    assert!(abi::FLAG_AVAILABLE == bindings::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE as u32);
-    assert!(abi::FLAG_ENABLED == bindings::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_ENABLED as u32);
+    assert!(abi::FLAG_AVAILABLE == bindings::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE);
+    assert!(abi::FLAG_ENABLED == bindings::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_ENABLED);
     assert!(abi::PR_ENABLE as u32 == bindings::PR_RSEQ_SLICE_EXT_ENABLE);
     assert!(abi::PR_BITS as u32 == bindings::PR_RSEQ_SLICE_EXT_BITS);
     assert!(abi::PR_GET as u32 == bindings::PR_RSEQ_SLICE_EXTENSION_GET);
     assert!(abi::PR_SET as u32 == bindings::PR_RSEQ_SLICE_EXTENSION_SET);
     assert!(
-        Layout::Bits.request(ByteOrder::NATIVE)
-            == bindings::rseq_slice_ext_RSEQ_SLICE_EXT_REQUEST as u32
+        Layout::Bits.request(ByteOrder::NATIVE) == bindings::rseq_slice_ext_RSEQ_SLICE_EXT_REQUEST
     );
     assert!(
-        Layout::Bits.granted(ByteOrder::NATIVE)
-            == bindings::rseq_slice_ext_RSEQ_SLICE_EXT_GRANTED as u32
+        Layout::Bits.granted(ByteOrder::NATIVE) == bindings::rseq_slice_ext_RSEQ_SLICE_EXT_GRANTED
     );
     assert!(offset_of!(bindings::rseq, flags) == 16);
     assert!(offset_of!(bindings::rseq, slice_ctrl) == 28);

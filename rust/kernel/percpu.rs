@@ -169,9 +169,12 @@ macro_rules! define_per_cpu {
             unsafe { $crate::percpu::PerCpu::uninit() });
     };
     ($(#[$attr:meta])* $vis:vis static $name:ident: $type:ty = $value:expr;) => {
-        $crate::define_per_cpu!(@ $(#[$attr])* $vis $name, $type,
+        $crate::define_per_cpu!(@ $(#[$attr])* $vis $name, $type, {
+            let value = $value;
+
             // SAFETY: The section is the one of per-CPU data.
-            unsafe { $crate::percpu::PerCpu::new($value) });
+            unsafe { $crate::percpu::PerCpu::new(value) }
+        });
     };
     (@ $(#[$attr:meta])* $vis:vis $name:ident, $type:ty, $init:expr) => {
         $(#[$attr])*
