@@ -155,7 +155,7 @@ impl<T> PerCpu<T> {
 
 /// Defines static per-CPU data.
 ///
-/// Either an [`Atomic`](crate::sync::atomic::Atomic) with a value that each CPU starts with, or
+/// Either an [`Atomic`] with a value that each CPU starts with, or
 /// anything with `unsafe { uninit }`. The latter promises that
 /// [`PerCpu::init()`](crate::percpu::PerCpu::init) returns before any other use.
 ///
