@@ -4,6 +4,7 @@
 //! built from. `cargo test` runs their unit tests.
 
 #![no_std]
+#![cfg_attr(not(test), expect(dead_code, reason = "only the unit tests use it"))]
 
 #[path = "../../../../../kernel/rseq_slice/abi.rs"]
 pub mod abi;
