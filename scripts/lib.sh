@@ -51,10 +51,13 @@ progress() {
 	local log=$1 title=$2 rc=0 start=$SECONDS pid
 	shift 2
 	say "$title (log: $log)"
+	# A process group of its own, so that nothing of it survives this script.
+	set -m
 	"$@" > "$log" 2>&1 < /dev/null &
 	pid=$!
+	set +m
 	# shellcheck disable=SC2064
-	trap "kill $pid 2> /dev/null || :" EXIT
+	trap "kill -- -$pid 2> /dev/null || :" EXIT
 	trap 'exit 130' INT TERM
 	local tick=0 line
 	while kill -0 "$pid" 2> /dev/null; do
