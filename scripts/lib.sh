@@ -5,12 +5,10 @@
 # long commands. Sourced, never run.
 
 set -euo pipefail
+unset CDPATH
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-CACHE=${RSEQ_SLICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rseq-slice}
 OUT=$ROOT/out
-mkdir -p "$CACHE" "$OUT"
-export ROOT CACHE OUT
 
 # All messages go to stderr: stdout carries results only.
 say() { printf '%s\n' "* $*" >&2; }
@@ -23,11 +21,25 @@ die() {
 	exit 1
 }
 
+# first: the first line; reads the others too, so that no writer gets SIGPIPE
+first() { awk 'NR == 1'; }
+
+# plain WHAT DIR: make and Kbuild split names at spaces, and lists at colons
+plain() { [[ $2 != *[[:space:]:]* ]] || die "$1 $2 has a space or a colon in its name" "move it, or link to it from elsewhere"; }
+
 # usage: prints the comment that opens the calling script.
 usage() {
 	awk 'NR == 1 || /^# SPDX/ { next } /^#/ { sub(/^# ?/, ""); print; next } { exit }' "$0" >&2
 	exit "${1:-2}"
 }
+
+[[ -n ${RSEQ_SLICE_CACHE:-${XDG_CACHE_HOME:-${HOME:-}}} ]] ||
+	die "HOME is not set: where should downloads and builds go?" "RSEQ_SLICE_CACHE=/some/dir"
+CACHE=$(realpath -ms "${RSEQ_SLICE_CACHE:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/rseq-slice}")
+plain "the checkout" "$ROOT"
+plain "the cache" "$CACHE"
+mkdir -p "$CACHE" "$OUT"
+export ROOT CACHE OUT
 
 # lock NAME: holds a lock of the cache until the script ends. The tree and
 # the build folders are shared by all checkouts that use the cache.
@@ -42,14 +54,18 @@ lock() {
 
 # at_least HAVE WANT: is version HAVE the same as WANT or newer?
 at_least() {
-	[[ $(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1) == "$2" ]]
+	[[ $(printf '%s\n%s\n' "$1" "$2" | sort -V | first) == "$2" ]]
 }
 
 # progress LOG TITLE CMD...: runs CMD with all its output in LOG. A terminal
 # sees the last line as it changes, a file sees one line every 15 seconds.
 progress() {
-	local log=$1 title=$2 rc=0 start=$SECONDS pid
+	local log=$1 title=$2 rc=0 start=$SECONDS pid outer
 	shift 2
+	# The caller's own clean-up, as one word.
+	outer=$(trap -p EXIT)
+	outer=${outer#trap -- }
+	eval "outer=${outer% EXIT}"
 	say "$title (log: $log)"
 	# A process group of its own, so that nothing of it survives this script.
 	set -m
@@ -57,7 +73,7 @@ progress() {
 	pid=$!
 	set +m
 	# shellcheck disable=SC2064
-	trap "kill -- -$pid 2> /dev/null || :" EXIT
+	trap "kill -- -$pid 2> /dev/null || :; $outer" EXIT
 	trap 'exit 130' INT TERM
 	local tick=0 line
 	while kill -0 "$pid" 2> /dev/null; do
@@ -73,7 +89,9 @@ progress() {
 		fi
 	done
 	wait "$pid" || rc=$?
-	trap - EXIT INT TERM
+	trap - INT TERM
+	# shellcheck disable=SC2064
+	trap "${outer:--}" EXIT
 	[[ ! -t 2 ]] || printf '\r\e[K' >&2
 	return "$rc"
 }
