@@ -7,6 +7,7 @@
 #define pr_fmt(fmt) "rseq: " fmt
 
 #include <linux/debugfs.h>
+#include <linux/err.h>
 #include <linux/init.h>
 #include <linux/jump_label.h>
 #include <linux/kstrtox.h>
@@ -98,7 +99,7 @@ static int __init rseq_slice_late_init(void)
 {
 	struct dentry *dir = debugfs_lookup("rseq", NULL);
 
-	if (dir) {
+	if (!IS_ERR_OR_NULL(dir)) {
 		debugfs_create_file("slice_ext_nsec", 0644, dir, NULL, &rseq_slice_length_fops);
 		debugfs_create_file("slice_ext_impl", 0444, dir, NULL, &rseq_slice_impl_fops);
 		dput(dir);
