@@ -72,26 +72,30 @@ impl Update {
 }
 
 /// How `rseq::slice_ctrl` is laid out.
+///
+/// The discriminants are the `PR_RSEQ_SLICE_EXT_*` bits that choose the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Layout {
     /// `struct rseq_slice_ctrl`: one byte for the request, one for the grant. User space stores
     /// bytes. What it stores is held against the kernel's state under `rseq_debug` only.
-    Bytes,
+    Bytes = PR_ENABLE,
     /// One native word: bit 0 requests, bit 1 grants. User space leaves with a CPU-local
     /// test-and-clear of bit 0. All but bit 0 is held against the kernel's state always.
-    Bits,
+    Bits = PR_ENABLE | PR_BITS,
 }
 
 impl Layout {
     /// Decodes the `PR_RSEQ_SLICE_EXT_*` bits that `rseq_slice_state::enabled` keeps.
     #[inline]
     pub(crate) const fn from_enabled(enabled: u8) -> Option<Self> {
-        if enabled & PR_ENABLE == 0 {
-            None
-        } else if enabled & PR_BITS == 0 {
-            Some(Self::Bytes)
-        } else {
-            Some(Self::Bits)
+        const BYTES: u8 = Layout::Bytes as u8;
+        const BITS: u8 = Layout::Bits as u8;
+
+        match enabled {
+            BYTES => Some(Self::Bytes),
+            BITS => Some(Self::Bits),
+            _ => None,
         }
     }
 
@@ -100,8 +104,7 @@ impl Layout {
     pub(crate) const fn enabled(choice: Option<Self>) -> u8 {
         match choice {
             None => 0,
-            Some(Self::Bytes) => PR_ENABLE,
-            Some(Self::Bits) => PR_ENABLE | PR_BITS,
+            Some(layout) => layout as u8,
         }
     }
 

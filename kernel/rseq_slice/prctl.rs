@@ -19,9 +19,10 @@ use kernel::prelude::*;
 /// `ENOTSUPP` (524) if the extension is off since boot, `ENXIO` without a registered `struct rseq`,
 /// and `ENOTSUPP` if that is too short to have a control word. `EFAULT` goes along with a
 /// `SIGSEGV`: the `struct rseq` is not accessible, or its flags are not what the kernel wrote.
-pub(crate) fn call(thread: &Thread, op: usize, value: usize) -> Result<u8> {
+#[inline]
+pub(crate) fn call(thread: &Thread, op: usize, value: usize) -> Result<c_int> {
     match Prctl::parse(op, value).ok_or(EINVAL)? {
-        Prctl::Get => Ok(Layout::enabled(thread.choice())),
+        Prctl::Get => Ok(Layout::enabled(thread.choice()).into()),
         Prctl::Set(choice) => set(thread, choice).map(|()| 0),
     }
 }

@@ -130,7 +130,7 @@ unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -
 #[export]
 unsafe extern "C" fn rseq_slice_extension_prctl(arg2: usize, arg3: usize) -> c_int {
     match prctl::call(&Thread::current(), arg2, arg3) {
-        Ok(choice) => choice.into(),
+        Ok(value) => value,
         Err(error) => error.to_errno(),
     }
 }

@@ -103,29 +103,37 @@ impl Phase {
     /// How a grant ends when its thread enters the system call `call`, if there is one.
     ///
     /// `truthful` is what [`Layout::truthful_at_entry()`] says of the control word, if that is
-    /// checked. The reschedule has to be done as [`Phase::owes_resched()`] says, whatever the end.
+    /// checked.
     #[inline]
     pub(crate) const fn at_syscall(
         &self,
         call: Call,
         switches: u32,
         truthful: bool,
-    ) -> Option<Ending> {
+    ) -> Option<AtSyscall> {
         if !self.is_live() {
             return None;
         }
-        if !truthful {
-            return Some(Ending::Died);
-        }
-        if !self.owes_resched(switches) {
-            return Some(Ending::Revoked);
-        }
 
-        Some(match call {
+        let resched = self.owes_resched(switches);
+        let ending = match call {
+            _ if !truthful => Ending::Died,
+            _ if !resched => Ending::Revoked,
             Call::Yield => Ending::Yielded,
             Call::Other => Ending::Aborted,
-        })
+        };
+
+        Some(AtSyscall { ending, resched })
     }
+}
+
+/// What becomes of a grant at system call entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AtSyscall {
+    /// How it ends.
+    pub(crate) ending: Ending,
+    /// Whether the reschedule that it postponed has to be asked for.
+    pub(crate) resched: bool,
 }
 
 /// How a grant ends. Every grant ends in exactly one of these ways.
@@ -230,6 +238,17 @@ mod tests {
         Plan::new(phase, other_work).judge(layout, ORDER, phase, word)
     }
 
+    fn at_syscall(
+        phase: Phase,
+        call: Call,
+        switches: u32,
+        truthful: bool,
+    ) -> Option<(Ending, bool)> {
+        phase
+            .at_syscall(call, switches, truthful)
+            .map(|end| (end.ending, end.resched))
+    }
+
     #[test]
     fn a_request_alone_is_granted() {
         for layout in [Layout::Bytes, Layout::Bits] {
@@ -306,27 +325,31 @@ mod tests {
             (Call::Yield, Ending::Yielded),
             (Call::Other, Ending::Aborted),
         ] {
-            assert_eq!(GRANTED.at_syscall(call, 7, true), Some(ending));
-            assert_eq!(GRANTED.at_syscall(call, 8, true), Some(Ending::Revoked));
-            assert_eq!(GRANTED.at_syscall(call, 6, true), Some(Ending::Revoked));
-            assert_eq!(
-                Phase::Expired.at_syscall(call, 7, true),
-                Some(Ending::Revoked)
-            );
-            assert_eq!(Phase::Idle.at_syscall(call, 7, true), None);
+            assert_eq!(at_syscall(GRANTED, call, 7, true), Some((ending, true)));
+            for (phase, switches) in [(GRANTED, 8), (GRANTED, 6), (Phase::Expired, 7)] {
+                assert_eq!(
+                    at_syscall(phase, call, switches, true),
+                    Some((Ending::Revoked, false))
+                );
+            }
+            assert_eq!(at_syscall(Phase::Idle, call, 7, true), None);
         }
     }
 
     #[test]
     fn a_lie_at_system_call_entry_ends_a_grant_as_nothing_else() {
         for call in [Call::Yield, Call::Other] {
-            assert_eq!(GRANTED.at_syscall(call, 7, false), Some(Ending::Died));
-            assert_eq!(GRANTED.at_syscall(call, 8, false), Some(Ending::Died));
-            assert_eq!(
-                Phase::Expired.at_syscall(call, 7, false),
-                Some(Ending::Died)
-            );
-            assert_eq!(Phase::Idle.at_syscall(call, 7, false), None);
+            for (phase, switches, resched) in [
+                (GRANTED, 7, true),
+                (GRANTED, 8, false),
+                (Phase::Expired, 7, false),
+            ] {
+                assert_eq!(
+                    at_syscall(phase, call, switches, false),
+                    Some((Ending::Died, resched))
+                );
+            }
+            assert_eq!(at_syscall(Phase::Idle, call, 7, false), None);
         }
     }
 

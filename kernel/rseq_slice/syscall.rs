@@ -3,10 +3,10 @@
 //! The end of a grant by a system call.
 
 use super::{
-    abi::ByteOrder,
+    abi::{ByteOrder, Layout},
     grant,
     knobs,
-    state::{Call, Ending},
+    state::{AtSyscall, Call, Ending},
     task::Thread,
     timer, //
 };
@@ -44,16 +44,16 @@ pub(crate) fn enter(thread: &Thread, call: Call, mut irqs: LocalInterruptEnabled
     // From here on no timer changes the phase. If it fired before, the reschedule that it asked for
     // has taken place, or does so when the guard is dropped.
     let phase = thread.phase();
-    let switches = thread.switches();
-    let Some(how) = phase.at_syscall(call, switches, truthful) else {
+    let Some(AtSyscall { ending, resched }) = phase.at_syscall(call, thread.switches(), truthful)
+    else {
         return;
     };
 
-    grant::end(thread, how);
-    if how == Ending::Yielded {
+    grant::end(thread, ending);
+    if ending == Ending::Yielded {
         thread.set_yielded();
     }
-    if phase.owes_resched(switches) {
+    if resched {
         preempt::set_need_resched(irqs.disable().disabled());
     }
 
@@ -71,9 +71,9 @@ pub(crate) fn enter(thread: &Thread, call: Call, mut irqs: LocalInterruptEnabled
 /// Erasing the word is none of this function's business: where there is no grant, what user space
 /// keeps in the word is its own affair.
 fn is_truthful(thread: &Thread) -> bool {
-    let Some(layout) = thread.choice() else {
-        return true;
-    };
+    // A grant is never left to a thread whose extension is off; should there be one, the layout
+    // that is checked less counts.
+    let layout = thread.choice().unwrap_or(Layout::Bytes);
     if !layout.checked_at_entry(knobs::debug()) {
         return true;
     }
