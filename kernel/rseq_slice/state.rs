@@ -100,40 +100,41 @@ impl Phase {
         }
     }
 
-    /// How a grant ends when its thread enters the system call `call`, if there is one.
+    /// What becomes of a grant when its thread enters the system call `call`.
     ///
     /// `truthful` is what [`Layout::truthful_at_entry()`] says of the control word, if that is
     /// checked.
     #[inline]
-    pub(crate) const fn at_syscall(
-        &self,
-        call: Call,
-        switches: u32,
-        truthful: bool,
-    ) -> Option<AtSyscall> {
+    pub(crate) const fn at_syscall(&self, call: Call, switches: u32, truthful: bool) -> AtSyscall {
         if !self.is_live() {
-            return None;
+            return AtSyscall::NoGrant;
         }
 
-        let resched = self.owes_resched(switches);
-        let ending = match call {
-            _ if !truthful => Ending::Died,
-            _ if !resched => Ending::Revoked,
-            Call::Yield => Ending::Yielded,
-            Call::Other => Ending::Aborted,
-        };
-
-        Some(AtSyscall { ending, resched })
+        if self.owes_resched(switches) {
+            AtSyscall::GiveUp(match call {
+                _ if !truthful => Ending::Died,
+                Call::Yield => Ending::Yielded,
+                Call::Other => Ending::Aborted,
+            })
+        } else {
+            AtSyscall::GaveUp(if truthful {
+                Ending::Revoked
+            } else {
+                Ending::Died
+            })
+        }
     }
 }
 
 /// What becomes of a grant at system call entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AtSyscall {
-    /// How it ends.
-    pub(crate) ending: Ending,
-    /// Whether the reschedule that it postponed has to be asked for.
-    pub(crate) resched: bool,
+pub(crate) enum AtSyscall {
+    /// There is none.
+    NoGrant,
+    /// It ends so, and the reschedule that it postponed is done now.
+    GiveUp(Ending),
+    /// It ends so; the reschedule was asked for before.
+    GaveUp(Ending),
 }
 
 /// How a grant ends. Every grant ends in exactly one of these ways.
@@ -238,17 +239,6 @@ mod tests {
         Plan::new(phase, other_work).judge(layout, ORDER, phase, word)
     }
 
-    fn at_syscall(
-        phase: Phase,
-        call: Call,
-        switches: u32,
-        truthful: bool,
-    ) -> Option<(Ending, bool)> {
-        phase
-            .at_syscall(call, switches, truthful)
-            .map(|end| (end.ending, end.resched))
-    }
-
     #[test]
     fn a_request_alone_is_granted() {
         for layout in [Layout::Bytes, Layout::Bits] {
@@ -325,31 +315,31 @@ mod tests {
             (Call::Yield, Ending::Yielded),
             (Call::Other, Ending::Aborted),
         ] {
-            assert_eq!(at_syscall(GRANTED, call, 7, true), Some((ending, true)));
+            assert_eq!(GRANTED.at_syscall(call, 7, true), AtSyscall::GiveUp(ending));
             for (phase, switches) in [(GRANTED, 8), (GRANTED, 6), (Phase::Expired, 7)] {
                 assert_eq!(
-                    at_syscall(phase, call, switches, true),
-                    Some((Ending::Revoked, false))
+                    phase.at_syscall(call, switches, true),
+                    AtSyscall::GaveUp(Ending::Revoked)
                 );
             }
-            assert_eq!(at_syscall(Phase::Idle, call, 7, true), None);
+            assert_eq!(Phase::Idle.at_syscall(call, 7, true), AtSyscall::NoGrant);
         }
     }
 
     #[test]
     fn a_lie_at_system_call_entry_ends_a_grant_as_nothing_else() {
         for call in [Call::Yield, Call::Other] {
-            for (phase, switches, resched) in [
-                (GRANTED, 7, true),
-                (GRANTED, 8, false),
-                (Phase::Expired, 7, false),
-            ] {
+            assert_eq!(
+                GRANTED.at_syscall(call, 7, false),
+                AtSyscall::GiveUp(Ending::Died)
+            );
+            for (phase, switches) in [(GRANTED, 8), (Phase::Expired, 7)] {
                 assert_eq!(
-                    at_syscall(phase, call, switches, false),
-                    Some((Ending::Died, resched))
+                    phase.at_syscall(call, switches, false),
+                    AtSyscall::GaveUp(Ending::Died)
                 );
             }
-            assert_eq!(at_syscall(Phase::Idle, call, 7, false), None);
+            assert_eq!(Phase::Idle.at_syscall(call, 7, false), AtSyscall::NoGrant);
         }
     }
 

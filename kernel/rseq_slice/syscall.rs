@@ -28,33 +28,46 @@ pub(crate) fn classify(syscall: isize) -> Call {
 /// The work at the entry of the first system call after a grant, before anything else of it.
 ///
 /// The grant may have ended in the meantime; then only the control word is checked, if at all.
-/// Otherwise the CPU is given up here, and the control word is erased when the thread runs again.
 /// May sleep.
-pub(crate) fn enter(thread: &Thread, call: Call, mut irqs: LocalInterruptEnabled) {
+pub(crate) fn enter(thread: &Thread, call: Call, irqs: LocalInterruptEnabled) {
     thread.unwatch_syscall();
 
-    let truthful = is_truthful(thread);
-    if !truthful {
-        thread.segv();
+    if is_truthful(thread) {
+        leave(thread, call, true, irqs);
+    } else {
+        lie(call, irqs);
     }
+}
 
+#[cold]
+#[inline(never)]
+fn lie(call: Call, irqs: LocalInterruptEnabled) {
+    let thread = Thread::current();
+
+    thread.segv();
+    leave(&thread, call, false, irqs);
+}
+
+/// Ends the grant, if it still lives, and gives the CPU up. The control word is erased when the
+/// thread runs again.
+#[inline(always)]
+fn leave(thread: &Thread, call: Call, truthful: bool, mut irqs: LocalInterruptEnabled) {
     let guard = preempt::Guard::new();
     timer::cancel(thread, &guard);
 
     // From here on no timer changes the phase. If it fired before, the reschedule that it asked for
     // has taken place, or does so when the guard is dropped.
-    let phase = thread.phase();
-    let Some(AtSyscall { ending, resched }) = phase.at_syscall(call, thread.switches(), truthful)
-    else {
-        return;
-    };
-
-    grant::end(thread, ending);
-    if ending == Ending::Yielded {
-        thread.set_yielded();
-    }
-    if resched {
-        preempt::set_need_resched(irqs.disable().disabled());
+    let switches = thread.switches();
+    match thread.phase().at_syscall(call, switches, truthful) {
+        AtSyscall::NoGrant => return,
+        AtSyscall::GiveUp(ending) => {
+            grant::end(thread, ending);
+            if ending == Ending::Yielded {
+                thread.set_yielded();
+            }
+            preempt::set_need_resched(irqs.disable().disabled());
+        }
+        AtSyscall::GaveUp(ending) => grant::end(thread, ending),
     }
 
     // Reschedules, unless that is left to `cond_resched()`.
