@@ -13,7 +13,7 @@
 //!    before: run with `GLIBC_TUNABLES=glibc.pthread.rseq=0`.
 //! 2. [`set_layout`] enables the extension in one of two layouts of the control word.
 //! 3. [`Section::begin`] and [`Section::end`] surround each critical section, over [`Bytes`] or
-//!    [`Word`], whichever was enabled.
+//!    [`Bits`], whichever was enabled.
 //!
 //! ```no_run
 //! use rseq_slice::{Bytes, Layout, Registration, Section, set_layout};
@@ -42,7 +42,7 @@ pub mod sys;
 
 pub use affinity::pin_to;
 pub use area::Area;
-pub use control::{Bytes, Control, Request, Word};
+pub use control::{Bits, Bytes, Control, Request};
 pub use debugfs::{
     Counters, DebugfsError, ExtensionLength, Implementation, extension_length, implementation,
     set_extension_length,

@@ -67,7 +67,7 @@ pub(crate) fn be_on(cpu: usize) -> Result<()> {
 pub(crate) fn requested(layout: Layout) -> u32 {
     match layout {
         Layout::Bytes => u32::from_ne_bytes([1, 0, 0, 0]),
-        Layout::Word => RSEQ_SLICE_EXT_REQUEST,
+        Layout::Bits => RSEQ_SLICE_EXT_REQUEST,
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn requested(layout: Layout) -> u32 {
 pub(crate) fn granted(layout: Layout) -> u32 {
     match layout {
         Layout::Bytes => u32::from_ne_bytes([0, 1, 0, 0]),
-        Layout::Word => RSEQ_SLICE_EXT_GRANTED,
+        Layout::Bits => RSEQ_SLICE_EXT_GRANTED,
     }
 }
 

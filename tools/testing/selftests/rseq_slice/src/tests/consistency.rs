@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bytes layout under `rseq_debug`: system call entry compares the whole word with the kernel's
+//! The BYTES layout under `rseq_debug`: system call entry compares the whole word with the kernel's
 //! state, but only on a thread whose last grant has not seen a system call yet.
 
 use anyhow::{Result, ensure};

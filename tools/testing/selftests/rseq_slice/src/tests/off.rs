@@ -73,7 +73,7 @@ fn no_grant_no_store(_: &Kernel) -> Result<()> {
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     let area = registration.area();
     let ledger = Ledger::open()?;
-    for word in [requested(Layout::Bytes), requested(Layout::Word), !0] {
+    for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {
         let runs = rival.runs();
         rival.wake_soon()?;
         area.set_slice_ctrl(word);

@@ -96,7 +96,7 @@ fn no_access(_: &Kernel, wanted: Layout) -> Result<()> {
 
 /// The change from one layout to the other looks at the flags like every change.
 fn change_of_layout(_: &Kernel) -> Result<()> {
-    let (bytes, bits) = (Some(Layout::Bytes), Some(Layout::Word));
+    let (bytes, bits) = (Some(Layout::Bytes), Some(Layout::Bits));
     for (from, to) in [(bytes, bits), (bits, bytes)] {
         ensure_fine(|| change(from, to, flags(true)).map(drop))?;
         for word in [0, flags(false)] {

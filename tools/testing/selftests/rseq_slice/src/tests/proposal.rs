@@ -3,7 +3,7 @@
 //! Whole programs: critical sections in a row, against a rival that comes at any moment of them.
 
 use anyhow::{Result, ensure};
-use rseq_slice::{Bytes, Control, End, Layout, Section, Word, set_extension_length};
+use rseq_slice::{Bits, Bytes, Control, End, Layout, Section, set_extension_length};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
@@ -27,9 +27,9 @@ fn flow_of_mainline(_: &Kernel) -> Result<()> {
 
 /// Set REQUEST; test and clear it in one instruction; if it was gone and GRANTED is there, yield.
 fn flow_of_first_proposal(_: &Kernel) -> Result<()> {
-    let scene = Scene::new(Layout::Word)?;
+    let scene = Scene::new(Layout::Bits)?;
     let rival = Rival::new(CPU)?;
-    flow(&rival, Word::new(scene.area()))
+    flow(&rival, Bits::new(scene.area()))
 }
 
 fn flow(rival: &Rival, mut control: impl Control) -> Result<()> {

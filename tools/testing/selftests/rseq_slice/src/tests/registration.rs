@@ -196,7 +196,7 @@ fn available(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// The registration can enable the bytes layout, so that no prctl is needed.
+/// The registration can enable the BYTES layout, so that no prctl is needed.
 fn default_on(_: &Kernel) -> Result<()> {
     be_on(crate::support::CPU)?;
     let rival = Rival::new(crate::support::CPU)?;

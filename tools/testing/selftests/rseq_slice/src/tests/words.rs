@@ -25,7 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
     once("words.survivor.bits", Needs::On, survivor),
 ];
 
-const LAYOUT: Layout = Layout::Word;
+const LAYOUT: Layout = Layout::Bits;
 /// What a thread without a grant must not have in its word when a reschedule is due.
 const FORGED: [u32; 7] = [2, 3, 4, 1 | 4, 1 << 16, 1 | 1 << 31, !0];
 /// What a thread with a grant must not have in its word. The second is what storing a request does.
