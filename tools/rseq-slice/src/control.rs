@@ -37,13 +37,12 @@ pub trait Control {
 
 /// The BYTES layout: byte 0 is the request, byte 1 the grant.
 ///
-/// To be used while [`Layout::Bytes`](crate::Layout::Bytes) is enabled.
-#[derive(Clone, Copy)]
+/// From [`Registration::bytes`](crate::Registration::bytes), to be used while
+/// [`Layout::Bytes`](crate::Layout::Bytes) is enabled.
 pub struct Bytes<'a>(&'a Area);
 
 impl<'a> Bytes<'a> {
-    /// The control word in `area`.
-    pub fn new(area: &'a Area) -> Self {
+    pub(crate) fn new(area: &'a Area) -> Self {
         Self(area)
     }
 
@@ -91,14 +90,13 @@ impl Control for Bytes<'_> {
 /// The BITS layout: one native 32-bit word with the bits `RSEQ_SLICE_EXT_REQUEST` and
 /// `RSEQ_SLICE_EXT_GRANTED`.
 ///
-/// To be used while [`Layout::Bits`](crate::Layout::Bits) is enabled. A request during a live grant
-/// erases the grant, for which the kernel kills the thread: end every request before the next.
-#[derive(Clone, Copy)]
+/// From [`Registration::bits`](crate::Registration::bits), to be used while
+/// [`Layout::Bits`](crate::Layout::Bits) is enabled. A request during a live grant erases the grant,
+/// for which the kernel kills the thread: end every request before the next.
 pub struct Bits<'a>(&'a Area);
 
 impl<'a> Bits<'a> {
-    /// The control word in `area`.
-    pub fn new(area: &'a Area) -> Self {
+    pub(crate) fn new(area: &'a Area) -> Self {
         Self(area)
     }
 
@@ -168,7 +166,7 @@ mod tests {
         u32::from_ne_bytes([u8::from(!granted), u8::from(granted), 0, 0])
     }
 
-    fn word(granted: bool) -> u32 {
+    fn bits(granted: bool) -> u32 {
         if granted { 2 } else { 1 }
     }
 
@@ -200,7 +198,7 @@ mod tests {
     #[test]
     fn bits_layout() {
         let area = Area::new();
-        each_outcome(&area, Bits::new(&area), word);
+        each_outcome(&area, Bits::new(&area), bits);
     }
 
     #[test]
