@@ -77,10 +77,7 @@ fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
     for (wakeups, after) in (1..).zip((0..8_000).step_by(80)) {
         step(&scene, &rival, |due| second.wake(Due::At(due + after)))
             .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
-        ensure!(
-            spin_while(PATIENCE, || second.runs() < wakeups),
-            "the second rival never ran"
-        );
+        second.ensure_runs(wakeups)?;
     }
     Ok(())
 }

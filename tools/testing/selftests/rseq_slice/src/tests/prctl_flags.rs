@@ -36,6 +36,20 @@ fn change(from: Option<Layout>, to: Option<Layout>, word: u32) -> Result<u32> {
     Ok(registration.area().flags())
 }
 
+/// Expects the same change to kill when the flags can be read only, or not even that.
+fn ensure_dies_without_access(from: Option<Layout>, to: Option<Layout>) -> Result<()> {
+    for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
+        ensure_dies(Signal::SIGSEGV, || {
+            let page = Page::new()?;
+            let _registration = page.register()?;
+            set_layout(from)?;
+            page.protect(prot)?;
+            Ok(set_layout(to)?)
+        })?;
+    }
+    Ok(())
+}
+
 fn lies_kill(_: &Kernel, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     for (from, to, word) in [
@@ -81,15 +95,7 @@ fn survivor_sees_efault(_: &Kernel, wanted: Layout) -> Result<()> {
 
 fn no_access(_: &Kernel, wanted: Layout) -> Result<()> {
     for (from, to) in [(None, Some(wanted)), (Some(wanted), None)] {
-        for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
-            ensure_dies(Signal::SIGSEGV, || {
-                let page = Page::new()?;
-                let _registration = page.register()?;
-                set_layout(from)?;
-                page.protect(prot)?;
-                Ok(set_layout(to)?)
-            })?;
-        }
+        ensure_dies_without_access(from, to)?;
     }
     Ok(())
 }
@@ -102,15 +108,7 @@ fn change_of_layout(_: &Kernel) -> Result<()> {
         for word in [0, flags(false)] {
             ensure_dies(Signal::SIGSEGV, || change(from, to, word).map(drop))?;
         }
-        for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
-            ensure_dies(Signal::SIGSEGV, || {
-                let page = Page::new()?;
-                let _registration = page.register()?;
-                set_layout(from)?;
-                page.protect(prot)?;
-                Ok(set_layout(to)?)
-            })?;
-        }
+        ensure_dies_without_access(from, to)?;
     }
     Ok(())
 }
