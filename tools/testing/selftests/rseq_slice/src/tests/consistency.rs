@@ -10,13 +10,14 @@ use rseq_slice::{Implementation, Layout, sys};
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Ledger, Rival, Scene, Tally, ensure_dies, ensure_fine, ensure_lie_kills, granted,
-    null_call, requested, yield_call,
+    CPU, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, ensure_fine, ensure_lie_kills,
+    granted, null_call, requested, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
     once("consistency.truth_lives", Needs::On, truth_lives),
     once("consistency.lie_in_grant", Needs::On, lie_in_grant),
+    once("consistency.reserved_bytes", Needs::On, reserved_bytes),
     once(
         "consistency.request_after_revocation",
         Needs::On,
@@ -81,6 +82,30 @@ fn lie_in_grant(kernel: &Kernel) -> Result<()> {
                     Implementation::Rust => Tally::deaths(1),
                 })
                 .with_context(|| format!("{lie:#x}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that nobody owns have to be 0, although the grant keeps what is in them.
+fn reserved_bytes(_: &Kernel) -> Result<()> {
+    set_debug(true)?;
+    for (reserved, dies) in [([0, 0], false), ([1, 0], true), ([0, 0x80], true)] {
+        let [low, high] = reserved;
+        let program = || {
+            let scene = Scene::new(LAYOUT)?;
+            let rival = Rival::new(CPU)?;
+            rival.wake_soon()?;
+            scene.offer(u32::from_ne_bytes([1, 0, low, high]), LEAD + PATIENCE);
+            let word = scene.word();
+            null_call();
+            ensure!(word == u32::from_ne_bytes([0, 1, low, high]), "{word:#x}");
+            Ok(())
+        };
+        if dies {
+            ensure_dies(Signal::SIGSEGV, program)?;
+        } else {
+            ensure_fine(program)?;
         }
     }
     Ok(())

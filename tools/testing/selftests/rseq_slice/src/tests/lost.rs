@@ -10,8 +10,8 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Due, LEAD, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, clock, handle, hits, now,
-    soon, spin_while,
+    CPU, Due, LEAD, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, Tally, clock, handle,
+    hits, now, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -112,6 +112,5 @@ fn membarrier(_: &Kernel, layout: Layout) -> Result<()> {
         "the rival ran {after} ns after the grant"
     );
     ensure!(word == 0, "the word is {word:#x}");
-    ensure!(ledger.tally()?.adds_up(), "{:?}", ledger.tally()?);
-    Ok(())
+    ledger.ensure(Tally::revokes(1))
 }
