@@ -16,7 +16,7 @@ pub(crate) const FLAG_ENABLED: u32 = 1 << 5;
 
 /// `PR_RSEQ_SLICE_EXT_ENABLE`: the extension is on.
 pub(crate) const PR_ENABLE: u8 = 0x01;
-/// `PR_RSEQ_SLICE_EXT_BITS`: the control word is one word of bits. Valid with [`PR_ENABLE`] only.
+/// `PR_RSEQ_SLICE_EXT_BITS`: the BITS layout of the control word. Valid with [`PR_ENABLE`] only.
 pub(crate) const PR_BITS: u8 = 0x02;
 
 /// `PR_RSEQ_SLICE_EXTENSION_GET`.

@@ -18,9 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rseq_slice::{
-    Bytes, Control, End, Layout, Registration, Section, SliceError, pin_to, set_layout,
-};
+use rseq_slice::{Control, End, Layout, Registration, Section, SliceError, pin_to, set_layout};
 
 const THREADS: usize = 4;
 /// Each thread stops after so many extensions, or after `LIMIT`.
@@ -47,9 +45,9 @@ fn increment<C: Control>(control: &mut C) -> End {
 
 /// Returns how often the calling thread counted, and how many extensions it gave back in time.
 fn count() -> Result<(u64, u64), Box<dyn Error + Send + Sync>> {
-    let registration = Registration::new()?;
+    let mut registration = Registration::new()?;
     set_layout(Some(Layout::Bytes))?;
-    let mut control = Bytes::new(registration.area());
+    let mut control = registration.bytes();
 
     let start = Instant::now();
     let (mut counted, mut yielded) = (0, 0);

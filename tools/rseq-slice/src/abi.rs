@@ -17,7 +17,7 @@ pub const SIGNATURE: u32 = 0x5305_3053;
 
 /// `rseq(2)`: unregister the area.
 pub const RSEQ_FLAG_UNREGISTER: u32 = 1 << 0;
-/// `rseq(2)`: enable the extension (bytes layout) with the registration.
+/// `rseq(2)`: enable the extension (BYTES layout) with the registration.
 pub const RSEQ_FLAG_SLICE_EXT_DEFAULT_ON: u32 = 1 << 1;
 
 /// Bit of [`Area::flags`](crate::Area::flags): the kernel offers the extension to this thread.
@@ -25,9 +25,9 @@ pub const RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE: u32 = 1 << 4;
 /// Bit of [`Area::flags`](crate::Area::flags): the extension is enabled for this thread.
 pub const RSEQ_CS_FLAG_SLICE_EXT_ENABLED: u32 = 1 << 5;
 
-/// Word layout: the thread requests an extension.
+/// BITS layout: the thread requests an extension.
 pub const RSEQ_SLICE_EXT_REQUEST: u32 = 1 << 0;
-/// Word layout: the kernel granted one.
+/// BITS layout: the kernel granted one.
 pub const RSEQ_SLICE_EXT_GRANTED: u32 = 1 << 1;
 
 /// The `prctl(2)` operation.
@@ -36,9 +36,9 @@ pub const PR_RSEQ_SLICE_EXTENSION: c_long = 79;
 pub const PR_RSEQ_SLICE_EXTENSION_GET: c_long = 1;
 /// Second argument: set the third argument.
 pub const PR_RSEQ_SLICE_EXTENSION_SET: c_long = 2;
-/// Third argument: enable the extension, bytes layout.
+/// Third argument: enable the extension, BYTES layout.
 pub const PR_RSEQ_SLICE_EXT_ENABLE: c_long = 0x01;
-/// Third argument, with `PR_RSEQ_SLICE_EXT_ENABLE`: the word layout instead of the bytes layout.
+/// Third argument, with `PR_RSEQ_SLICE_EXT_ENABLE`: the BITS layout instead of the BYTES layout.
 pub const PR_RSEQ_SLICE_EXT_BITS: c_long = 0x02;
 
 /// Number of the `rseq_slice_yield` system call, the same on every architecture that has it.

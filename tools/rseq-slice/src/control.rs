@@ -35,15 +35,14 @@ pub trait Control {
     fn is_granted(&self) -> bool;
 }
 
-/// The bytes layout: byte 0 is the request, byte 1 the grant.
+/// The BYTES layout: byte 0 is the request, byte 1 the grant.
 ///
-/// To be used while [`Layout::Bytes`](crate::Layout::Bytes) is enabled.
-#[derive(Clone, Copy)]
+/// From [`Registration::bytes`](crate::Registration::bytes), to be used while
+/// [`Layout::Bytes`](crate::Layout::Bytes) is enabled.
 pub struct Bytes<'a>(&'a Area);
 
 impl<'a> Bytes<'a> {
-    /// The control word in `area`.
-    pub fn new(area: &'a Area) -> Self {
+    pub(crate) fn new(area: &'a Area) -> Self {
         Self(area)
     }
 
@@ -88,17 +87,16 @@ impl Control for Bytes<'_> {
     }
 }
 
-/// The word layout: one native 32-bit word with the bits `RSEQ_SLICE_EXT_REQUEST` and
+/// The BITS layout: one native 32-bit word with the bits `RSEQ_SLICE_EXT_REQUEST` and
 /// `RSEQ_SLICE_EXT_GRANTED`.
 ///
-/// To be used while [`Layout::Word`](crate::Layout::Word) is enabled. A request during a live grant
-/// erases the grant, for which the kernel kills the thread: end every request before the next.
-#[derive(Clone, Copy)]
-pub struct Word<'a>(&'a Area);
+/// From [`Registration::bits`](crate::Registration::bits), to be used while
+/// [`Layout::Bits`](crate::Layout::Bits) is enabled. A request during a live grant erases the grant,
+/// for which the kernel kills the thread: end every request before the next.
+pub struct Bits<'a>(&'a Area);
 
-impl<'a> Word<'a> {
-    /// The control word in `area`.
-    pub fn new(area: &'a Area) -> Self {
+impl<'a> Bits<'a> {
+    pub(crate) fn new(area: &'a Area) -> Self {
         Self(area)
     }
 
@@ -132,7 +130,7 @@ impl<'a> Word<'a> {
     }
 }
 
-impl Control for Word<'_> {
+impl Control for Bits<'_> {
     fn request(&self) {
         self.0.set_slice_ctrl(RSEQ_SLICE_EXT_REQUEST);
         compiler_fence(Ordering::SeqCst);
@@ -168,7 +166,7 @@ mod tests {
         u32::from_ne_bytes([u8::from(!granted), u8::from(granted), 0, 0])
     }
 
-    fn word(granted: bool) -> u32 {
+    fn bits(granted: bool) -> u32 {
         if granted { 2 } else { 1 }
     }
 
@@ -198,9 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn word_layout() {
+    fn bits_layout() {
         let area = Area::new();
-        each_outcome(&area, Word::new(&area), word);
+        each_outcome(&area, Bits::new(&area), bits);
     }
 
     #[test]

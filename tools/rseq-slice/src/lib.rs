@@ -12,15 +12,15 @@
 //! 1. [`Registration::new`] registers an own area. The C library must not have registered one
 //!    before: run with `GLIBC_TUNABLES=glibc.pthread.rseq=0`.
 //! 2. [`set_layout`] enables the extension in one of two layouts of the control word.
-//! 3. [`Section::begin`] and [`Section::end`] surround each critical section, over [`Bytes`] or
-//!    [`Word`], whichever was enabled.
+//! 3. [`Section::begin`] and [`Section::end`] surround each critical section, over what
+//!    [`Registration::bytes`] or [`Registration::bits`] returns, whichever was enabled.
 //!
 //! ```no_run
-//! use rseq_slice::{Bytes, Layout, Registration, Section, set_layout};
+//! use rseq_slice::{Layout, Registration, Section, set_layout};
 //!
-//! let thread = Registration::new()?;
+//! let mut thread = Registration::new()?;
 //! set_layout(Some(Layout::Bytes))?;
-//! let mut control = Bytes::new(thread.area());
+//! let mut control = thread.bytes();
 //! let section = Section::begin(&mut control);
 //! // ... the critical section ...
 //! let how = section.end();
@@ -42,7 +42,7 @@ pub mod sys;
 
 pub use affinity::pin_to;
 pub use area::Area;
-pub use control::{Bytes, Control, Request, Word};
+pub use control::{Bits, Bytes, Control, Request};
 pub use debugfs::{
     Counters, DebugfsError, ExtensionLength, Implementation, extension_length, implementation,
     set_extension_length,

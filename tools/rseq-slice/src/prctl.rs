@@ -17,8 +17,8 @@ pub enum Layout {
     /// Mainline's: one byte each for request and grant. See [`Bytes`](crate::Bytes).
     Bytes,
     /// One native word with a bit each, known to the Rust implementation only. See
-    /// [`Word`](crate::Word).
-    Word,
+    /// [`Bits`](crate::Bits).
+    Bits,
 }
 
 impl Layout {
@@ -26,7 +26,7 @@ impl Layout {
         match layout {
             None => 0,
             Some(Self::Bytes) => PR_RSEQ_SLICE_EXT_ENABLE,
-            Some(Self::Word) => PR_RSEQ_SLICE_EXT_ENABLE | PR_RSEQ_SLICE_EXT_BITS,
+            Some(Self::Bits) => PR_RSEQ_SLICE_EXT_ENABLE | PR_RSEQ_SLICE_EXT_BITS,
         }
     }
 }
@@ -78,7 +78,7 @@ impl From<io::Error> for SliceError {
 /// [`SliceError`]. On a kernel that has the extension compiled in this cannot fail.
 pub fn layout() -> Result<Option<Layout>, SliceError> {
     let value = sys::prctl_slice_extension([PR_RSEQ_SLICE_EXTENSION_GET, 0, 0, 0])?;
-    [None, Some(Layout::Bytes), Some(Layout::Word)]
+    [None, Some(Layout::Bytes), Some(Layout::Bits)]
         .into_iter()
         .find(|&layout| Layout::to_arg(layout) == value)
         .ok_or(SliceError::Unknown(value))

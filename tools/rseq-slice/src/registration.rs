@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 
 use crate::abi::{AREA_LEN, RSEQ_FLAG_UNREGISTER, SIGNATURE};
 use crate::area::Area;
+use crate::control::{Bits, Bytes};
 use crate::sys;
 
 /// Why an area could not be registered.
@@ -110,6 +111,16 @@ impl Registration {
     pub fn area(&self) -> &Area {
         // SAFETY: Valid while registered; `Area` allows changes behind shared references.
         unsafe { self.area.as_ref() }
+    }
+
+    /// The control word, for a thread that has enabled the BYTES layout. The only one while it lives.
+    pub fn bytes(&mut self) -> Bytes<'_> {
+        Bytes::new(self.area())
+    }
+
+    /// The control word, for a thread that has enabled the BITS layout. The only one while it lives.
+    pub fn bits(&mut self) -> Bits<'_> {
+        Bits::new(self.area())
     }
 
     /// Unregisters the area, which also disables the extension.

@@ -20,7 +20,16 @@ pub enum End {
 
 /// A live critical section, from the request to the yield. Dropping it ends it.
 ///
-/// Sections do not nest: the exclusive borrow of the control word sees to that.
+/// Sections of one thread do not nest: each borrows the control word, of which a registration gives
+/// out one at a time.
+///
+/// ```compile_fail
+/// # use rseq_slice::{Registration, Section};
+/// # let mut thread = Registration::new()?;
+/// let (mut one, mut other) = (thread.bytes(), thread.bytes());
+/// let (outer, inner) = (Section::begin(&mut one), Section::begin(&mut other));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "the critical section lasts as long as this value"]
 pub struct Section<'a, C: Control> {
     control: &'a mut C,

@@ -49,7 +49,7 @@ fn measure() -> Result<()> {
 
     report("nothing", sample(|| ()));
     report("null call, unregistered", sample(null_call));
-    let registration = Registration::new()?;
+    let mut registration = Registration::new()?;
     report("null call, registered", sample(null_call));
     set_layout(Some(Layout::Bytes))?;
     report("null call, enabled", sample(null_call));
@@ -66,7 +66,7 @@ fn measure() -> Result<()> {
         }),
     );
 
-    let control = Bytes::new(registration.area());
+    let control = registration.bytes();
     beside_a_rival(|| {
         let (gaps, yields) = grants(&control, yield_call)?;
         report("interrupt with a grant", gaps);

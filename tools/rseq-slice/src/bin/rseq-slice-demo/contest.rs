@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rseq_slice::{Bytes, Control, Counters, Layout, Registration, pin_to, set_layout};
+use rseq_slice::{Control, Counters, Layout, Registration, pin_to, set_layout};
 
 use crate::Result;
 use crate::lock::{NoExtension, SpinLock, Work};
@@ -96,9 +96,9 @@ impl Contest<'_> {
     fn work(&self, shared: &Shared, count: &Count) -> Result<Duration> {
         let ready = self.prepare();
         shared.start.wait();
-        let registration = ready?;
+        let mut registration = ready?;
         Ok(if self.extension {
-            fight(&mut Bytes::new(registration.area()), shared, count)
+            fight(&mut registration.bytes(), shared, count)
         } else {
             fight(&mut NoExtension, shared, count)
         })

@@ -83,7 +83,7 @@ impl Case {
         table.iter().flat_map(|test| {
             let layouts: &[_] = match test.body {
                 Body::Once(_) => &[None],
-                Body::PerLayout(_) => &[Some(Layout::Bytes), Some(Layout::Word)],
+                Body::PerLayout(_) => &[Some(Layout::Bytes), Some(Layout::Bits)],
             };
             layouts.iter().map(move |&layout| Self {
                 name: format!("{}{}", test.name, suffix(layout)),
@@ -110,7 +110,7 @@ fn suffix(layout: Option<Layout>) -> &'static str {
     match layout {
         None => "",
         Some(Layout::Bytes) => ".bytes",
-        Some(Layout::Word) => ".bits",
+        Some(Layout::Bits) => ".bits",
     }
 }
 

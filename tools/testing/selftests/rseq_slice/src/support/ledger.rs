@@ -62,6 +62,15 @@ impl Tally {
         }
     }
 
+    /// This many grants, all ended with their threads before their time.
+    pub(crate) const fn deaths(count: u64) -> Self {
+        Self {
+            granted: count,
+            died: count,
+            ..Self::NOTHING
+        }
+    }
+
     /// Every grant ended in exactly one way.
     pub(crate) const fn adds_up(&self) -> bool {
         self.granted == self.yielded + self.aborted + self.revoked + self.died

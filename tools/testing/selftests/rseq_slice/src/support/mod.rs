@@ -3,6 +3,7 @@
 //! What the tests are built from.
 
 mod apart;
+mod call;
 mod clock;
 mod ledger;
 mod memory;
@@ -13,13 +14,15 @@ mod signals;
 mod timer;
 
 pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
+pub(crate) use call::{null_call, yield_call};
 pub(crate) use clock::{now, spin, spin_while};
 pub(crate) use ledger::{Ledger, Tally};
 pub(crate) use memory::Page;
 pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use scene::{
-    BOTH_CPUS, CPU, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, flags, granted, requested, soon,
+    BOTH_CPUS, CPU, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
+    granted, requested, soon,
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use timer::{Due, SignalTimer, clock};

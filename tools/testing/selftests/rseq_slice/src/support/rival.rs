@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use rseq_slice::pin_to;
 
-use super::clock::now;
-use super::scene::{Class, set_class, soon};
+use super::clock::{now, spin_while};
+use super::scene::{Class, LEAD, PATIENCE, set_class, soon};
 use super::timer::Due;
 
 #[derive(Default)]
@@ -97,6 +97,13 @@ impl Rival {
     /// How often the rival has run.
     pub(crate) fn runs(&self) -> u64 {
         self.runs.count.load(Ordering::Relaxed)
+    }
+
+    /// Waits in user mode until the rival has run so often since it exists.
+    pub(crate) fn ensure_runs(&self, times: u64) -> Result<()> {
+        let ran = spin_while(LEAD + PATIENCE, || self.runs() < times);
+        ensure!(ran, "the rival ran {} times, not {times}", self.runs());
+        Ok(())
     }
 
     /// When the rival's last run began.

@@ -6,12 +6,14 @@ use std::ops::Range;
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use rseq_slice::abi::{
     RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED, RSEQ_SLICE_EXT_GRANTED,
     RSEQ_SLICE_EXT_REQUEST,
 };
 use rseq_slice::{Area, Layout, Registration, pin_to, set_layout};
 
+use super::apart::ensure_dies;
 use super::clock::{calibrate, now, spin_while};
 use super::rival::Rival;
 use super::timer::{Due, clock, sleep_until};
@@ -67,7 +69,7 @@ pub(crate) fn be_on(cpu: usize) -> Result<()> {
 pub(crate) fn requested(layout: Layout) -> u32 {
     match layout {
         Layout::Bytes => u32::from_ne_bytes([1, 0, 0, 0]),
-        Layout::Word => RSEQ_SLICE_EXT_REQUEST,
+        Layout::Bits => RSEQ_SLICE_EXT_REQUEST,
     }
 }
 
@@ -75,7 +77,7 @@ pub(crate) fn requested(layout: Layout) -> u32 {
 pub(crate) fn granted(layout: Layout) -> u32 {
     match layout {
         Layout::Bytes => u32::from_ne_bytes([0, 1, 0, 0]),
-        Layout::Word => RSEQ_SLICE_EXT_GRANTED,
+        Layout::Bits => RSEQ_SLICE_EXT_GRANTED,
     }
 }
 
@@ -223,4 +225,16 @@ impl Scene {
         });
         over.then_some(last)
     }
+}
+
+/// Expects a process that stores `lie` during a grant to be killed by the `call` that it makes next.
+pub(crate) fn ensure_lie_kills(layout: Layout, lie: u32, call: fn()) -> Result<()> {
+    ensure_dies(Signal::SIGSEGV, || {
+        let scene = Scene::new(layout)?;
+        let rival = Rival::new(CPU)?;
+        scene.obtain(&rival)?;
+        scene.set_word(lie);
+        call();
+        Ok(())
+    })
 }

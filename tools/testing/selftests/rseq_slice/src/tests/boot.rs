@@ -3,11 +3,12 @@
 //! What the kernel says at boot.
 
 use anyhow::{Result, ensure};
-use rseq_slice::Implementation;
+use rseq_slice::{Implementation, Registration};
 
 use crate::case::{Needs, Skip, Test, once};
 use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
+use crate::support::flags;
 
 pub(crate) const TESTS: &[Test] = &[
     once("boot.log_line", Needs::Nothing, log_line),
@@ -44,7 +45,7 @@ fn bad_switch(kernel: &Kernel) -> Result<()> {
         log.iter().any(|line| reported(line) && !echo(line)),
         "{word:?} was not reported"
     );
-    let registration = rseq_slice::Registration::new()?;
-    ensure!(registration.area().flags() == crate::support::flags(false));
+    let registration = Registration::new()?;
+    ensure!(registration.area().flags() == flags(false));
     Ok(())
 }

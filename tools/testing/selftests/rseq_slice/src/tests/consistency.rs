@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bytes layout under `rseq_debug`: system call entry compares the whole word with the kernel's
+//! The BYTES layout under `rseq_debug`: system call entry compares the whole word with the kernel's
 //! state, but only on a thread whose last grant has not seen a system call yet.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice::{Layout, sys};
+use rseq_slice::{Implementation, Layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Ledger, Rival, Scene, Tally, ensure_dies, ensure_fine, granted, requested,
+    CPU, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, ensure_fine, ensure_lie_kills,
+    granted, null_call, requested, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
     once("consistency.truth_lives", Needs::On, truth_lives),
     once("consistency.lie_in_grant", Needs::On, lie_in_grant),
+    once("consistency.reserved_bytes", Needs::On, reserved_bytes),
     once(
         "consistency.request_after_revocation",
         Needs::On,
@@ -30,11 +32,6 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 const LAYOUT: Layout = Layout::Bytes;
-
-fn getpid() {
-    // SAFETY: The call takes no pointer.
-    unsafe { libc::syscall(libc::SYS_getpid) };
-}
 
 /// Words that differ from the one that the kernel stored with the grant.
 fn lies() -> [u32; 4] {
@@ -55,30 +52,60 @@ fn truth_lives(_: &Kernel) -> Result<()> {
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
     scene.obtain(&rival)?;
-    getpid();
+    null_call();
     scene.obtain(&rival)?;
     scene.outlast();
-    getpid();
-    let tally = ledger.tally()?;
-    ensure!(tally.granted == 3 && tally.yielded == 1 && tally.aborted == 1 && tally.adds_up());
+    null_call();
+    ledger.ensure(Tally {
+        granted: 3,
+        yielded: 1,
+        aborted: 1,
+        revoked: 1,
+        expired: 1,
+        died: 0,
+    })
+}
+
+/// The thread dies of the lie, and so does its grant. C counts the call instead.
+fn lie_in_grant(kernel: &Kernel) -> Result<()> {
+    set_debug(true)?;
+    for lie in lies() {
+        for (call, in_c) in [
+            (yield_call as fn(), Tally::yields(1)),
+            (null_call, Tally::aborts(1)),
+        ] {
+            let ledger = Ledger::open()?;
+            ensure_lie_kills(LAYOUT, lie, call)?;
+            ledger
+                .ensure(match kernel.implementation {
+                    Implementation::C => in_c,
+                    Implementation::Rust => Tally::deaths(1),
+                })
+                .with_context(|| format!("{lie:#x}"))?;
+        }
+    }
     Ok(())
 }
 
-fn lie_in_grant(_: &Kernel) -> Result<()> {
+/// The bytes that nobody owns have to be 0, although the grant keeps what is in them.
+fn reserved_bytes(_: &Kernel) -> Result<()> {
     set_debug(true)?;
-    for lie in lies() {
-        for call in [|| drop(sys::rseq_slice_yield()), getpid] {
-            let ledger = Ledger::open()?;
-            ensure_dies(Signal::SIGSEGV, || {
-                let scene = Scene::new(LAYOUT)?;
-                let rival = Rival::new(CPU)?;
-                scene.obtain(&rival)?;
-                scene.set_word(lie);
-                call();
-                Ok(())
-            })?;
-            let tally = ledger.tally()?;
-            ensure!(tally.granted == 1 && tally.adds_up(), "{lie:#x}: {tally:?}");
+    for (reserved, dies) in [([0, 0], false), ([1, 0], true), ([0, 0x80], true)] {
+        let [low, high] = reserved;
+        let program = || {
+            let scene = Scene::new(LAYOUT)?;
+            let rival = Rival::new(CPU)?;
+            rival.wake_soon()?;
+            scene.offer(u32::from_ne_bytes([1, 0, low, high]), LEAD + PATIENCE);
+            let word = scene.word();
+            null_call();
+            ensure!(word == u32::from_ne_bytes([0, 1, low, high]), "{word:#x}");
+            Ok(())
+        };
+        if dies {
+            ensure_dies(Signal::SIGSEGV, program)?;
+        } else {
+            ensure_fine(program)?;
         }
     }
     Ok(())
@@ -95,13 +122,13 @@ fn request_after_revocation(_: &Kernel) -> Result<()> {
             scene.outlast();
             first();
             scene.request();
-            getpid();
+            null_call();
             scene.set_word(0);
             Ok(())
         }
     };
     ensure_dies(Signal::SIGSEGV, program(|| ()))?;
-    ensure_fine(program(getpid))
+    ensure_fine(program(null_call))
 }
 
 fn unchecked_without_grant(_: &Kernel) -> Result<()> {
@@ -110,14 +137,14 @@ fn unchecked_without_grant(_: &Kernel) -> Result<()> {
     let rival = Rival::new(CPU)?;
     for word in lies().into_iter().chain([!0]) {
         scene.set_word(word);
-        getpid();
+        null_call();
         ensure!(scene.word() == word);
     }
     scene.set_word(0);
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
     scene.set_word(!0);
-    getpid();
+    null_call();
     ensure!(sys::rseq_slice_yield()? == 0);
     ensure!(scene.word() == !0);
     Ok(())

@@ -13,8 +13,8 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, be_on, ensure_dies, soon, spin,
-    spin_while,
+    CPU, Due, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, be_on, ensure_dies, null_call,
+    soon, spin, spin_while, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -23,10 +23,10 @@ pub(crate) const TESTS: &[Test] = &[
     both("fault.at_expiry", Needs::OnTwoCpus, at_expiry),
     both("fault.at_revocation", Needs::OnTwoCpus, at_revocation),
     both("fault.at_yield", Needs::OnTwoCpus, |_, layout| {
-        at_call(layout, true)
+        at_call(layout, yield_call)
     }),
     both("fault.at_other_call", Needs::OnTwoCpus, |_, layout| {
-        at_call(layout, false)
+        at_call(layout, null_call)
     }),
 ];
 
@@ -149,18 +149,13 @@ fn at_revocation(_: &Kernel, layout: Layout) -> Result<()> {
     others_unhurt(layout)
 }
 
-fn at_call(layout: Layout, yields: bool) -> Result<()> {
+fn at_call(layout: Layout, call: fn()) -> Result<()> {
     set_extension_length(50_000)?;
     for prot in DENIED {
         let ledger = Ledger::open()?;
         ensure_dies(Signal::SIGSEGV, || {
             let _scene = protect_in_grant(layout, prot, |_| Ok(()))?;
-            if yields {
-                sys::rseq_slice_yield()?;
-            } else {
-                // SAFETY: The call takes no pointer.
-                unsafe { libc::syscall(libc::SYS_getpid) };
-            }
+            call();
             // SAFETY: Ends the process, should it still be there, without touching the page.
             unsafe { libc::_exit(0) }
         })?;

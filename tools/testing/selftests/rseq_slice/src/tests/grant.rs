@@ -135,10 +135,7 @@ fn not_without_request(_: &Kernel, layout: Layout) -> Result<()> {
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
     rival.wake_soon()?;
-    ensure!(
-        spin_while(1_000_000, || rival.runs() == 0),
-        "the rival never ran"
-    );
+    rival.ensure_runs(1)?;
     ensure!(scene.word() == 0);
     ensure!(sys::rseq_slice_yield()? == 0);
     ledger.ensure(Tally::NOTHING)
@@ -151,10 +148,7 @@ fn not_after_withdrawal(_: &Kernel, layout: Layout) -> Result<()> {
     rival.wake_soon()?;
     scene.request();
     scene.set_word(0);
-    ensure!(
-        spin_while(1_000_000, || rival.runs() == 0),
-        "the rival never ran"
-    );
+    rival.ensure_runs(1)?;
     ledger.ensure(Tally::NOTHING)
 }
 
@@ -234,10 +228,7 @@ fn unregistered_memory(_: &Kernel) -> Result<()> {
     let runs = rival.runs();
     rival.wake_soon()?;
     area.set_slice_ctrl(requested(Layout::Bytes));
-    ensure!(
-        spin_while(1_000_000, || rival.runs() == runs),
-        "the rival never ran"
-    );
+    rival.ensure_runs(runs + 1)?;
     ensure!(area.slice_ctrl() == requested(Layout::Bytes));
     ledger.ensure(Tally::NOTHING)
 }

@@ -3,7 +3,7 @@
 //! What children, threads and new programs get of the extension, and what is left of a thread that
 //! dies inside of a grant.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::thread;
 
 use anyhow::{Result, anyhow, ensure};
@@ -36,6 +36,8 @@ pub(crate) const TESTS: &[Test] = &[
     both("died.killed_in_grant", Needs::On, killed_in_grant),
     both("died.fault_in_grant", Needs::On, fault_in_grant),
 ];
+
+const SELF: &CStr = c"/proc/self/exe";
 
 /// A forked child has the same setting on its copy of the area, and its own grants.
 fn fork(_: &Kernel, wanted: Layout) -> Result<()> {
@@ -137,16 +139,14 @@ fn shared_memory_child(_: &Kernel, wanted: Layout) -> Result<()> {
     Ok(())
 }
 
-/// Executes this program as one of its helpers.
-fn exec_helper(name: &str) -> Result<()> {
-    let args = ["rseq_slice_selftest", "--helper", name].map(|arg| CString::new(arg).unwrap());
-    execv(c"/proc/self/exe", &args)?;
-    Ok(())
+/// The arguments that make this program tell whether it starts afresh.
+fn fresh_helper() -> [CString; 3] {
+    ["rseq_slice_selftest", "--helper", "fresh"].map(|arg| CString::new(arg).unwrap())
 }
 
 fn exec(_: &Kernel, wanted: Layout) -> Result<()> {
     let _scene = Scene::new(wanted)?;
-    ensure_fine(|| exec_helper("fresh"))
+    ensure_fine(|| match execv(SELF, &fresh_helper())? {})
 }
 
 fn exec_in_grant(_: &Kernel, wanted: Layout) -> Result<()> {
@@ -154,11 +154,9 @@ fn exec_in_grant(_: &Kernel, wanted: Layout) -> Result<()> {
     ensure_fine(|| {
         let scene = Scene::new(wanted)?;
         let rival = Rival::new(CPU)?;
-        let args =
-            ["rseq_slice_selftest", "--helper", "fresh"].map(|arg| CString::new(arg).unwrap());
+        let args = fresh_helper();
         scene.obtain(&rival)?;
-        execv(c"/proc/self/exe", &args)?;
-        Ok(())
+        match execv(SELF, &args)? {}
     })?;
     ledger.ensure(Tally::aborts(1))
 }
@@ -195,10 +193,8 @@ fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
 fn ensure_died(ledger: &Ledger) -> Result<()> {
     let tally = ledger.tally()?;
     let died = Tally {
-        granted: 1,
-        died: 1,
         expired: tally.expired,
-        ..Tally::NOTHING
+        ..Tally::deaths(1)
     };
     ledger.ensure(died)
 }

@@ -86,8 +86,8 @@ fn length_refused(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// The base's lines, and one more on the Rust implementation. None of the kernel's programs expects
-/// an order, but a changed one would be a surprise.
+/// The lines of the C implementation, and one more of the Rust one. None of the kernel's programs
+/// expects an order, but a changed one would be a surprise.
 fn stats_lines(kernel: &Kernel) -> Result<()> {
     let path = format!("{FOLDER}/stats");
     ensure!(mode(&path)? == 0o444);

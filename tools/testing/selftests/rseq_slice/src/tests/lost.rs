@@ -10,8 +10,8 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Due, LEAD, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, clock, handle, hits, now,
-    soon, spin_while,
+    CPU, Due, LEAD, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, Tally, clock, handle,
+    hits, now, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -77,10 +77,7 @@ fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
     for (wakeups, after) in (1..).zip((0..8_000).step_by(80)) {
         step(&scene, &rival, |due| second.wake(Due::At(due + after)))
             .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
-        ensure!(
-            spin_while(PATIENCE, || second.runs() < wakeups),
-            "the second rival never ran"
-        );
+        second.ensure_runs(wakeups)?;
     }
     Ok(())
 }
@@ -115,6 +112,5 @@ fn membarrier(_: &Kernel, layout: Layout) -> Result<()> {
         "the rival ran {after} ns after the grant"
     );
     ensure!(word == 0, "the word is {word:#x}");
-    ensure!(ledger.tally()?.adds_up(), "{:?}", ledger.tally()?);
-    Ok(())
+    ledger.ensure(Tally::revokes(1))
 }

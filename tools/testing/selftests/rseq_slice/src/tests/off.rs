@@ -10,7 +10,7 @@ use rseq_slice::{Layout, Registration, SliceError, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Page, Rival, Tally, be_on, requested, spin_while};
+use crate::support::{CPU, Ledger, Page, Rival, Tally, be_on, requested};
 
 pub(crate) const TESTS: &[Test] = &[
     once("off.flags_stay_zero", Needs::Off, flags_stay_zero),
@@ -73,14 +73,11 @@ fn no_grant_no_store(_: &Kernel) -> Result<()> {
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     let area = registration.area();
     let ledger = Ledger::open()?;
-    for word in [requested(Layout::Bytes), requested(Layout::Word), !0] {
+    for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {
         let runs = rival.runs();
         rival.wake_soon()?;
         area.set_slice_ctrl(word);
-        ensure!(
-            spin_while(1_000_000, || rival.runs() == runs),
-            "the rival never ran"
-        );
+        rival.ensure_runs(runs + 1)?;
         ensure!(
             area.slice_ctrl() == word,
             "{word:#x} became {:#x}",

@@ -133,7 +133,7 @@ fn on_and_off(_: &Kernel, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     let value = match wanted {
         Layout::Bytes => ENABLE,
-        Layout::Word => ENABLE | BITS,
+        Layout::Bits => ENABLE | BITS,
     };
     for _ in 0..2 {
         ensure!(prctl([SET, value, 0, 0]) == 0);
@@ -161,7 +161,7 @@ fn twice(_: &Kernel, wanted: Layout) -> Result<()> {
     Ok(())
 }
 
-/// Switching off, and on in the bytes layout, are no business of the control word.
+/// Switching off, and on in the BYTES layout, are no business of the control word.
 fn leaves_word_alone(_: &Kernel, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
@@ -181,7 +181,7 @@ fn change_of_layout(_: &Kernel) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
     set_layout(Some(Layout::Bytes))?;
-    for choice in [Layout::Word, Layout::Bytes, Layout::Word] {
+    for choice in [Layout::Bits, Layout::Bytes, Layout::Bits] {
         area.set_slice_ctrl(1);
         set_layout(Some(choice))?;
         ensure!(layout()? == Some(choice));

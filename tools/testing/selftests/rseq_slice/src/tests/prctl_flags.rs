@@ -36,6 +36,20 @@ fn change(from: Option<Layout>, to: Option<Layout>, word: u32) -> Result<u32> {
     Ok(registration.area().flags())
 }
 
+/// Expects the same change to kill when the flags can be read only, or not even that.
+fn ensure_dies_without_access(from: Option<Layout>, to: Option<Layout>) -> Result<()> {
+    for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
+        ensure_dies(Signal::SIGSEGV, || {
+            let page = Page::new()?;
+            let _registration = page.register()?;
+            set_layout(from)?;
+            page.protect(prot)?;
+            Ok(set_layout(to)?)
+        })?;
+    }
+    Ok(())
+}
+
 fn lies_kill(_: &Kernel, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     for (from, to, word) in [
@@ -81,36 +95,20 @@ fn survivor_sees_efault(_: &Kernel, wanted: Layout) -> Result<()> {
 
 fn no_access(_: &Kernel, wanted: Layout) -> Result<()> {
     for (from, to) in [(None, Some(wanted)), (Some(wanted), None)] {
-        for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
-            ensure_dies(Signal::SIGSEGV, || {
-                let page = Page::new()?;
-                let _registration = page.register()?;
-                set_layout(from)?;
-                page.protect(prot)?;
-                Ok(set_layout(to)?)
-            })?;
-        }
+        ensure_dies_without_access(from, to)?;
     }
     Ok(())
 }
 
 /// The change from one layout to the other looks at the flags like every change.
 fn change_of_layout(_: &Kernel) -> Result<()> {
-    let (bytes, bits) = (Some(Layout::Bytes), Some(Layout::Word));
+    let (bytes, bits) = (Some(Layout::Bytes), Some(Layout::Bits));
     for (from, to) in [(bytes, bits), (bits, bytes)] {
         ensure_fine(|| change(from, to, flags(true)).map(drop))?;
         for word in [0, flags(false)] {
             ensure_dies(Signal::SIGSEGV, || change(from, to, word).map(drop))?;
         }
-        for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
-            ensure_dies(Signal::SIGSEGV, || {
-                let page = Page::new()?;
-                let _registration = page.register()?;
-                set_layout(from)?;
-                page.protect(prot)?;
-                Ok(set_layout(to)?)
-            })?;
-        }
+        ensure_dies_without_access(from, to)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Whole programs: critical sections in a row, against a rival that comes at any moment of them.
 
 use anyhow::{Result, ensure};
-use rseq_slice::{Bytes, Control, End, Layout, Section, Word, set_extension_length};
+use rseq_slice::{Control, End, Layout, Section, set_extension_length};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
@@ -20,22 +20,21 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Set the request byte; clear it; if there is a grant, yield.
 fn flow_of_mainline(_: &Kernel) -> Result<()> {
-    let scene = Scene::new(Layout::Bytes)?;
-    let rival = Rival::new(CPU)?;
-    flow(&rival, Bytes::new(scene.area()))
+    let mut registration = Scene::new(Layout::Bytes)?.into_registration();
+    flow(registration.bytes())
 }
 
 /// Set REQUEST; test and clear it in one instruction; if it was gone and GRANTED is there, yield.
 fn flow_of_first_proposal(_: &Kernel) -> Result<()> {
-    let scene = Scene::new(Layout::Word)?;
-    let rival = Rival::new(CPU)?;
-    flow(&rival, Word::new(scene.area()))
+    let mut registration = Scene::new(Layout::Bits)?.into_registration();
+    flow(registration.bits())
 }
 
-fn flow(rival: &Rival, mut control: impl Control) -> Result<()> {
+fn flow(mut control: impl Control) -> Result<()> {
     const SECTIONS: u64 = 600;
     const SECTION: u64 = 12_000;
     set_extension_length(10_000)?;
+    let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
     let (mut undisturbed, mut yielded, mut too_late, mut preempted) = (0, 0, 0, 0);
     for section in 0..SECTIONS {

@@ -11,7 +11,9 @@ use rseq_slice::{Area, Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{Ledger, Page, Rival, Scene, Seen, Tally, be_on, flags, requested};
+use crate::support::{
+    CPU, Ledger, Page, Rival, Scene, Seen, Tally, be_on, flags, requested, spin_while,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     once("registration.lengths", Needs::Nothing, lengths),
@@ -134,8 +136,8 @@ fn bad_memory(_: &Kernel) -> Result<()> {
 
 /// What follows the first 28 bytes is not the kernel's in a legacy area.
 fn legacy_untouched(_: &Kernel) -> Result<()> {
-    be_on(crate::support::CPU)?;
-    let rival = Rival::new(crate::support::CPU)?;
+    be_on(CPU)?;
+    let rival = Rival::new(CPU)?;
     for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
         let area = Page::new()?.area();
         // SAFETY: The page is never freed and holds an area of zeros.
@@ -154,10 +156,7 @@ fn legacy_untouched(_: &Kernel) -> Result<()> {
         let ledger = Ledger::open()?;
         let runs = rival.runs();
         rival.wake_soon()?;
-        ensure!(
-            crate::support::spin_while(1_000_000, || rival.runs() == runs),
-            "the rival never ran"
-        );
+        rival.ensure_runs(runs + 1)?;
         ensure!(
             legacy.slice_ctrl() == PATTERN,
             "the word is {:#x}",
@@ -196,10 +195,10 @@ fn available(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// The registration can enable the bytes layout, so that no prctl is needed.
+/// The registration can enable the BYTES layout, so that no prctl is needed.
 fn default_on(_: &Kernel) -> Result<()> {
-    be_on(crate::support::CPU)?;
-    let rival = Rival::new(crate::support::CPU)?;
+    be_on(CPU)?;
+    let rival = Rival::new(CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     ensure!(registration.area().flags() == flags(true));
     ensure!(layout()? == Some(Layout::Bytes));
@@ -208,8 +207,7 @@ fn default_on(_: &Kernel) -> Result<()> {
     rival.wake_soon()?;
     let area = registration.area();
     area.set_slice_ctrl(requested(Layout::Bytes));
-    let left =
-        crate::support::spin_while(1_000_000, || area.slice_ctrl() == requested(Layout::Bytes));
+    let left = spin_while(1_000_000, || area.slice_ctrl() == requested(Layout::Bytes));
     ensure!(sys::rseq_slice_yield()? == 1 && left, "no grant");
     ledger.ensure(Tally::yields(1))?;
 

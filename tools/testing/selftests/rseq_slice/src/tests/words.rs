@@ -2,15 +2,15 @@
 
 //! The BITS layout: whatever is not REQUEST has to be as the kernel left it, `rseq_debug` or not.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use rseq_slice::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, handle, hits, soon, spin,
-    spin_while,
+    CPU, Due, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, ensure_lie_kills, handle, hits,
+    null_call, soon, spin, spin_while, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -25,16 +25,11 @@ pub(crate) const TESTS: &[Test] = &[
     once("words.survivor.bits", Needs::On, survivor),
 ];
 
-const LAYOUT: Layout = Layout::Word;
+const LAYOUT: Layout = Layout::Bits;
 /// What a thread without a grant must not have in its word when a reschedule is due.
 const FORGED: [u32; 7] = [2, 3, 4, 1 | 4, 1 << 16, 1 | 1 << 31, !0];
 /// What a thread with a grant must not have in its word. The second is what storing a request does.
 const BROKEN: [u32; 5] = [0, 1, 2 | 4, 3 | 1 << 31, !0];
-
-fn getpid() {
-    // SAFETY: The call takes no pointer.
-    unsafe { libc::syscall(libc::SYS_getpid) };
-}
 
 fn lie_at_decision(_: &Kernel) -> Result<()> {
     for debug in [false, true] {
@@ -60,21 +55,12 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         for word in BROKEN {
-            for call in [|| drop(sys::rseq_slice_yield()), getpid] {
+            for call in [yield_call, null_call] {
                 let ledger = Ledger::open()?;
-                ensure_dies(Signal::SIGSEGV, || {
-                    let scene = Scene::new(LAYOUT)?;
-                    let rival = Rival::new(CPU)?;
-                    scene.obtain(&rival)?;
-                    scene.set_word(word);
-                    call();
-                    Ok(())
-                })?;
-                let tally = ledger.tally()?;
-                ensure!(
-                    tally.granted == 1 && tally.adds_up(),
-                    "{word:#x}: {tally:?}"
-                );
+                ensure_lie_kills(LAYOUT, word, call)?;
+                ledger
+                    .ensure(Tally::deaths(1))
+                    .with_context(|| format!("{word:#x}"))?;
             }
         }
     }
@@ -83,7 +69,7 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
 
 /// The decision is asked again while there is a grant: by a second rival, and by the expiry.
 fn lie_at_revocation(_: &Kernel) -> Result<()> {
-    for (length, second_after) in [(50_000, 15_000), (5_000, 900_000)] {
+    for (length, second_after, expired) in [(50_000, 15_000, 0), (5_000, 900_000, 1)] {
         set_extension_length(length)?;
         for word in BROKEN {
             let ledger = Ledger::open()?;
@@ -97,11 +83,11 @@ fn lie_at_revocation(_: &Kernel) -> Result<()> {
                 spin(PATIENCE);
                 Ok(())
             })?;
-            let tally = ledger.tally()?;
-            ensure!(
-                tally.granted == 1 && tally.adds_up(),
-                "{word:#x}: {tally:?}"
-            );
+            let died = Tally {
+                expired,
+                ..Tally::deaths(1)
+            };
+            ledger.ensure(died).with_context(|| format!("{word:#x}"))?;
         }
     }
     Ok(())
@@ -113,7 +99,7 @@ fn request_never_counts(_: &Kernel) -> Result<()> {
         let scene = Scene::new(LAYOUT)?;
         let rival = Rival::new(CPU)?;
         scene.request();
-        getpid();
+        null_call();
         scene.set_word(0);
         scene.obtain(&rival)?;
         scene.set_word(3);
@@ -121,7 +107,7 @@ fn request_never_counts(_: &Kernel) -> Result<()> {
         scene.obtain(&rival)?;
         scene.outlast();
         scene.request();
-        getpid();
+        null_call();
         ensure!(sys::rseq_slice_yield()? == 0 && scene.word() == 1);
         scene.set_word(0);
     }
