@@ -50,6 +50,8 @@ fn lie(call: Call, irqs: LocalInterruptEnabled) {
 
 /// Ends the grant, if it still lives, and gives the CPU up. The control word is erased when the
 /// thread runs again.
+///
+/// Compiled once for each value of `truthful`, which decides most of what follows.
 #[inline(always)]
 fn leave(thread: &Thread, call: Call, truthful: bool, mut irqs: LocalInterruptEnabled) {
     let guard = preempt::Guard::new();
