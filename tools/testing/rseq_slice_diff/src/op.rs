@@ -11,12 +11,15 @@ use crate::arg::{Call, Event, Fault, Handler, Protection, Signal};
 /// Declares [`Op`] with its text form: the literal, then the fields in order.
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident $text:literal $({
-        $($(#[$field_doc:meta])* $field:ident: $type:ty),*
+        $($field:ident: $type:ty),*
     })?;)*) => {
         /// One operation.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum Op {
-            $($(#[$doc])* $name $({ $($(#[$field_doc])* $field: $type),* })?,)*
+            $($(#[$doc])* $name $({ $(
+                #[doc = concat!("The argument `", stringify!($field), "`.")]
+                $field: $type
+            ),* })?,)*
         }
 
         impl Op {
