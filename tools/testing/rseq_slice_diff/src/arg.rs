@@ -131,7 +131,19 @@ impl Delay {
     ///
     /// Successive repetitions fill the range evenly, whatever their number (they are multiples of
     /// an irrational number), and operations are out of step with each other.
+    ///
+    /// A number that is no range is taken as it is in the first repetition. In the others it is a
+    /// range of some microseconds, so that no kernel is always just before or just after something
+    /// only because it is faster or slower than the other.
     pub fn nanos(self, repetition: u32, index: u32) -> u32 {
+        const SWAY: u32 = 4_000;
+        if !self.is_range() {
+            if repetition == 0 || self.from == 0 {
+                return self.from;
+            }
+            let around = Self::range(self.from.saturating_sub(SWAY), self.from + SWAY);
+            return around.nanos(repetition, index);
+        }
         /// 2^32 divided by the golden ratio, and by the plastic number and its square.
         const STEPS: [u32; 3] = [2_654_435_769, 3_242_174_889, 2_447_445_414];
         let step = STEPS[index as usize % STEPS.len()];
@@ -336,7 +348,8 @@ mod tests {
             }
             assert!(tenths.iter().all(|&count| (6..=14).contains(&count)), "{tenths:?}");
         }
-        assert_eq!(Delay::exactly(7).nanos(3, 2), 7);
+        assert_eq!(Delay::exactly(7_000).nanos(0, 2), 7_000);
+        assert!((3_000..11_000).contains(&Delay::exactly(7_000).nanos(5, 2)));
     }
 
     #[test]

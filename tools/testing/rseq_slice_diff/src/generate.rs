@@ -165,15 +165,16 @@ impl Author {
             1 | 2 => Delay::exactly(8_000),
             3 | 4 => Delay::exactly(20_000),
             5 | 6 => Delay::exactly(120_000),
-            7 => Delay::range(0, 20_000),
-            8 => Delay::range(0, 80_000),
-            _ => Delay::range(44_000, 56_000),
+            7 => self.pick(&[Delay::range(0, 20_000), Delay::range(0, 80_000)]),
+            8 => Delay::range(44_000, 56_000),
+            _ => Delay::exactly(30_000),
         }
     }
 
     /// A request, and what follows.
     fn contention(&mut self) {
-        while self.chance(35) {
+        let plans = [0, 0, 0, 0, 0, 0, 1, 1, 1, 2];
+        for _ in 0..self.pick(&plans) {
             let event = match self.below(20) {
                 0..6 => Event::Rival,
                 6..11 => Event::Signal,

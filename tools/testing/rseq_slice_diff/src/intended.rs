@@ -5,8 +5,12 @@
 //! This is the only place that knows of any. An entry explains a [`Fork`], and only if the program
 //! contains what brings the difference about and both kernels show what the entry says they do.
 
+use rseq_slice::Implementation;
+
+use crate::arg::{Event, Text};
 use crate::compare::{Branch, Fork};
 use crate::op::Op;
+use crate::outcome::{End, Seen};
 use crate::program::Program;
 
 /// An intended difference.
@@ -33,12 +37,53 @@ pub const ALL: &[Intended] = &[
         reason: "PR_RSEQ_SLICE_EXT_BITS is an addition: C answers EINVAL to mode 3, Rust does not",
         matches: bits_layout,
     },
+    Intended {
+        name: "expiry-of-the-dead",
+        reason: "C leaves the grant of a thread that dies in place, and counts that it expires",
+        matches: |_, fork| ends(fork, expiry_of_the_dead),
+    },
+    Intended {
+        name: "lie-counted",
+        reason: "C counts a grant whose thread lies as yielded or aborted, Rust counts it as died",
+        matches: |program, fork| checks_words(program) && ends(fork, lie_counted),
+    },
+    Intended {
+        name: "lost-reschedule",
+        reason: "membarrier(2) ends a grant: C forgets the postponed reschedule, Rust asks for it again",
+        matches: |program, fork| has_membarrier(program, fork) && steps(fork, lost_reschedule),
+    },
+    Intended {
+        name: "stale-yield",
+        reason: "C keeps the result of a yield that a filter skipped for a later grant or a child",
+        matches: |program, fork| skips(program, fork) && steps(fork, stale_yield),
+    },
 ];
 
 const EINVAL: i64 = -(libc::EINVAL as i64);
 
-fn op<'a>(program: &'a Program, fork: &Fork) -> Option<&'a Op> {
-    program.steps().get(fork.index).map(|step| &step.op)
+/// Whether each branch that one kernel took and the other did not has a counterpart there.
+fn paired(fork: &Fork, counterparts: impl Fn(&Branch, &Branch) -> bool) -> bool {
+    fork.only(Implementation::C)
+        .all(|c| fork.rust.keys().any(|rust| counterparts(c, rust)))
+        && fork
+            .only(Implementation::Rust)
+            .all(|rust| fork.c.keys().any(|c| counterparts(c, rust)))
+}
+
+/// As [`paired`], for the end of a program.
+fn ends(fork: &Fork, counterparts: fn(&End, &End) -> bool) -> bool {
+    paired(fork, |c, rust| match (c, rust) {
+        (Branch::End(c), Branch::End(rust)) => counterparts(c, rust),
+        _ => false,
+    })
+}
+
+/// As [`paired`], for a step.
+fn steps(fork: &Fork, counterparts: fn(&Seen, &Seen) -> bool) -> bool {
+    paired(fork, |c, rust| match (c, rust) {
+        (Branch::Step(c), Branch::Step(rust)) => counterparts(c, rust),
+        _ => false,
+    })
 }
 
 fn bits_layout(program: &Program, fork: &Fork) -> bool {
@@ -48,8 +93,76 @@ fn bits_layout(program: &Program, fork: &Fork) -> bool {
         arg4: 0,
         arg5: 0,
     };
+    let here = program.steps().get(fork.index).map(|step| &step.op);
     let refused = |b: &Branch| matches!(b, Branch::Step(seen) if seen.result == EINVAL);
-    op(program, fork) == Some(&asked)
-        && fork.c.keys().all(refused)
-        && !fork.rust.keys().any(refused)
+    here == Some(&asked) && fork.c.keys().all(refused) && !fork.rust.keys().any(refused)
+}
+
+fn expiry_of_the_dead(c: &End, rust: &End) -> bool {
+    let more = c.expired.wrapping_sub(rust.expired);
+    let as_rust = End {
+        expired: rust.expired,
+        ..c.clone()
+    };
+    as_rust == *rust && more >= 1 && i64::try_from(more).is_ok_and(|more| more <= c.unaccounted)
+}
+
+fn lie_counted(c: &End, rust: &End) -> bool {
+    let (yields, aborts) = (c.yielded.checked_sub(rust.yielded), c.aborted.checked_sub(rust.aborted));
+    let (Some(yields), Some(aborts)) = (yields, aborts) else {
+        return false;
+    };
+    let as_rust = End {
+        yielded: rust.yielded,
+        aborted: rust.aborted,
+        unaccounted: rust.unaccounted,
+        ..c.clone()
+    };
+    let lies = i64::try_from(yields + aborts);
+    as_rust == *rust && lies.is_ok_and(|lies| lies > 0 && c.unaccounted + lies == rust.unaccounted)
+}
+
+/// Whether the program turns `rseq_debug` on.
+fn checks_words(program: &Program) -> bool {
+    let on = |text: &Text| matches!(text.as_str().chars().next(), Some('1' | 'y' | 'o'));
+    program.ops().any(|op| match op {
+        Op::Debug { text } => on(text),
+        Op::Then { event, .. } => *event == Event::Debug,
+        _ => false,
+    })
+}
+
+/// Whether `membarrier(2)` is called before the fork is over.
+fn has_membarrier(program: &Program, fork: &Fork) -> bool {
+    program.ops().take(fork.index + 1).any(|op| match op {
+        Op::Membarrier => true,
+        Op::Then { event, .. } => *event == Event::Membarrier,
+        _ => false,
+    })
+}
+
+fn lost_reschedule(c: &Seen, rust: &Seen) -> bool {
+    let without = |seen: &Seen| Seen {
+        rival: 0,
+        timeout: 0,
+        ..seen.clone()
+    };
+    c.rival + 1 == rust.rival && without(c) == without(rust)
+}
+
+/// Whether a yield is skipped before the fork.
+fn skips(program: &Program, fork: &Fork) -> bool {
+    let before: Vec<_> = program.ops().take(fork.index).collect();
+    let filter = before.iter().position(|op| **op == Op::Filter);
+    filter.is_some_and(|filter| before[filter..].contains(&&Op::Skip))
+}
+
+fn stale_yield(c: &Seen, rust: &Seen) -> bool {
+    let without = |seen: &Seen| Seen {
+        result: 0,
+        handler_result: 0,
+        ..seen.clone()
+    };
+    let more = (c.result - rust.result, c.handler_result - rust.handler_result);
+    matches!(more, (1, 0) | (0, 1)) && without(c) == without(rust)
 }

@@ -83,7 +83,7 @@ ops! {
     /// Lets a rival want the CPU at a quiet moment, stores the control word before that, and waits in
     /// user mode until the word changes or somebody ran.
     Ask "ask" { word: Hex };
-    /// Waits in user mode, for at most 120 microseconds, until the word changes or somebody ran.
+    /// Waits in user mode, for at most 200 microseconds, until the word changes or somebody ran.
     Outlast "outlast";
     /// Spins in user mode for that many nanoseconds.
     Spin "spin" { time: Delay };
@@ -128,7 +128,12 @@ ops! {
 }
 
 impl Op {
-    /// Whether what it does depends on a moment that is varied from one repetition to the next.
+    /// Whether it has to do with a moment.
+    pub fn has_moment(&self) -> bool {
+        matches!(self, Self::Then { .. } | Self::Spin { .. })
+    }
+
+    /// Whether that moment is swept over a range.
     pub fn is_timed(&self) -> bool {
         match self {
             Self::Then { delay, .. } => delay.is_range(),

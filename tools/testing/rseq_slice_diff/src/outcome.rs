@@ -13,7 +13,8 @@ use crate::arg::Bad;
 /// What a completed step saw.
 ///
 /// Counts are those since the step before, so that a step which is late does not change what the later
-/// ones show.
+/// ones show. What only tells when something planned happened is left out: whether it came
+/// before or after the end of a step is a matter of timing, and what it did shows elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seen {
     /// What the system call returned, with the error number negative; 0 for what is none. Written
@@ -25,10 +26,6 @@ pub struct Seen {
     pub flags: u32,
     /// How often the rival ran (`a`).
     pub rival: u32,
-    /// How often the second rival ran (`b`).
-    pub second_rival: u32,
-    /// How many planned actions the other CPU has done (`o`).
-    pub other_cpu: u32,
     /// How many signals were handled (`h`).
     pub signals: u32,
     /// The control word as the last handler found it (`k`).
@@ -59,8 +56,6 @@ pub struct End {
     pub how: How,
     /// How often the rival ran since the last completed step (`a`).
     pub rival: u32,
-    /// How often the second rival ran since then (`b`).
-    pub second_rival: u32,
     /// The length of an extension, in nanoseconds (`l`).
     pub length: u32,
     /// Whether `rseq_debug` is on (`q`).
@@ -139,8 +134,7 @@ macro_rules! read_parts {
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.result)?;
-        parts!(f, self, "w" word "{:x}", "f" flags "{:x}", "a" rival, "b" second_rival,
-            "o" other_cpu, "h" signals, "k" handler_word "{:x}", "r" handler_result, "c" code,
+        parts!(f, self, "w" word "{:x}", "f" flags "{:x}", "a" rival, "h" signals, "k" handler_word "{:x}", "r" handler_result, "c" code,
             "t" timeout);
         Ok(())
     }
@@ -156,8 +150,7 @@ impl FromStr for Seen {
             result: result.ok_or_else(|| Bad::new("a result", text))?,
             ..Self::default()
         };
-        read_parts!(parts, text, seen, "w" word 16, "f" flags 16, "a" rival, "b" second_rival,
-            "o" other_cpu, "h" signals, "k" handler_word 16, "r" handler_result, "c" code,
+        read_parts!(parts, text, seen, "w" word 16, "f" flags 16, "a" rival, "h" signals, "k" handler_word 16, "r" handler_result, "c" code,
             "t" timeout);
         Ok(seen)
     }
@@ -192,7 +185,7 @@ impl FromStr for How {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.how)?;
-        parts!(f, self, "a" rival, "b" second_rival, "l" length, "q" debug, "g" granted,
+        parts!(f, self, "a" rival, "l" length, "q" debug, "g" granted,
             "e" expired, "v" revoked, "y" yielded, "x" aborted, "n" unaccounted);
         Ok(())
     }
@@ -206,7 +199,6 @@ impl FromStr for End {
         let mut end = Self {
             how: parts.next().unwrap_or_default().parse()?,
             rival: 0,
-            second_rival: 0,
             length: 0,
             debug: 0,
             granted: 0,
@@ -216,7 +208,7 @@ impl FromStr for End {
             aborted: 0,
             unaccounted: 0,
         };
-        read_parts!(parts, text, end, "a" rival, "b" second_rival, "l" length, "q" debug,
+        read_parts!(parts, text, end, "a" rival, "l" length, "q" debug,
             "g" granted, "e" expired, "v" revoked, "y" yielded, "x" aborted, "n" unaccounted);
         Ok(end)
     }
@@ -324,7 +316,7 @@ mod tests {
         for text in [
             "diff: kernel c",
             "diff: kernel rust",
-            "diff: 3 17 -22/0,wffffff00,f30,a1,b2,o1,h3,k100,r-1,c128,t1/signal:11,a1,l5000,q1,g2,e1,v1,y1,x1,n-1",
+            "diff: 3 17 -22/0,wffffff00,f30,a1,h3,k100,r-1,c128,t1/signal:11,a1,l5000,q1,g2,e1,v1,y1,x1,n-1",
             "diff: 0 1 exit:0",
             "diff: 3 broken a rule",
             "diff: 12 done",

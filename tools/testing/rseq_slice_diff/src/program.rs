@@ -76,7 +76,12 @@ impl Program {
         self.0.iter().map(|step| &step.op)
     }
 
-    /// Whether repetitions of the program differ in the moments at which things happen.
+    /// Whether there are moments in the program, which repetitions vary.
+    pub fn has_moments(&self) -> bool {
+        self.ops().any(Op::has_moment)
+    }
+
+    /// Whether a moment is swept over a range.
     pub fn is_timed(&self) -> bool {
         self.ops().any(Op::is_timed)
     }

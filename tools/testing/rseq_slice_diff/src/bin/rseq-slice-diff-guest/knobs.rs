@@ -4,7 +4,6 @@
 
 use std::ffi::CStr;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use anyhow::{Context, Result, ensure};
 use rseq_slice::extension_length;
@@ -16,9 +15,9 @@ pub(crate) const DEBUG: &CStr = c"/sys/kernel/debug/rseq/debug";
 /// The length of an extension.
 pub(crate) const LENGTH: &CStr = c"/sys/kernel/debug/rseq/slice_ext_nsec";
 
-/// Nanoseconds of an extension unless a program says otherwise. As long as it may be, so that
-/// what is to happen inside of a grant does, on a kernel that takes a little longer too.
-pub(crate) const DEFAULT_LENGTH: u32 = 50_000;
+/// The settings unless a program says otherwise. An extension is as long as it may be, so that what is
+/// to happen inside of a grant does, on a kernel that takes a little longer too.
+pub(crate) const DEFAULTS: (u32, u32) = (50_000, 0);
 
 /// Writes a text in one call, an empty one as well. Returns what the call returned.
 pub(crate) fn write(path: &CStr, text: &str) -> i64 {
@@ -41,14 +40,10 @@ pub(crate) fn read() -> Result<(u32, u32)> {
     Ok((extension_length()?, debug.trim().parse()?))
 }
 
-/// Puts the settings back if they were changed.
+/// Puts the settings back.
 pub(crate) fn restore() -> Result<()> {
-    static KNOWN: AtomicBool = AtomicBool::new(false);
-    if KNOWN.swap(true, SeqCst) && read()? == (DEFAULT_LENGTH, 0) {
-        return Ok(());
-    }
-    write(LENGTH, &DEFAULT_LENGTH.to_string());
+    write(LENGTH, &DEFAULTS.0.to_string());
     write(DEBUG, "0");
-    ensure!(read()? == (DEFAULT_LENGTH, 0), "the settings cannot be put back");
+    ensure!(read()? == DEFAULTS, "the settings cannot be put back");
     Ok(())
 }

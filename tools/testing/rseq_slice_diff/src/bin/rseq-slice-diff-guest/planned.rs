@@ -136,6 +136,17 @@ fn act(event: Event, page: &Page) {
     }
 }
 
+/// Waits until all has happened that was planned, so that nothing depends on whether the processes
+/// of a program end before.
+pub(crate) fn await_all() -> Result<()> {
+    /// Nanoseconds for what happens then.
+    const AFTER: u64 = 60_000;
+    match shared().planned_until.load(SeqCst) {
+        0 => Ok(()),
+        last => sleep_until(last + AFTER),
+    }
+}
+
 fn call_membarrier(command: libc::c_int) -> i64 {
     // SAFETY: The call takes no pointer.
     outcome(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })

@@ -16,7 +16,7 @@ use rseq_slice_diff::program::{Program, Who};
 use crate::area::{self, SECOND, SUCCESSOR};
 use crate::shared::shared;
 use crate::steps::{self, Done};
-use crate::{signals, take_priority};
+use crate::{planned, signals, take_priority};
 
 /// A second thread, which waits for the index of a step, does it, and says so.
 struct Second {
@@ -56,7 +56,7 @@ impl<'a> Process<'a> {
                 Who::Second => self.perform_in_second(index)?,
             }
         }
-        Ok(())
+        planned::await_all()
     }
 
     fn perform_in_second(&mut self, index: usize) -> Result<()> {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, killpg, signal};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
 use rseq_slice::{Counters, implementation};
 use rseq_slice_diff::outcome::{End, How, Line, Outcome, Samples};
@@ -57,9 +57,11 @@ pub(crate) fn run(text: &str, each: bool) -> Result<()> {
         buffer: if each { 0 } else { BUFFER },
     };
     report.add(&Line::Kernel(implementation()?))?;
+    knobs::restore()?;
+    let mut counters = Counters::read()?;
     for line in text.lines() {
         let (number, repetitions, program) = parse(line).with_context(|| line.to_owned())?;
-        repeat(number, repetitions, &program, &mut report).with_context(|| line.to_owned())?;
+        repeat(number, repetitions, &program, &mut counters, &mut report).with_context(|| line.to_owned())?;
     }
     report.add(&Line::End)?;
     report.print()
@@ -85,16 +87,24 @@ fn set_up() -> Result<()> {
     rivals::start()
 }
 
-fn repeat(number: usize, repetitions: u32, program: &Program, report: &mut Report) -> Result<()> {
+/// `counters` are those of the end of the last run.
+fn repeat(
+    number: usize,
+    repetitions: u32,
+    program: &Program,
+    counters: &mut Counters,
+    report: &mut Report,
+) -> Result<()> {
     let mut samples = Samples::new();
     let mut broken = None;
     for repetition in 0..repetitions {
-        knobs::restore()?;
         shared().reset();
-        let before = Counters::read()?;
         let how = in_child(program, repetition)?;
+        planned::await_all()?;
         rivals::rest()?;
-        let counted = Counters::read()? - before;
+        let now = Counters::read()?;
+        let counted = now - *counters;
+        *counters = now;
         let end = end(how, counted)?;
         broken = broken.or(end.broken_rule(counted.died));
         let steps = shared().seen();
@@ -110,13 +120,14 @@ fn repeat(number: usize, repetitions: u32, program: &Program, report: &mut Repor
 }
 
 fn end(how: How, counted: Counters) -> Result<End> {
-    let [rival, second_rival] = shared().rivals_since();
     let (length, debug) = knobs::read()?;
+    if (length, debug) != knobs::DEFAULTS {
+        knobs::restore()?;
+    }
     let ended = counted.yielded + counted.aborted + counted.revoked;
     Ok(End {
         how,
-        rival,
-        second_rival,
+        rival: shared().rival_since(),
         length,
         debug,
         granted: counted.granted,
@@ -141,16 +152,32 @@ fn in_child(program: &Program, repetition: u32) -> Result<How> {
     // Both do it, so that it is done whoever runs first.
     let _ = setpgid(child, child);
     let in_time = exits_in_time(child)?;
-    let _ = killpg(child, Signal::SIGKILL);
+    if !in_time {
+        let _ = killpg(child, Signal::SIGKILL);
+    }
     let status = waitpid(child, None)?;
-    // Whoever is left of the program has been killed with its group.
-    while waitpid(Pid::from_raw(-child.as_raw()), None).is_ok() {}
+    let in_time = in_time && others_exit_in_time(child)?;
     Ok(match status {
         _ if !in_time => How::Timeout,
         WaitStatus::Exited(_, status) => How::Exit(status),
         WaitStatus::Signaled(_, signal, _) => How::Signal(signal as i32),
         _ => How::Timeout,
     })
+}
+
+/// Waits for what is left of the program when its first process has ended, and ends it if need be.
+fn others_exit_in_time(group: Pid) -> Result<bool> {
+    let others = Pid::from_raw(-group.as_raw());
+    for _ in 0..LIMIT {
+        match waitpid(others, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => clock::sleep_until(clock::now()? + 1_000_000)?,
+            Ok(_) => {}
+            Err(_) => return Ok(true),
+        }
+    }
+    let _ = killpg(group, Signal::SIGKILL);
+    while waitpid(others, None).is_ok() {}
+    Ok(false)
 }
 
 fn prepare() -> Result<()> {

@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     /// Nanoseconds per 2^32 ticks of the time stamp counter.
     pub(crate) scale: AtomicU64,
     pub(crate) totals: Totals,
+    /// The last moment for which something is planned, of `CLOCK_MONOTONIC`; 0 if nothing is.
+    pub(crate) planned_until: AtomicU64,
     /// What the last signal handler saw.
     pub(crate) handler_word: AtomicU32,
     pub(crate) handler_result: AtomicI64,
@@ -123,6 +125,7 @@ impl Shared {
             slot.copy_from(fresh);
         }
         self.totals.copy_from(&Totals::default());
+        self.planned_until.store(0, SeqCst);
         self.handler_word.store(0, SeqCst);
         self.handler_result.store(0, SeqCst);
         self.code.store(0, SeqCst);
@@ -146,13 +149,11 @@ impl Shared {
         seen
     }
 
-    /// The runs of the rivals since the last completed step.
-    pub(crate) fn rivals_since(&self) -> [u32; 2] {
+    /// The runs of the rival since the last completed step.
+    pub(crate) fn rival_since(&self) -> u32 {
         let last = self.slots.iter().rev().find(|slot| slot.done.load(SeqCst) != 0);
-        [0, 1].map(|rival| {
-            let before = last.map_or(0, |slot| slot.totals.rivals[rival].load(SeqCst));
-            self.totals.rivals[rival].load(SeqCst).wrapping_sub(before)
-        })
+        let before = last.map_or(0, |slot| slot.totals.rivals[0].load(SeqCst));
+        self.totals.rivals[0].load(SeqCst).wrapping_sub(before)
     }
 }
 
@@ -200,8 +201,6 @@ impl Slot {
             word: self.word.load(SeqCst),
             flags: self.flags.load(SeqCst),
             rival: count(|totals| &totals.rivals[0]),
-            second_rival: count(|totals| &totals.rivals[1]),
-            other_cpu: count(|totals| &totals.other_cpu),
             signals,
             handler_word: if handled { self.handler_word.load(SeqCst) } else { 0 },
             handler_result: if handled { self.handler_result.load(SeqCst) } else { 0 },

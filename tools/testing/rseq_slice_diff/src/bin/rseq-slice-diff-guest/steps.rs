@@ -21,14 +21,17 @@ use crate::planned::Planned;
 use crate::shared::shared;
 use crate::{filter, fresh, knobs, planned, rivals, signals};
 
-/// Nanoseconds to tell everybody of a reschedule before that reschedule.
-const LEAD: u64 = 80_000;
+/// Nanoseconds to tell everybody of a reschedule before that reschedule: the rival, who else is told
+/// from this CPU, and who is on the other CPU.
+const LEAD: u64 = 25_000;
+const LEAD_PER_PLAN: u64 = 10_000;
+const LEAD_PER_THREAD: u64 = 60_000;
 /// Nanoseconds that have to be left of them.
 const LEAST_LEAD: u64 = 5_000;
 /// Nanoseconds after which a rival that did not run is declared lost.
 const PATIENCE: u64 = 2_000_000;
 /// Nanoseconds that are longer than any extension lasts.
-const LONG: u64 = 120_000;
+const LONG: u64 = 200_000;
 
 thread_local! {
     static PLANS: RefCell<Vec<(Delay, Event)>> = const { RefCell::new(Vec::new()) };
@@ -144,7 +147,7 @@ fn ask(word: u32, index: usize, repetition: u32) -> Done {
     let sum = shared().totals.sum();
     page.write(WORD, word);
     let same = || page.read(WORD) == word && shared().totals.sum() == sum;
-    let timeout = wait_while(LEAD + PATIENCE, same);
+    let timeout = wait_while(PATIENCE, same);
     Done { value: 0, timeout }
 }
 
@@ -155,15 +158,23 @@ fn prepare(index: usize, repetition: u32) -> Result<()> {
         let salt = (index + 7 * number) as u32;
         plans.push((u64::from(delay.nanos(repetition, salt)), Planned::new(event)?));
     }
+    let leads = plans.iter().map(|(_, event)| match event {
+        Planned::Remote(_) => LEAD_PER_THREAD,
+        Planned::Rival | Planned::Signal(_) => LEAD_PER_PLAN,
+    });
+    let lead = LEAD + leads.sum::<u64>();
     loop {
-        let moment = quiet_moment(LEAD)?;
-        sleep_until(moment - LEAD)?;
+        let moment = quiet_moment(lead)?;
+        sleep_until(moment - lead)?;
         for (delay, event) in &plans {
             event.at(moment + delay)?;
         }
         rivals::wake(0, moment)?;
         // Something else may have kept the CPU, or made this take long.
         if now()? + LEAST_LEAD < moment {
+            let delays = plans.iter().map(|&(delay, _)| delay);
+            let last = moment + delays.max().unwrap_or_default();
+            shared().planned_until.fetch_max(last, SeqCst);
             return Ok(());
         }
         rivals::rest()?;

@@ -18,7 +18,7 @@ use rseq_slice_diff::intended::{self, Intended};
 use rseq_slice_diff::program::Program;
 
 use crate::boot::Guests;
-use crate::session::{Results, Session};
+use crate::session::{Results, Session, Times};
 
 const USAGE: &str = "\
 Usage: rseq-slice-diff --boot SCRIPT --c BZIMAGE --rust BZIMAGE --initrd FILE --logs DIR [options]
@@ -35,9 +35,9 @@ Runs programs on the C and on the Rust kernel and says where these differ.
   --list           print the intended differences, and nothing else";
 
 /// Seeds whose programs share a boot.
-const SEEDS_PER_BOOT: u64 = 5;
+const SEEDS_PER_BOOT: u64 = 10;
 /// Repetitions of a program that is given.
-const GIVEN: [u32; 2] = [256, 12];
+const GIVEN: Times = [256, 64, 12];
 
 struct Options {
     guests: Guests,
@@ -123,6 +123,7 @@ fn run(options: &mut Options) -> Result<ExitCode> {
     let mut session = Session {
         guests: &mut options.guests,
         intended: &options.intended,
+        open: Vec::new(),
         results: Results::default(),
     };
     if !options.programs.is_empty() {
@@ -131,17 +132,19 @@ fn run(options: &mut Options) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("fixed programs");
-    session.judge(fixed(), seed)?;
-    if !options.fixed {
+    if options.fixed {
+        session.judge(fixed(), seed)?;
+    } else {
         let per_seed = usize::try_from(count.div_ceil(seeds))?;
         for first in (seed..seed + seeds).step_by(SEEDS_PER_BOOT as usize) {
             let last = (first + SEEDS_PER_BOOT).min(seed + seeds);
             eprintln!("seeds {first} to {}, {per_seed} programs each, {} s so far", last - 1, start.elapsed().as_secs());
             let programs = (first..last).flat_map(|seed| generate::programs(seed, per_seed));
-            session.judge(programs.collect(), first)?;
+            let begin = if first == seed { fixed() } else { Vec::new() };
+            session.judge(begin.into_iter().chain(programs).collect(), first)?;
         }
     }
+    session.settle(seed)?;
     let shrunk = session.shrink(seed)?;
     let results = &session.results;
     for case in &results.bad {
@@ -150,9 +153,7 @@ fn run(options: &mut Options) -> Result<ExitCode> {
     for case in &shrunk {
         report::print("shrunk", case);
     }
-    for case in &results.rare {
-        report::print("rare", case);
-    }
+    report::print_rare(&results.rare);
     let mut stale = 0;
     for entry in &options.intended {
         let seen = results.intended.get(entry.name).copied().unwrap_or_default();

@@ -2,6 +2,8 @@
 
 //! What is printed.
 
+use std::collections::BTreeMap;
+
 use rseq_slice::Implementation;
 use rseq_slice_diff::compare::Fork;
 use rseq_slice_diff::outcome::Samples;
@@ -20,6 +22,18 @@ pub(crate) fn print(title: &str, case: &Case) {
     }
     print_outcomes("C", &case.answer.c);
     print_outcomes("Rust", &case.answer.rust);
+}
+
+/// Prints one program of each kind of what cannot be told.
+pub(crate) fn print_rare(cases: &[Case]) {
+    let mut kinds: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for case in cases {
+        kinds.entry(case.kind()).or_default().push(case);
+    }
+    for cases in kinds.values_mut() {
+        cases.sort_by_key(|case| case.program.steps().len());
+        print(&format!("too rare to tell, one of {}", cases.len()), cases[0]);
+    }
 }
 
 fn print_fork(case: &Case, fork: &Fork) {

@@ -12,13 +12,14 @@ use rseq_slice_diff::shrink::Shrinker;
 
 use crate::boot::{Answer, Guests, Job};
 
-/// Repetitions in the first round: of programs in which time is swept, and of others.
-const FIRST: [u32; 2] = [8, 1];
-/// Repetitions in the rounds after that, for the programs of which it cannot be told yet. The numbers
-/// are such that a difference that is always there is recognised in the first of them.
-const FURTHER: [[u32; 2]; 3] = [[24, 12], [128, 48], [768, 128]];
-/// Repetitions of each candidate when a program is shrunk.
-const SHRINKING: [u32; 2] = [96, 12];
+/// How often a program is run: one in which a moment is swept, one that has moments, and any other.
+pub(crate) type Times = [u32; 3];
+const FIRST: Times = [6, 1, 1];
+/// The rounds after that, for programs of which it cannot be told yet. A difference that is always there
+/// is recognised in the first of them.
+const FURTHER: [Times; 3] = [[24, 16, 12], [96, 64, 24], [256, 256, 64]];
+/// For each candidate when a program is shrunk.
+const SHRINKING: Times = [96, 24, 12];
 /// So many differences are shrunk.
 const SHRUNK: usize = 6;
 
@@ -36,8 +37,9 @@ impl Case {
 
     /// What it is that is wrong, so that the same of other programs can be told from others.
     pub(crate) fn kind(&self) -> Option<String> {
-        if let Some(fork) = self.comparison.differences.first() {
-            return Some(format!("difference at {}", fork.what(&self.program)));
+        let comparison = &self.comparison;
+        if let Some(fork) = comparison.differences.first().or(comparison.undecided.first()) {
+            return Some(format!("at {}", fork.what(&self.program)));
         }
         let fault = self.answer.faults.first()?;
         Some(fault.split(':').next().unwrap_or_default().to_owned())
@@ -64,16 +66,22 @@ pub(crate) struct Results {
 pub(crate) struct Session<'a> {
     pub(crate) guests: &'a mut Guests,
     pub(crate) intended: &'a [Intended],
+    /// Programs of which it is not known yet.
+    pub(crate) open: Vec<Case>,
     pub(crate) results: Results,
 }
 
-fn repetitions(program: &Program, [timed, other]: [u32; 2]) -> u32 {
-    if program.is_timed() { timed } else { other }
+fn repetitions(program: &Program, [swept, moments, other]: Times) -> u32 {
+    match (program.is_timed(), program.has_moments()) {
+        (true, _) => swept,
+        (false, true) => moments,
+        (false, false) => other,
+    }
 }
 
 impl Session<'_> {
     /// Runs the programs `repetitions` times and adds the answers to what is known already.
-    fn ask(&mut self, cases: &mut [Case], times: [u32; 2], seed: u64) -> Result<()> {
+    fn ask(&mut self, cases: &mut [Case], times: Times, seed: u64) -> Result<()> {
         let jobs: Vec<_> = cases
             .iter()
             .map(|case| Job {
@@ -97,27 +105,33 @@ impl Session<'_> {
     }
 
     /// Runs programs so many times, and compares what came of them.
-    pub(crate) fn show(&mut self, programs: &[Program], times: [u32; 2], seed: u64) -> Result<Vec<Case>> {
+    pub(crate) fn show(&mut self, programs: &[Program], times: Times, seed: u64) -> Result<Vec<Case>> {
         let mut cases: Vec<_> = programs.iter().cloned().map(fresh).collect();
         self.ask(&mut cases, times, seed)?;
         Ok(cases)
     }
 
-    /// Runs programs until it is known of each whether the kernels agree on it.
+    /// Runs programs once, or as often as it takes to see what they usually do.
     pub(crate) fn judge(&mut self, programs: Vec<Program>, seed: u64) -> Result<()> {
         let mut cases: Vec<_> = programs.into_iter().map(fresh).collect();
         self.ask(&mut cases, FIRST, seed)?;
+        let open = self.sort(cases);
+        self.open.extend(open);
+        Ok(())
+    }
+
+    /// Runs the programs again of which it is not known yet whether the kernels agree on them.
+    pub(crate) fn settle(&mut self, seed: u64) -> Result<()> {
         for times in FURTHER {
-            let mut open = self.sort(cases);
+            let mut open = std::mem::take(&mut self.open);
             if open.is_empty() {
                 return Ok(());
             }
-            eprintln!("  {} programs once more, up to {} times", open.len(), times[0]);
+            eprintln!("  {} programs again, {} times", open.len(), times[0]);
             self.ask(&mut open, times, seed)?;
-            cases = open;
+            self.open = self.sort(open);
         }
-        let rare = self.sort(cases);
-        self.results.rare.extend(rare);
+        self.results.rare.append(&mut self.open);
         Ok(())
     }
 
@@ -160,10 +174,10 @@ impl Session<'_> {
             }
             eprintln!("  shrinking: {} candidates", cases.len());
             self.ask(&mut cases, SHRINKING, seed)?;
-            let mut answers = cases.iter().map(Case::kind);
+            let mut answers = cases.iter();
             for (kind, search) in &mut searches {
                 let count = search.candidates().len();
-                let same = |answer: Option<String>| answer.as_ref() == Some(&*kind);
+                let same = |case: &Case| case.is_bad() && case.kind().as_ref() == Some(&*kind);
                 let answers: Vec<_> = answers.by_ref().take(count).map(same).collect();
                 search.answer(&answers);
             }
