@@ -24,7 +24,9 @@ impl Bad {
 
 /// Parses the next word.
 pub(crate) fn word<'a, T: FromStr>(words: &mut impl Iterator<Item = &'a str>) -> Result<T, Bad> {
-    let text = words.next().ok_or_else(|| Bad::new("an argument", "(missing)"))?;
+    let text = words
+        .next()
+        .ok_or_else(|| Bad::new("an argument", "(missing)"))?;
     text.parse().map_err(|_| Bad::new("an argument", text))
 }
 
@@ -147,7 +149,9 @@ impl Delay {
         /// 2^32 divided by the golden ratio, and by the plastic number and its square.
         const STEPS: [u32; 3] = [2_654_435_769, 3_242_174_889, 2_447_445_414];
         let step = STEPS[index as usize % STEPS.len()];
-        let phase = repetition.wrapping_mul(step).wrapping_add(index.wrapping_mul(STEPS[0]));
+        let phase = repetition
+            .wrapping_mul(step)
+            .wrapping_add(index.wrapping_mul(STEPS[0]));
         let width = u64::from(self.to - self.from);
         self.from + ((u64::from(phase) * width) >> 32) as u32
     }
@@ -346,7 +350,10 @@ mod tests {
                 assert!((1_000..2_000).contains(&nanos));
                 tenths[(nanos as usize - 1_000) / 100] += 1;
             }
-            assert!(tenths.iter().all(|&count| (6..=14).contains(&count)), "{tenths:?}");
+            assert!(
+                tenths.iter().all(|&count| (6..=14).contains(&count)),
+                "{tenths:?}"
+            );
         }
         assert_eq!(Delay::exactly(7_000).nanos(0, 2), 7_000);
         assert!((3_000..11_000).contains(&Delay::exactly(7_000).nanos(5, 2)));

@@ -109,7 +109,12 @@ pub fn chance(taken: u64, of: u64, without: u64) -> f64 {
 }
 
 /// Compares what both kernels made of `program`.
-pub fn compare(program: &Program, c: &Samples, rust: &Samples, intended: &[Intended]) -> Comparison {
+pub fn compare(
+    program: &Program,
+    c: &Samples,
+    rust: &Samples,
+    intended: &[Intended],
+) -> Comparison {
     let mut result = Comparison::default();
     let all = |samples: &Samples| -> Vec<(Outcome, u64)> {
         samples.iter().map(|(o, &n)| (o.clone(), n)).collect()
@@ -157,7 +162,14 @@ fn descend(
                 let taken = |(o, _): &&(Outcome, u64)| branch(o, index) == *common;
                 outcomes.iter().filter(taken).cloned().collect()
             };
-            descend(program, index + 1, &under(c), &under(rust), intended, result);
+            descend(
+                program,
+                index + 1,
+                &under(c),
+                &under(rust),
+                intended,
+                result,
+            );
         }
     }
 }
@@ -235,7 +247,10 @@ mod tests {
     fn counters_that_differ_are_a_difference() {
         let result = compared(&[("0/0/exit:0,g1,y1", 12)], &[("0/0/exit:0,g1,n1", 12)]);
         assert_eq!(result.differences[0].index, 2);
-        assert_eq!(result.differences[0].what(&"ask 0x1; yield".parse().unwrap()), "end");
+        assert_eq!(
+            result.differences[0].what(&"ask 0x1; yield".parse().unwrap()),
+            "end"
+        );
     }
 
     #[test]

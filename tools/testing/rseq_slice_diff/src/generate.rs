@@ -98,7 +98,9 @@ impl Author {
         let text = self.pick(&["1", "1", "y", "0"]);
         match self.below(3) {
             0 => self.length(),
-            _ => Op::Debug { text: written(text) },
+            _ => Op::Debug {
+                text: written(text),
+            },
         }
     }
 
@@ -108,7 +110,12 @@ impl Author {
             let flags = if self.chance(25) { 2 } else { 0 };
             let len = self.pick(&[33, 64, 64, 64, 96]);
             let at = Place::Page(self.pick(&[0, 0, 0, 64, 192]));
-            self.push(Op::Rseq { len, at, flags: Hex(flags), sig: 0 });
+            self.push(Op::Rseq {
+                len,
+                at,
+                flags: Hex(flags),
+                sig: 0,
+            });
         } else {
             self.registration();
         }
@@ -139,7 +146,12 @@ impl Author {
             _ => 1 << self.below(32),
         };
         let sig = u32::from(self.chance(10));
-        self.push(Op::Rseq { len, at, flags: Hex(flags), sig });
+        self.push(Op::Rseq {
+            len,
+            at,
+            flags: Hex(flags),
+            sig,
+        });
     }
 
     /// A control word: mostly a request, sometimes a lie.
@@ -186,7 +198,11 @@ impl Author {
             let delay = self.delay();
             self.push(Op::Then { delay, event });
         }
-        let word = if self.chance(80) { Hex(1) } else { self.control_word() };
+        let word = if self.chance(80) {
+            Hex(1)
+        } else {
+            self.control_word()
+        };
         self.push(Op::Ask { word });
         while self.chance(30) {
             self.inside();
@@ -214,14 +230,18 @@ impl Author {
     /// Something that is not a system call, to be done inside of a grant.
     fn inside(&mut self) {
         let op = match self.below(10) {
-            0 | 1 => Op::Word { value: self.control_word() },
+            0 | 1 => Op::Word {
+                value: self.control_word(),
+            },
             2 => Op::Byte {
                 index: self.below(4),
                 value: Hex(self.pick(&[0, 1, 0xff])),
             },
             3..6 => Op::Spin { time: self.delay() },
             6 => Op::Outlast,
-            7 => Op::Fault { what: self.pick(Fault::ALL) },
+            7 => Op::Fault {
+                what: self.pick(Fault::ALL),
+            },
             8 => Op::Fault { what: Fault::Touch },
             _ => self.other_field(),
         };
@@ -230,9 +250,15 @@ impl Author {
 
     fn other_field(&mut self) -> Op {
         match self.below(3) {
-            0 => Op::Flags { value: Hex(self.pick(&[0, 0x10, 0x20, 0x30, 0x8000_0000, u32::MAX])) },
-            1 => Op::Ids { value: Hex(self.pick(&[0, 1, 7, u32::MAX])) },
-            _ => Op::Cs { value: Hex(self.pick(&[0, 1, 0x1000, u32::MAX])) },
+            0 => Op::Flags {
+                value: Hex(self.pick(&[0, 0x10, 0x20, 0x30, 0x8000_0000, u32::MAX])),
+            },
+            1 => Op::Ids {
+                value: Hex(self.pick(&[0, 1, 7, u32::MAX])),
+            },
+            _ => Op::Cs {
+                value: Hex(self.pick(&[0, 1, 0x1000, u32::MAX])),
+            },
         }
     }
 
@@ -247,9 +273,17 @@ impl Author {
                 self.push(prctl(2, value));
             }
             12 => {
-                let (op, value) = (self.pick(&[0, 1, 2, 3, -1, (1 << 32) | 1]), self.pick(&[0, 1, 2, 3]));
+                let (op, value) = (
+                    self.pick(&[0, 1, 2, 3, -1, (1 << 32) | 1]),
+                    self.pick(&[0, 1, 2, 3]),
+                );
                 let (arg4, arg5) = (i64::from(self.chance(30)), i64::from(self.chance(30)) << 32);
-                self.push(Op::Prctl { op, value, arg4, arg5 });
+                self.push(Op::Prctl {
+                    op,
+                    value,
+                    arg4,
+                    arg5,
+                });
             }
             13..16 => {
                 let op = self.length();
@@ -257,7 +291,9 @@ impl Author {
             }
             16..19 => {
                 let text = self.pick(&["0", "1", "y", "n", "on", "off", "2", "", "x", "1\n"]);
-                self.push(Op::Debug { text: written(text) });
+                self.push(Op::Debug {
+                    text: written(text),
+                });
             }
             _ => {
                 let op = self.other_field();
@@ -270,17 +306,38 @@ impl Author {
 
     fn length(&mut self) -> Op {
         let text = self.pick(&[
-            "5000", "5000", "20000", "50000", "50000\n", "4999", "50001", "0", "-1", "+7000", "0x2000",
-            "", "abc", "5000x", "4294967296", "99999999999999999999", "007000",
+            "5000",
+            "5000",
+            "20000",
+            "50000",
+            "50000\n",
+            "4999",
+            "50001",
+            "0",
+            "-1",
+            "+7000",
+            "0x2000",
+            "",
+            "abc",
+            "5000x",
+            "4294967296",
+            "99999999999999999999",
+            "007000",
         ]);
-        Op::Length { text: written(text) }
+        Op::Length {
+            text: written(text),
+        }
     }
 
     fn memory(&mut self) {
         let op = match self.below(5) {
             0 => Op::Unmap,
-            1 | 2 => Op::Protect { to: self.pick(Protection::ALL) },
-            _ => Op::Protect { to: Protection::Read },
+            1 | 2 => Op::Protect {
+                to: self.pick(Protection::ALL),
+            },
+            _ => Op::Protect {
+                to: Protection::Read,
+            },
         };
         self.push(op);
         while self.chance(50) {
@@ -289,7 +346,9 @@ impl Author {
         if self.chance(60) {
             let op = match self.below(2) {
                 0 => Op::Map,
-                _ => Op::Protect { to: Protection::ReadWrite },
+                _ => Op::Protect {
+                    to: Protection::ReadWrite,
+                },
             };
             self.push(op);
         }
@@ -318,16 +377,26 @@ impl Author {
         let op = match self.below(20) {
             0..4 => Op::See,
             4..6 => Op::Yield,
-            6..9 => Op::Call { call: self.pick(Call::ALL) },
-            9 => Op::Raise { signal: Signal::User },
-            10 => Op::Raise { signal: self.pick(Signal::ALL) },
+            6..9 => Op::Call {
+                call: self.pick(Call::ALL),
+            },
+            9 => Op::Raise {
+                signal: Signal::User,
+            },
+            10 => Op::Raise {
+                signal: self.pick(Signal::ALL),
+            },
             11 => Op::Membarrier,
             12 => Op::Filter,
             13 => Op::Skip,
             14 => Op::Bounce,
-            15 => Op::Fault { what: self.pick(Fault::ALL) },
+            15 => Op::Fault {
+                what: self.pick(Fault::ALL),
+            },
             16 => prctl(1, 0),
-            17 => Op::Word { value: self.control_word() },
+            17 => Op::Word {
+                value: self.control_word(),
+            },
             18 => self.other_field(),
             _ => Op::Spin { time: self.delay() },
         };
@@ -373,9 +442,16 @@ mod tests {
     #[test]
     fn every_operation_occurs_with_every_word_of_its_arguments() {
         let all: Vec<_> = programs(1, 10_000).collect();
-        let ops: BTreeSet<_> = all.iter().flat_map(Program::ops).map(Op::to_string).collect();
+        let ops: BTreeSet<_> = all
+            .iter()
+            .flat_map(Program::ops)
+            .map(Op::to_string)
+            .collect();
         for name in Op::NAMES {
-            assert!(ops.iter().any(|op| op.split(' ').next() == Some(name)), "no {name}");
+            assert!(
+                ops.iter().any(|op| op.split(' ').next() == Some(name)),
+                "no {name}"
+            );
         }
         for event in Event::ALL {
             assert!(ops.contains(&format!("then 8000 {event}")), "no {event}");
@@ -387,7 +463,13 @@ mod tests {
             assert!(ops.contains(&format!("handle segv {with}")), "no {with}");
         }
         let timed = all.iter().filter(|program| program.is_timed()).count();
-        assert!((1_000..5_000).contains(&timed), "{timed} of 10000 programs are timed");
-        assert!(all.iter().any(|p| p.steps().iter().any(|step| step.who == Who::Second)));
+        assert!(
+            (1_000..5_000).contains(&timed),
+            "{timed} of 10000 programs are timed"
+        );
+        assert!(
+            all.iter()
+                .any(|p| p.steps().iter().any(|step| step.who == Who::Second))
+        );
     }
 }

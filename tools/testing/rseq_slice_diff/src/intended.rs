@@ -108,7 +108,10 @@ fn expiry_of_the_dead(c: &End, rust: &End) -> bool {
 }
 
 fn lie_counted(c: &End, rust: &End) -> bool {
-    let (yields, aborts) = (c.yielded.checked_sub(rust.yielded), c.aborted.checked_sub(rust.aborted));
+    let (yields, aborts) = (
+        c.yielded.checked_sub(rust.yielded),
+        c.aborted.checked_sub(rust.aborted),
+    );
     let (Some(yields), Some(aborts)) = (yields, aborts) else {
         return false;
     };
@@ -163,6 +166,9 @@ fn stale_yield(c: &Seen, rust: &Seen) -> bool {
         handler_result: 0,
         ..seen.clone()
     };
-    let more = (c.result - rust.result, c.handler_result - rust.handler_result);
+    let more = (
+        c.result - rust.result,
+        c.handler_result - rust.handler_result,
+    );
     matches!(more, (1, 0) | (0, 1)) && without(c) == without(rust)
 }

@@ -180,8 +180,16 @@ mod tests {
     #[test]
     fn bad_text_is_refused() {
         for text in [
-            "", "nothing", "rseq 64", "yield 1", "word", "word -1", "then 9..3 rival", "call x",
-            "length 5000", "rseq 64 @5000 0x0 0",
+            "",
+            "nothing",
+            "rseq 64",
+            "yield 1",
+            "word",
+            "word -1",
+            "then 9..3 rival",
+            "call x",
+            "length 5000",
+            "rseq 64 @5000 0x0 0",
         ] {
             assert!(text.parse::<Op>().is_err(), "{text:?} was taken");
         }

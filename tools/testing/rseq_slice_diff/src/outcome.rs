@@ -228,7 +228,10 @@ impl FromStr for Outcome {
 
     fn from_str(text: &str) -> Result<Self, Bad> {
         let (steps, end) = match text.rsplit_once('/') {
-            Some((steps, end)) => (steps.split('/').map(str::parse).collect::<Result<_, _>>()?, end),
+            Some((steps, end)) => (
+                steps.split('/').map(str::parse).collect::<Result<_, _>>()?,
+                end,
+            ),
             None => (Vec::new(), text),
         };
         Ok(Self {
@@ -303,7 +306,11 @@ impl Line {
         if count == "broken" {
             return Some(Self::Broken(program, rest.to_owned()));
         }
-        Some(Self::Outcome(program, count.parse().ok()?, rest.parse().ok()?))
+        Some(Self::Outcome(
+            program,
+            count.parse().ok()?,
+            rest.parse().ok()?,
+        ))
     }
 }
 
@@ -326,7 +333,12 @@ mod tests {
             assert_eq!(line.to_string(), text);
         }
         assert!(Line::read("[    1.0] a message").is_none());
-        for text in ["diff: 3 17 0,z1/exit:0", "diff: 3 17 0/exit", "diff: x", "diff: 3 0"] {
+        for text in [
+            "diff: 3 17 0,z1/exit:0",
+            "diff: 3 17 0/exit",
+            "diff: x",
+            "diff: 3 0",
+        ] {
             assert!(Line::read(text).unwrap().is_err(), "{text}");
         }
     }

@@ -60,7 +60,10 @@ fn size(program: &Program) -> (usize, usize) {
             Op::Then { delay, .. } | Op::Spin { time: delay } => delay.to() - delay.from(),
             _ => 0,
         };
-        let other = simpler(step).iter().filter(|simpler| *simpler != step).count();
+        let other = simpler(step)
+            .iter()
+            .filter(|simpler| *simpler != step)
+            .count();
         usize::from(step.who == Who::Second) + other + (u32::BITS - width.leading_zeros()) as usize
     };
     (program.steps().len(), program.steps().iter().map(far).sum())
@@ -89,7 +92,10 @@ fn smaller(program: &Program) -> Vec<Program> {
     }
     add(steps
         .iter()
-        .map(|step| Step { who: Who::Main, op: step.op.clone() })
+        .map(|step| Step {
+            who: Who::Main,
+            op: step.op.clone(),
+        })
         .collect());
     found
         .into_iter()
@@ -100,15 +106,55 @@ fn smaller(program: &Program) -> Vec<Program> {
 /// Steps that do a simpler thing of the same kind.
 fn simpler(step: &Step) -> Vec<Step> {
     let op = match step.op.clone() {
-        Op::Rseq { len, at, flags, sig } => vec![
-            Op::Rseq { len: 64, at, flags, sig },
-            Op::Rseq { len, at: Place::Page(0), flags, sig },
-            Op::Rseq { len, at, flags: Hex(0), sig },
-            Op::Rseq { len, at, flags, sig: 0 },
+        Op::Rseq {
+            len,
+            at,
+            flags,
+            sig,
+        } => vec![
+            Op::Rseq {
+                len: 64,
+                at,
+                flags,
+                sig,
+            },
+            Op::Rseq {
+                len,
+                at: Place::Page(0),
+                flags,
+                sig,
+            },
+            Op::Rseq {
+                len,
+                at,
+                flags: Hex(0),
+                sig,
+            },
+            Op::Rseq {
+                len,
+                at,
+                flags,
+                sig: 0,
+            },
         ],
-        Op::Prctl { op, value, arg4, arg5 } => vec![
-            Op::Prctl { op, value, arg4: 0, arg5: 0 },
-            Op::Prctl { op, value: 0, arg4, arg5 },
+        Op::Prctl {
+            op,
+            value,
+            arg4,
+            arg5,
+        } => vec![
+            Op::Prctl {
+                op,
+                value,
+                arg4: 0,
+                arg5: 0,
+            },
+            Op::Prctl {
+                op,
+                value: 0,
+                arg4,
+                arg5,
+            },
         ],
         Op::Word { .. } => vec![Op::Word { value: Hex(0) }, Op::Word { value: Hex(1) }],
         Op::Ask { .. } => vec![Op::Ask { word: Hex(0) }, Op::Ask { word: Hex(1) }],
@@ -116,10 +162,15 @@ fn simpler(step: &Step) -> Vec<Step> {
             .into_iter()
             .map(|delay| Op::Then { delay, event })
             .collect(),
-        Op::Spin { time } => delays(time).into_iter().map(|time| Op::Spin { time }).collect(),
+        Op::Spin { time } => delays(time)
+            .into_iter()
+            .map(|time| Op::Spin { time })
+            .collect(),
         _ => Vec::new(),
     };
-    op.into_iter().map(|op| Step { who: step.who, op }).collect()
+    op.into_iter()
+        .map(|op| Step { who: step.who, op })
+        .collect()
 }
 
 /// Fixed moments, and the halves of a range.
@@ -165,7 +216,8 @@ mod tests {
 
     #[test]
     fn steps_that_need_each_other_stay_in_order() {
-        let text = "see; rseq 33 @64 0x2 0; yield; b.prctl 2 1 0 0; see; ask 0xffff; spin 0..9000; yield";
+        let text =
+            "see; rseq 33 @64 0x2 0; yield; b.prctl 2 1 0 0; see; ask 0xffff; spin 0..9000; yield";
         let needs = ["rseq", "prctl 2 1", "ask", "yield"];
         let (best, rounds) = shrink(text, |p| has(p, &needs));
         assert_eq!(best, "rseq 64 @0 0x0 0; prctl 2 1 0 0; ask 0x0; yield");

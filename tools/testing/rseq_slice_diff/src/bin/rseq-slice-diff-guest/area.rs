@@ -71,7 +71,8 @@ impl Page {
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | fixed;
         // SAFETY: A new mapping, either placed by the kernel or where one of ours has been.
-        let page = unsafe { libc::mmap(with_exposed_provenance_mut(hint), LEN, prot, flags, -1, 0) };
+        let page =
+            unsafe { libc::mmap(with_exposed_provenance_mut(hint), LEN, prot, flags, -1, 0) };
         if page == libc::MAP_FAILED {
             return Err(Errno::last().into());
         }
@@ -82,7 +83,11 @@ impl Page {
 
     /// Maps zeros where the page is or has been.
     pub(crate) fn map_again(&self) -> i64 {
-        if self.map().is_ok() { 0 } else { -i64::from(Errno::last_raw()) }
+        if self.map().is_ok() {
+            0
+        } else {
+            -i64::from(Errno::last_raw())
+        }
     }
 
     /// Takes the page away.
@@ -164,5 +169,9 @@ impl Page {
 
 /// The return value of a system call of the C library, with the error number negative.
 pub(crate) fn outcome(ret: libc::c_long) -> i64 {
-    if ret == -1 { -i64::from(Errno::last_raw()) } else { ret }
+    if ret == -1 {
+        -i64::from(Errno::last_raw())
+    } else {
+        ret
+    }
 }

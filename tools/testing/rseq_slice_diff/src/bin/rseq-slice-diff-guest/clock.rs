@@ -64,7 +64,8 @@ pub(crate) fn sleep_until(moment: u64) -> Result<()> {
     let (clock, flags) = (libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME);
     loop {
         // SAFETY: The structure lives through the call, and no rest is asked for.
-        match unsafe { libc::clock_nanosleep(clock, flags, &raw const when, std::ptr::null_mut()) } {
+        match unsafe { libc::clock_nanosleep(clock, flags, &raw const when, std::ptr::null_mut()) }
+        {
             0 => return Ok(()),
             libc::EINTR => {}
             errno => return Err(Errno::from_raw(errno).into()),

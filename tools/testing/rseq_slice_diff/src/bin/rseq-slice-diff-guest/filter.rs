@@ -18,7 +18,12 @@ pub(crate) fn install() -> i64 {
     /// Offsets in `struct seccomp_data`.
     const NUMBER: u32 = 0;
     const ARGUMENT: u32 = 16;
-    let step = |code: u32, k, jf| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let step = |code: u32, k, jf| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    };
     let mut steps = [
         step(LOAD, NUMBER, 0),
         step(UNLESS, NR_RSEQ_SLICE_YIELD as u32, 3),
@@ -32,7 +37,8 @@ pub(crate) fn install() -> i64 {
         filter: steps.as_mut_ptr(),
     };
     // SAFETY: The operation takes no pointer.
-    if let Err(error) = Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }) {
+    if let Err(error) = Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+    {
         return -i64::from(error as i32);
     }
     let mode = libc::SECCOMP_MODE_FILTER;

@@ -101,7 +101,9 @@ impl<'a> Process<'a> {
                 area::use_page(SUCCESSOR);
                 self.run(next)
             });
-            Ok(successor.join().map_or(-2, |ran| if ran.is_ok() { 0 } else { -1 }))
+            Ok(successor
+                .join()
+                .map_or(-2, |ran| if ran.is_ok() { 0 } else { -1 }))
         })
     }
 
@@ -142,7 +144,8 @@ impl<'a> Process<'a> {
             .into_iter()
             .map(CString::new)
             .collect::<Result<_, _>>()?;
-        let error = nix::unistd::execv(&arguments[0], &arguments).map_or_else(|e| e, |never| match never {});
+        let error = nix::unistd::execv(&arguments[0], &arguments)
+            .map_or_else(|e| e, |never| match never {});
         Ok(-i64::from(error as i32))
     }
 }

@@ -34,7 +34,11 @@ struct Report {
 impl Report {
     fn add(&mut self, line: &Line) -> Result<()> {
         writeln!(self.text, "{line}")?;
-        if self.text.len() < self.buffer { Ok(()) } else { self.print() }
+        if self.text.len() < self.buffer {
+            Ok(())
+        } else {
+            self.print()
+        }
     }
 
     /// Prints it and waits until it is out.
@@ -61,7 +65,8 @@ pub(crate) fn run(text: &str, each: bool) -> Result<()> {
     let mut counters = Counters::read()?;
     for line in text.lines() {
         let (number, repetitions, program) = parse(line).with_context(|| line.to_owned())?;
-        repeat(number, repetitions, &program, &mut counters, &mut report).with_context(|| line.to_owned())?;
+        repeat(number, repetitions, &program, &mut counters, &mut report)
+            .with_context(|| line.to_owned())?;
     }
     report.add(&Line::End)?;
     report.print()

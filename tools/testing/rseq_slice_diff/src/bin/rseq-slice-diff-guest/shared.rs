@@ -9,8 +9,8 @@ use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -57,7 +57,12 @@ impl Totals {
 
     /// A number that changes with each of the counts.
     pub(crate) fn sum(&self) -> u32 {
-        let all = [&self.rivals[0], &self.rivals[1], &self.other_cpu, &self.signals];
+        let all = [
+            &self.rivals[0],
+            &self.rivals[1],
+            &self.other_cpu,
+            &self.signals,
+        ];
         all.iter().map(|count| count.load(SeqCst)).sum()
     }
 }
@@ -139,7 +144,10 @@ impl Shared {
     /// What the steps saw that were completed.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let start = Slot::default();
-        let done = self.slots.iter().take_while(|slot| slot.done.load(SeqCst) != 0);
+        let done = self
+            .slots
+            .iter()
+            .take_while(|slot| slot.done.load(SeqCst) != 0);
         let mut before = &start;
         let mut seen = Vec::new();
         for slot in done {
@@ -151,7 +159,11 @@ impl Shared {
 
     /// The runs of the rival since the last completed step.
     pub(crate) fn rival_since(&self) -> u32 {
-        let last = self.slots.iter().rev().find(|slot| slot.done.load(SeqCst) != 0);
+        let last = self
+            .slots
+            .iter()
+            .rev()
+            .find(|slot| slot.done.load(SeqCst) != 0);
         let before = last.map_or(0, |slot| slot.totals.rivals[0].load(SeqCst));
         self.totals.rivals[0].load(SeqCst).wrapping_sub(before)
     }
@@ -164,8 +176,10 @@ impl Slot {
         self.word.store(other.word.load(SeqCst), SeqCst);
         self.flags.store(other.flags.load(SeqCst), SeqCst);
         self.totals.copy_from(&other.totals);
-        self.handler_word.store(other.handler_word.load(SeqCst), SeqCst);
-        self.handler_result.store(other.handler_result.load(SeqCst), SeqCst);
+        self.handler_word
+            .store(other.handler_word.load(SeqCst), SeqCst);
+        self.handler_result
+            .store(other.handler_result.load(SeqCst), SeqCst);
         self.code.store(other.code.load(SeqCst), SeqCst);
         self.timeout.store(other.timeout.load(SeqCst), SeqCst);
     }
@@ -176,8 +190,10 @@ impl Slot {
         self.word.store(word, SeqCst);
         self.flags.store(flags, SeqCst);
         self.totals.copy_from(&shared.totals);
-        self.handler_word.store(shared.handler_word.load(SeqCst), SeqCst);
-        self.handler_result.store(shared.handler_result.load(SeqCst), SeqCst);
+        self.handler_word
+            .store(shared.handler_word.load(SeqCst), SeqCst);
+        self.handler_result
+            .store(shared.handler_result.load(SeqCst), SeqCst);
         self.code.store(shared.code.load(SeqCst), SeqCst);
         self.timeout.store(timeout.into(), SeqCst);
         self.result.store(result, SeqCst);
@@ -202,8 +218,16 @@ impl Slot {
             flags: self.flags.load(SeqCst),
             rival: count(|totals| &totals.rivals[0]),
             signals,
-            handler_word: if handled { self.handler_word.load(SeqCst) } else { 0 },
-            handler_result: if handled { self.handler_result.load(SeqCst) } else { 0 },
+            handler_word: if handled {
+                self.handler_word.load(SeqCst)
+            } else {
+                0
+            },
+            handler_result: if handled {
+                self.handler_result.load(SeqCst)
+            } else {
+                0
+            },
             code: if handled { self.code.load(SeqCst) } else { 0 },
             timeout: self.timeout.load(SeqCst),
         }

@@ -45,7 +45,10 @@ pub(crate) struct Done {
 
 impl From<i64> for Done {
     fn from(value: i64) -> Self {
-        Self { value, timeout: false }
+        Self {
+            value,
+            timeout: false,
+        }
     }
 }
 
@@ -54,7 +57,12 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
     let page = area::mine();
     let nanos = |delay: Delay| u64::from(delay.nanos(repetition, index as u32));
     match *op {
-        Op::Rseq { len, at, flags, sig } => {
+        Op::Rseq {
+            len,
+            at,
+            flags,
+            sig,
+        } => {
             let (address, sig) = (page.address(at), SIGNATURE.wrapping_add(sig));
             // SAFETY: The memory is ours; where it is not, the call or the process fails.
             let ret = unsafe { libc::syscall(libc::SYS_rseq, address, len, flags.0, sig) };
@@ -64,7 +72,12 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
             }
             return value.into();
         }
-        Op::Prctl { op, value, arg4, arg5 } => {
+        Op::Prctl {
+            op,
+            value,
+            arg4,
+            arg5,
+        } => {
             let option = PR_RSEQ_SLICE_EXTENSION;
             // SAFETY: No argument of this operation is a pointer.
             outcome(unsafe { libc::syscall(libc::SYS_prctl, option, op, value, arg4, arg5) })
@@ -125,7 +138,8 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
         Op::Filter => filter::install(),
         Op::Skip => filter::skipped_yield(),
         Op::Bounce => {
-            let there_and_back = pin_to(&[planned::OTHER_CPU]).and_then(|()| pin_to(&[planned::CPU]));
+            let there_and_back =
+                pin_to(&[planned::OTHER_CPU]).and_then(|()| pin_to(&[planned::CPU]));
             there_and_back.map_or(-1, |()| 0)
         }
         Op::See => {
@@ -156,7 +170,10 @@ fn prepare(index: usize, repetition: u32) -> Result<()> {
     let mut plans = Vec::new();
     for (number, (delay, event)) in PLANS.take().into_iter().enumerate() {
         let salt = (index + 7 * number) as u32;
-        plans.push((u64::from(delay.nanos(repetition, salt)), Planned::new(event)?));
+        plans.push((
+            u64::from(delay.nanos(repetition, salt)),
+            Planned::new(event)?,
+        ));
     }
     let leads = plans.iter().map(|(_, event)| match event {
         Planned::Remote(_) => LEAD_PER_THREAD,
@@ -198,7 +215,10 @@ fn other_call(call: Call) -> i64 {
         Call::MinusOne => outcome(unsafe { libc::syscall(-1) }),
         Call::Sleep => {
             let time = timespec(20_000);
-            let (clock, rest) = (libc::CLOCK_MONOTONIC, std::ptr::null_mut::<libc::timespec>());
+            let (clock, rest) = (
+                libc::CLOCK_MONOTONIC,
+                std::ptr::null_mut::<libc::timespec>(),
+            );
             let call = libc::SYS_clock_nanosleep;
             // SAFETY: The structure lives through the call, and no rest is asked for.
             outcome(unsafe { libc::syscall(call, clock, 0, &raw const time, rest) })
@@ -210,7 +230,9 @@ fn fault(what: Fault, index: usize) {
     match what {
         Fault::Touch => fresh::touch(index),
         // SAFETY: Reads what is not there: the kernel sends a signal.
-        Fault::Null => unsafe { asm!("mov {0:e}, dword ptr [{0}]", inout(reg) 0_u64 => _, options(nostack, readonly)) },
+        Fault::Null => unsafe {
+            asm!("mov {0:e}, dword ptr [{0}]", inout(reg) 0_u64 => _, options(nostack, readonly))
+        },
         // SAFETY: The kernel sends a signal.
         Fault::Undefined => unsafe { asm!("ud2", options(nostack, nomem)) },
         // SAFETY: The kernel sends a signal.
@@ -222,7 +244,9 @@ fn fault(what: Fault, index: usize) {
 pub(crate) fn complete(index: usize, result: &Done) {
     let page = area::mine();
     let (word, flags) = (page.read(WORD), page.read(FLAGS));
-    shared().slot(index).complete(result.value, result.timeout, word, flags);
+    shared()
+        .slot(index)
+        .complete(result.value, result.timeout, word, flags);
 }
 
 /// Lets the pages of code be there that a grant is to find.

@@ -57,7 +57,13 @@ struct Report {
 }
 
 impl Guests {
-    pub(crate) fn new(boot: PathBuf, c: PathBuf, rust: PathBuf, initrd: PathBuf, logs: PathBuf) -> Self {
+    pub(crate) fn new(
+        boot: PathBuf,
+        c: PathBuf,
+        rust: PathBuf,
+        initrd: PathBuf,
+        logs: PathBuf,
+    ) -> Self {
         Self {
             boot,
             c,
@@ -97,7 +103,13 @@ impl Guests {
 
     /// Runs the jobs on one kernel, with another boot after each program that the kernel did not
     /// survive.
-    fn run_on(&self, kernel: Implementation, jobs: &[Job], seed: u64, number: usize) -> Result<Report> {
+    fn run_on(
+        &self,
+        kernel: Implementation,
+        jobs: &[Job],
+        seed: u64,
+        number: usize,
+    ) -> Result<Report> {
         /// A kernel that dies more often than that is not worth comparing.
         const DEATHS: usize = 5;
         let mut all = Report::default();
@@ -106,7 +118,11 @@ impl Guests {
         let mut each = false;
         while all.done < jobs.len() {
             let from = all.done;
-            let name = format!("{}-{number}.{}", name(kernel), deaths * 2 + usize::from(each));
+            let name = format!(
+                "{}-{number}.{}",
+                name(kernel),
+                deaths * 2 + usize::from(each)
+            );
             let status = self.boot(kernel, jobs, from, seed, each, &name)?;
             let report = read(&self.log(&name), kernel)?;
             all.samples.extend(report.samples);
@@ -123,7 +139,10 @@ impl Guests {
             );
             if each {
                 deaths += 1;
-                ensure!(deaths <= DEATHS, "the {kernel:?} kernel died {deaths} times");
+                ensure!(
+                    deaths <= DEATHS,
+                    "the {kernel:?} kernel died {deaths} times"
+                );
                 let why = format!(
                     "the {kernel:?} kernel did not survive it: status {status} of scripts/boot, see {}",
                     self.log(&name).display()
@@ -173,7 +192,10 @@ impl Guests {
         fs::remove_file(initrd)?;
         match status.code() {
             Some(status @ (122 | 123)) => {
-                bail!("scripts/boot ended with {status}, see {}", self.log(name).display())
+                bail!(
+                    "scripts/boot ended with {status}, see {}",
+                    self.log(name).display()
+                )
             }
             Some(status) => Ok(status),
             None => bail!("interrupted"),
@@ -211,7 +233,10 @@ fn lay_over(base: &Path, to: &Path, programs: &str) -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cpio")?;
-    cpio.stdin.take().context("cpio has no input")?.write_all(b"programs\n")?;
+    cpio.stdin
+        .take()
+        .context("cpio has no input")?
+        .write_all(b"programs\n")?;
     let output = cpio.wait_with_output()?;
     ensure!(output.status.success(), "cpio: {}", output.status);
     archive.extend(output.stdout);
@@ -233,7 +258,12 @@ fn read(log: &Path, kernel: Implementation) -> Result<Report> {
                 "the kernel that was to be the {kernel:?} one has the extension in {answers:?}"
             ),
             Some(Ok(Line::Outcome(number, count, outcome))) => {
-                *report.samples.entry(number).or_default().entry(outcome).or_default() += count;
+                *report
+                    .samples
+                    .entry(number)
+                    .or_default()
+                    .entry(outcome)
+                    .or_default() += count;
             }
             Some(Ok(Line::Broken(number, rule))) => {
                 let fault = format!("a rule is broken on the {kernel:?} kernel: {rule}");

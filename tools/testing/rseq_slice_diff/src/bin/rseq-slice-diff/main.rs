@@ -72,10 +72,15 @@ fn parse() -> Result<Option<Options>> {
                 let name = parser.value()?.string()?;
                 let before = intended.len();
                 intended.retain(|entry| entry.name != name);
-                ensure!(intended.len() < before, "there is no intended difference {name:?}");
+                ensure!(
+                    intended.len() < before,
+                    "there is no intended difference {name:?}"
+                );
             }
             Long("list") => {
-                intended.iter().for_each(|entry| println!("{}: {}", entry.name, entry.reason));
+                intended
+                    .iter()
+                    .for_each(|entry| println!("{}: {}", entry.name, entry.reason));
                 return Ok(None);
             }
             Short('h') | Long("help") => {
@@ -86,7 +91,8 @@ fn parse() -> Result<Option<Options>> {
         }
     }
     ensure!(seeds > 0 && count > 0, "there is nothing to do");
-    let need = |value: Option<PathBuf>, name: &str| value.with_context(|| format!("{name} is missing"));
+    let need =
+        |value: Option<PathBuf>, name: &str| value.with_context(|| format!("{name} is missing"));
     let logs = need(logs, "--logs")?;
     std::fs::create_dir_all(&logs)?;
     let mut guests = Guests::new(
@@ -138,7 +144,11 @@ fn run(options: &mut Options) -> Result<ExitCode> {
         let per_seed = usize::try_from(count.div_ceil(seeds))?;
         for first in (seed..seed + seeds).step_by(SEEDS_PER_BOOT as usize) {
             let last = (first + SEEDS_PER_BOOT).min(seed + seeds);
-            eprintln!("seeds {first} to {}, {per_seed} programs each, {} s so far", last - 1, start.elapsed().as_secs());
+            eprintln!(
+                "seeds {first} to {}, {per_seed} programs each, {} s so far",
+                last - 1,
+                start.elapsed().as_secs()
+            );
             let programs = (first..last).flat_map(|seed| generate::programs(seed, per_seed));
             let begin = if first == seed { fixed() } else { Vec::new() };
             session.judge(begin.into_iter().chain(programs).collect(), first)?;
@@ -156,8 +166,15 @@ fn run(options: &mut Options) -> Result<ExitCode> {
     report::print_rare(&results.rare);
     let mut stale = 0;
     for entry in &options.intended {
-        let seen = results.intended.get(entry.name).copied().unwrap_or_default();
-        println!("intended, in {seen} programs: {}: {}", entry.name, entry.reason);
+        let seen = results
+            .intended
+            .get(entry.name)
+            .copied()
+            .unwrap_or_default();
+        println!(
+            "intended, in {seen} programs: {}: {}",
+            entry.name, entry.reason
+        );
         stale += usize::from(seen == 0);
     }
     if stale > 0 {
@@ -171,8 +188,15 @@ fn run(options: &mut Options) -> Result<ExitCode> {
     );
     let skipped = results.with_intended;
     let failed = results.bad.len() + stale;
-    println!("{} passed, {failed} failed, {skipped} skipped", results.agreed + results.rare.len());
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!(
+        "{} passed, {failed} failed, {skipped} skipped",
+        results.agreed + results.rare.len()
+    );
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn main() -> ExitCode {

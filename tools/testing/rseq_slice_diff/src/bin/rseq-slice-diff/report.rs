@@ -32,7 +32,10 @@ pub(crate) fn print_rare(cases: &[Case]) {
     }
     for cases in kinds.values_mut() {
         cases.sort_by_key(|case| case.program.steps().len());
-        print(&format!("too rare to tell, one of {}", cases.len()), cases[0]);
+        print(
+            &format!("too rare to tell, one of {}", cases.len()),
+            cases[0],
+        );
     }
 }
 
@@ -41,10 +44,17 @@ fn print_fork(case: &Case, fork: &Fork) {
         Some(step) => println!("  at step {}, {step}:", fork.index + 1),
         None => println!("  at the end:"),
     }
-    for (kernel, branches) in [(Implementation::C, &fork.c), (Implementation::Rust, &fork.rust)] {
+    for (kernel, branches) in [
+        (Implementation::C, &fork.c),
+        (Implementation::Rust, &fork.rust),
+    ] {
         let total: u64 = branches.values().sum();
         for (branch, count) in branches {
-            let mark = if fork.only(kernel).any(|other| other == branch) { "!" } else { " " };
+            let mark = if fork.only(kernel).any(|other| other == branch) {
+                "!"
+            } else {
+                " "
+            };
             println!("  {mark} {kernel:?} {count} of {total}: {branch}");
         }
     }

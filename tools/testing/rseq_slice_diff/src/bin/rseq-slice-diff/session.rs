@@ -38,7 +38,11 @@ impl Case {
     /// What it is that is wrong, so that the same of other programs can be told from others.
     pub(crate) fn kind(&self) -> Option<String> {
         let comparison = &self.comparison;
-        if let Some(fork) = comparison.differences.first().or(comparison.undecided.first()) {
+        if let Some(fork) = comparison
+            .differences
+            .first()
+            .or(comparison.undecided.first())
+        {
             return Some(format!("at {}", fork.what(&self.program)));
         }
         let fault = self.answer.faults.first()?;
@@ -90,22 +94,37 @@ impl Session<'_> {
             })
             .collect();
         let answers = self.guests.run(&jobs, seed)?;
-        self.results.runs += 2 * jobs.iter().map(|job| u64::from(job.repetitions)).sum::<u64>();
+        self.results.runs += 2 * jobs
+            .iter()
+            .map(|job| u64::from(job.repetitions))
+            .sum::<u64>();
         for (case, answer) in cases.iter_mut().zip(answers) {
-            for (known, new) in [(&mut case.answer.c, answer.c), (&mut case.answer.rust, answer.rust)] {
+            for (known, new) in [
+                (&mut case.answer.c, answer.c),
+                (&mut case.answer.rust, answer.rust),
+            ] {
                 for (outcome, count) in new {
                     *known.entry(outcome).or_default() += count;
                 }
             }
             case.answer.faults.extend(answer.faults);
-            case.comparison =
-                compare(&case.program, &case.answer.c, &case.answer.rust, self.intended);
+            case.comparison = compare(
+                &case.program,
+                &case.answer.c,
+                &case.answer.rust,
+                self.intended,
+            );
         }
         Ok(())
     }
 
     /// Runs programs so many times, and compares what came of them.
-    pub(crate) fn show(&mut self, programs: &[Program], times: Times, seed: u64) -> Result<Vec<Case>> {
+    pub(crate) fn show(
+        &mut self,
+        programs: &[Program],
+        times: Times,
+        seed: u64,
+    ) -> Result<Vec<Case>> {
         let mut cases: Vec<_> = programs.iter().cloned().map(fresh).collect();
         self.ask(&mut cases, times, seed)?;
         Ok(cases)
@@ -159,15 +178,23 @@ impl Session<'_> {
     /// Shrinks what went wrong: the shortest program of each kind.
     pub(crate) fn shrink(&mut self, seed: u64) -> Result<Vec<Case>> {
         let mut kinds = BTreeSet::new();
-        self.results.bad.sort_by_key(|case| case.program.steps().len());
-        let chosen = self.results.bad.iter().filter_map(|case| Some((case.kind()?, case)));
+        self.results
+            .bad
+            .sort_by_key(|case| case.program.steps().len());
+        let chosen = self
+            .results
+            .bad
+            .iter()
+            .filter_map(|case| Some((case.kind()?, case)));
         let mut searches: Vec<_> = chosen
             .filter(|(kind, _)| kinds.insert(kind.clone()))
             .map(|(kind, case)| (kind, Shrinker::new(case.program.clone())))
             .take(SHRUNK)
             .collect();
         loop {
-            let programs = searches.iter().flat_map(|(_, s)| s.candidates().iter().cloned());
+            let programs = searches
+                .iter()
+                .flat_map(|(_, s)| s.candidates().iter().cloned());
             let mut cases: Vec<_> = programs.map(fresh).collect();
             if cases.is_empty() {
                 break;
@@ -182,7 +209,10 @@ impl Session<'_> {
                 search.answer(&answers);
             }
         }
-        let mut cases: Vec<_> = searches.iter().map(|(_, s)| fresh(s.best().clone())).collect();
+        let mut cases: Vec<_> = searches
+            .iter()
+            .map(|(_, s)| fresh(s.best().clone()))
+            .collect();
         if !cases.is_empty() {
             self.ask(&mut cases, SHRINKING, seed)?;
         }
