@@ -172,3 +172,85 @@ fn stale_yield(c: &Seen, rust: &Seen) -> bool {
     );
     matches!(more, (1, 0) | (0, 1)) && without(c) == without(rust)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::compare;
+    use crate::outcome::Samples;
+
+    /// Compares one outcome of each kernel; returns the names of what explains the differences,
+    /// and "nothing" if one is not explained.
+    fn explained(program: &str, c: &str, rust: &str) -> Vec<&'static str> {
+        let samples = |text: &str| Samples::from([(text.parse().unwrap(), 12)]);
+        let program = program.parse().unwrap();
+        let result = compare(&program, &samples(c), &samples(rust), ALL);
+        let nothing = result.differences.iter().map(|_| "nothing");
+        result.intended.iter().copied().chain(nothing).collect()
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, entry) in ALL.iter().enumerate() {
+            assert!(ALL[..index].iter().all(|other| other.name != entry.name));
+        }
+    }
+
+    #[test]
+    fn bits_layout_is_mode_3_alone() {
+        let (c, rust) = ("-22,f10/exit:0", "0,f30/exit:0");
+        assert_eq!(explained("prctl 2 3 0 0", c, rust), ["bits-layout"]);
+        assert_eq!(explained("prctl 2 2 0 0", c, rust), ["nothing"]);
+        assert_eq!(explained("prctl 2 3 1 0", c, rust), ["nothing"]);
+        assert_eq!(explained("prctl 2 3 0 0", rust, c), ["nothing"]);
+        assert_eq!(
+            explained("prctl 2 3 0 0", "-6/exit:0", "0/exit:0"),
+            ["nothing"]
+        );
+    }
+
+    #[test]
+    fn expiry_of_the_dead_takes_a_dead_thread() {
+        let of = |c, rust| explained("ask 0x1", c, rust);
+        assert_eq!(
+            of("signal:9,g1,e1,n1", "signal:9,g1,n1"),
+            ["expiry-of-the-dead"]
+        );
+        assert_eq!(of("signal:9,g1,n1", "signal:9,g1,e1,n1"), ["nothing"]);
+        assert_eq!(of("exit:0,g1,e1,y1", "exit:0,g1,y1"), ["nothing"]);
+        assert_eq!(of("signal:9,g1,e1,n1", "signal:11,g1,n1"), ["nothing"]);
+        assert_eq!(of("signal:9,g2,e1,n1,y1", "signal:9,g1,n1"), ["nothing"]);
+    }
+
+    #[test]
+    fn lie_counted_takes_a_check() {
+        let (c, rust) = ("signal:11,q1,g1,y1", "signal:11,q1,g1,n1");
+        assert_eq!(explained("debug \"1\"", c, rust), ["lie-counted"]);
+        assert_eq!(explained("debug \"0\"", c, rust), ["nothing"]);
+        assert_eq!(explained("debug \"1\"", rust, c), ["nothing"]);
+        assert_eq!(
+            explained("debug \"1\"", "exit:0,g1,y1", "exit:0,g1,v1"),
+            ["nothing"]
+        );
+    }
+
+    #[test]
+    fn lost_reschedule_takes_membarrier() {
+        let (c, rust) = ("0,f30/exit:0", "0,f30,a1/exit:0");
+        assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+        assert_eq!(explained("yield", c, rust), ["nothing"]);
+        assert_eq!(explained("membarrier", rust, c), ["nothing"]);
+        assert_eq!(
+            explained("membarrier", "0,w100/exit:0", "0,a1/exit:0"),
+            ["nothing"]
+        );
+    }
+
+    #[test]
+    fn stale_yield_takes_a_skipped_one() {
+        let of = |program| explained(program, "0/-1/1/exit:0", "0/-1/0/exit:0");
+        assert_eq!(of("filter; skip; yield"), ["stale-yield"]);
+        assert_eq!(of("filter; yield; yield"), ["nothing"]);
+        assert_eq!(of("skip; filter; yield"), ["nothing"]);
+    }
+}

@@ -19,7 +19,8 @@
 //!
 //! **Steps wait for events, not for time.** A reschedule comes from a rival, a real-time process of
 //! higher priority that a timer wakes far from any tick; the program waits in user mode until the
-//! control word or the rival's count tells that the kernel has decided. Extensions last 50
+//! control word or the rival's count tells that the kernel has decided, and a little longer, so that
+//! what came at the same moment has its effect on both. Extensions last 50
 //! microseconds, ten times as long as what is done inside of one. What such a program sees does
 //! not depend on timing; a single run shows it, and a difference that is always there shows in the
 //! first run of each kernel.

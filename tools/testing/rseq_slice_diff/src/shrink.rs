@@ -80,13 +80,20 @@ fn smaller(program: &Program) -> Vec<Program> {
             }
         }
     };
-    for from in 0..steps.len() {
-        for to in from + 1..=steps.len() {
+    // Each step, each half, quarter and so on, and all that follows a step.
+    let mut length = steps.len();
+    while length > 0 {
+        for from in (0..steps.len()).step_by(length) {
+            let to = (from + length).min(steps.len());
             add([&steps[..from], &steps[to..]].concat());
         }
-        for step in simpler(&steps[from]) {
+        length /= 2;
+    }
+    for (index, step) in steps.iter().enumerate() {
+        add(steps[..index].to_vec());
+        for step in simpler(step) {
             let mut changed = steps.to_vec();
-            changed[from] = step;
+            changed[index] = step;
             add(changed);
         }
     }

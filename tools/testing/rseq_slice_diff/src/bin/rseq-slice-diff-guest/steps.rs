@@ -28,6 +28,8 @@ const LEAD_PER_PLAN: u64 = 10_000;
 const LEAD_PER_THREAD: u64 = 60_000;
 /// Nanoseconds that have to be left of them.
 const LEAST_LEAD: u64 = 5_000;
+/// Nanoseconds after a decision within which what came at the same time has its effect.
+const SETTLING: u64 = 4_000;
 /// Nanoseconds after which a rival that did not run is declared lost.
 const PATIENCE: u64 = 2_000_000;
 /// Nanoseconds that are longer than any extension lasts.
@@ -162,6 +164,10 @@ fn ask(word: u32, index: usize, repetition: u32) -> Done {
     page.write(WORD, word);
     let same = || page.read(WORD) == word && shared().totals.sum() == sum;
     let timeout = wait_while(PATIENCE, same);
+    // An interrupt that came before the kernel was done with the decision is still in the kernel on a
+    // slower one, and only now due on a faster one.
+    let now = page.read(WORD);
+    wait_while(SETTLING, || page.read(WORD) == now && shared().totals.sum() == sum);
     Done { value: 0, timeout }
 }
 

@@ -197,8 +197,8 @@ impl Guests {
                     self.log(name).display()
                 )
             }
-            Some(status) => Ok(status),
-            None => bail!("interrupted"),
+            Some(status @ 0..=124) => Ok(status),
+            _ => bail!("scripts/boot was interrupted"),
         }
     }
 }

@@ -155,11 +155,11 @@ fn run(options: &mut Options) -> Result<ExitCode> {
         }
     }
     session.settle(seed)?;
-    let shrunk = session.shrink(seed)?;
-    let results = &session.results;
-    for case in &results.bad {
+    for case in &session.results.bad {
         report::print("DIFFERS", case);
     }
+    let shrunk = session.shrink(seed)?;
+    let results = &session.results;
     for case in &shrunk {
         report::print("shrunk", case);
     }

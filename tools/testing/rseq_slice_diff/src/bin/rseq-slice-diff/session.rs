@@ -19,7 +19,7 @@ const FIRST: Times = [6, 1, 1];
 /// is recognised in the first of them.
 const FURTHER: [Times; 3] = [[24, 16, 12], [96, 64, 24], [256, 256, 64]];
 /// For each candidate when a program is shrunk.
-const SHRINKING: Times = [96, 24, 12];
+const SHRINKING: Times = [64, 16, 12];
 /// So many differences are shrunk.
 const SHRUNK: usize = 6;
 
