@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rseq_slice::Implementation;
 
-use crate::intended::Intended;
+use crate::intended::{Intended, explain};
 use crate::outcome::{End, Outcome, Samples, Seen};
 use crate::program::Program;
 
@@ -148,10 +148,8 @@ fn descend(
 ) {
     let fork = fork(index, c, rust);
     if fork.c.keys().ne(fork.rust.keys()) {
-        match intended.iter().find(|entry| entry.explains(program, &fork)) {
-            Some(entry) => {
-                result.intended.insert(entry.name);
-            }
+        match explain(intended, program, &fork) {
+            Some(names) => result.intended.extend(names),
             None if fork.chance < LEVEL => result.differences.push(fork.clone()),
             None => result.undecided.push(fork.clone()),
         }

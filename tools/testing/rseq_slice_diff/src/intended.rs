@@ -20,14 +20,16 @@ pub struct Intended {
     pub name: &'static str,
     /// What each kernel does, and why that is meant to be.
     pub reason: &'static str,
-    matches: fn(&Program, &Fork) -> bool,
+    pairs: Pairs,
 }
 
-impl Intended {
-    /// Whether this is what happened at that place of that program.
-    pub fn explains(&self, program: &Program, fork: &Fork) -> bool {
-        (self.matches)(program, fork)
-    }
+/// Whether, at the step with that index of that program, Rust may do the second where C does the first.
+#[derive(Clone, Copy)]
+enum Pairs {
+    /// In a step.
+    Steps(fn(&Program, usize, &Seen, &Seen) -> bool),
+    /// At the end.
+    Ends(fn(&Program, &End, &End) -> bool),
 }
 
 /// All of them.
@@ -35,94 +37,105 @@ pub const ALL: &[Intended] = &[
     Intended {
         name: "bits-layout",
         reason: "PR_RSEQ_SLICE_EXT_BITS is an addition: C answers EINVAL to mode 3, Rust does not",
-        matches: bits_layout,
+        pairs: Pairs::Steps(bits_layout),
     },
     Intended {
         name: "expiry-of-the-dead",
         reason: "C leaves the grant of a thread that dies in place, and counts that it expires",
-        matches: |_, fork| ends(fork, expiry_of_the_dead),
+        pairs: Pairs::Ends(expiry_of_the_dead),
     },
     Intended {
         name: "lie-counted",
         reason: "C counts a grant whose thread lies as yielded or aborted, Rust counts it as died",
-        matches: |program, fork| checks_words(program) && ends(fork, lie_counted),
+        pairs: Pairs::Ends(lie_counted),
     },
     Intended {
         name: "lost-reschedule",
         reason: "membarrier(2) ends a grant: C forgets the postponed reschedule, Rust asks for it again",
-        matches: |program, fork| has_membarrier(program, fork) && steps(fork, lost_reschedule),
+        pairs: Pairs::Steps(lost_reschedule),
     },
     Intended {
         name: "stale-yield",
         reason: "C keeps the result of a yield that a filter skipped for a later grant or a child",
-        matches: |program, fork| skips(program, fork) && steps(fork, stale_yield),
+        pairs: Pairs::Steps(stale_yield),
     },
 ];
 
+impl Intended {
+    fn pairs(&self, program: &Program, index: usize, c: &Branch, rust: &Branch) -> bool {
+        match (self.pairs, c, rust) {
+            (Pairs::Steps(pairs), Branch::Step(c), Branch::Step(rust)) => {
+                pairs(program, index, c, rust)
+            }
+            (Pairs::Ends(pairs), Branch::End(c), Branch::End(rust)) => pairs(program, c, rust),
+            _ => false,
+        }
+    }
+}
+
+/// The names of the entries that explain a fork; `None` if they do not explain all of it.
+///
+/// Each branch that one kernel took and the other did not has to have a counterpart among those that
+/// the other took.
+pub fn explain(list: &[Intended], program: &Program, fork: &Fork) -> Option<Vec<&'static str>> {
+    let name = |c: &Branch, rust: &Branch| {
+        let entry = list
+            .iter()
+            .find(|entry| entry.pairs(program, fork.index, c, rust));
+        entry.map(|entry| entry.name)
+    };
+    let on_rust = |c| fork.rust.keys().find_map(|rust| name(c, rust));
+    let on_c = |rust| fork.c.keys().find_map(|c| name(c, rust));
+    fork.only(Implementation::C)
+        .map(on_rust)
+        .chain(fork.only(Implementation::Rust).map(on_c))
+        .collect()
+}
+
 const EINVAL: i64 = -(libc::EINVAL as i64);
 
-/// Whether each branch that one kernel took and the other did not has a counterpart there.
-fn paired(fork: &Fork, counterparts: impl Fn(&Branch, &Branch) -> bool) -> bool {
-    fork.only(Implementation::C)
-        .all(|c| fork.rust.keys().any(|rust| counterparts(c, rust)))
-        && fork
-            .only(Implementation::Rust)
-            .all(|rust| fork.c.keys().any(|c| counterparts(c, rust)))
-}
-
-/// As [`paired`], for the end of a program.
-fn ends(fork: &Fork, counterparts: fn(&End, &End) -> bool) -> bool {
-    paired(fork, |c, rust| match (c, rust) {
-        (Branch::End(c), Branch::End(rust)) => counterparts(c, rust),
-        _ => false,
-    })
-}
-
-/// As [`paired`], for a step.
-fn steps(fork: &Fork, counterparts: fn(&Seen, &Seen) -> bool) -> bool {
-    paired(fork, |c, rust| match (c, rust) {
-        (Branch::Step(c), Branch::Step(rust)) => counterparts(c, rust),
-        _ => false,
-    })
-}
-
-fn bits_layout(program: &Program, fork: &Fork) -> bool {
+fn bits_layout(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
     let asked = Op::Prctl {
         op: 2,
         value: 3,
         arg4: 0,
         arg5: 0,
     };
-    let here = program.steps().get(fork.index).map(|step| &step.op);
-    let refused = |b: &Branch| matches!(b, Branch::Step(seen) if seen.result == EINVAL);
-    here == Some(&asked) && fork.c.keys().all(refused) && !fork.rust.keys().any(refused)
+    program.ops().nth(index) == Some(&asked) && c.result == EINVAL && rust.result != EINVAL
 }
 
-fn expiry_of_the_dead(c: &End, rust: &End) -> bool {
-    let more = c.expired.wrapping_sub(rust.expired);
+/// Whether there are as many more expiries on C as there may be of threads that died in a grant.
+fn expired_dead(c: &End, rust: &End) -> bool {
+    let more = c.expired.checked_sub(rust.expired).map(i64::try_from);
+    matches!(more, Some(Ok(more)) if more <= c.unaccounted)
+}
+
+fn expiry_of_the_dead(_: &Program, c: &End, rust: &End) -> bool {
     let as_rust = End {
         expired: rust.expired,
         ..c.clone()
     };
-    as_rust == *rust && more >= 1 && i64::try_from(more).is_ok_and(|more| more <= c.unaccounted)
+    as_rust == *rust && c != rust && expired_dead(c, rust)
 }
 
-fn lie_counted(c: &End, rust: &End) -> bool {
-    let (yields, aborts) = (
-        c.yielded.checked_sub(rust.yielded),
-        c.aborted.checked_sub(rust.aborted),
-    );
+fn lie_counted(program: &Program, c: &End, rust: &End) -> bool {
+    let yields = c.yielded.checked_sub(rust.yielded);
+    let aborts = c.aborted.checked_sub(rust.aborted);
     let (Some(yields), Some(aborts)) = (yields, aborts) else {
         return false;
     };
     let as_rust = End {
+        expired: rust.expired,
         yielded: rust.yielded,
         aborted: rust.aborted,
         unaccounted: rust.unaccounted,
         ..c.clone()
     };
     let lies = i64::try_from(yields + aborts);
-    as_rust == *rust && lies.is_ok_and(|lies| lies > 0 && c.unaccounted + lies == rust.unaccounted)
+    checks_words(program)
+        && as_rust == *rust
+        && (c.expired == rust.expired || expired_dead(c, rust))
+        && lies.is_ok_and(|lies| lies > 0 && c.unaccounted + lies == rust.unaccounted)
 }
 
 /// Whether the program turns `rseq_debug` on.
@@ -135,32 +148,23 @@ fn checks_words(program: &Program) -> bool {
     })
 }
 
-/// Whether `membarrier(2)` is called before the fork is over.
-fn has_membarrier(program: &Program, fork: &Fork) -> bool {
-    program.ops().take(fork.index + 1).any(|op| match op {
+fn lost_reschedule(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
+    let ends_grants = |op: &Op| match op {
         Op::Membarrier => true,
         Op::Then { event, .. } => *event == Event::Membarrier,
         _ => false,
-    })
-}
-
-fn lost_reschedule(c: &Seen, rust: &Seen) -> bool {
+    };
     let without = |seen: &Seen| Seen {
         rival: 0,
         timeout: 0,
         ..seen.clone()
     };
-    c.rival + 1 == rust.rival && without(c) == without(rust)
+    program.ops().take(index + 1).any(ends_grants)
+        && c.rival + 1 == rust.rival
+        && without(c) == without(rust)
 }
 
-/// Whether a yield is skipped before the fork.
-fn skips(program: &Program, fork: &Fork) -> bool {
-    let before: Vec<_> = program.ops().take(fork.index).collect();
-    let filter = before.iter().position(|op| **op == Op::Filter);
-    filter.is_some_and(|filter| before[filter..].contains(&&Op::Skip))
-}
-
-fn stale_yield(c: &Seen, rust: &Seen) -> bool {
+fn stale_yield(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
     let without = |seen: &Seen| Seen {
         result: 0,
         handler_result: 0,
@@ -170,7 +174,13 @@ fn stale_yield(c: &Seen, rust: &Seen) -> bool {
         c.result - rust.result,
         c.handler_result - rust.handler_result,
     );
-    matches!(more, (1, 0) | (0, 1)) && without(c) == without(rust)
+    let filtered = program
+        .ops()
+        .take(index)
+        .skip_while(|op| **op != Op::Filter);
+    filtered.into_iter().any(|op| *op == Op::Skip)
+        && matches!(more, (1, 0) | (0, 1))
+        && without(c) == without(rust)
 }
 
 #[cfg(test)]

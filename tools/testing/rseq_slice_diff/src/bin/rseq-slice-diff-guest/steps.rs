@@ -28,8 +28,12 @@ const LEAD_PER_PLAN: u64 = 10_000;
 const LEAD_PER_THREAD: u64 = 60_000;
 /// Nanoseconds that have to be left of them.
 const LEAST_LEAD: u64 = 5_000;
-/// Nanoseconds after a decision within which what came at the same time has its effect.
-const SETTLING: u64 = 4_000;
+/// Nanoseconds after a decision within which what came at the same time has its effect. They vary, so
+/// that the steps which follow come earlier and later in the extension.
+const SETTLING: Delay = Delay::range(1_500, 3_500);
+/// When something happens on the other CPU that is planned for the moment of the reschedule: there
+/// is no telling which comes first.
+const AT_ONCE: Delay = Delay::range(0, 6_000);
 /// Nanoseconds after which a rival that did not run is declared lost.
 const PATIENCE: u64 = 2_000_000;
 /// Nanoseconds that are longer than any extension lasts.
@@ -167,7 +171,10 @@ fn ask(word: u32, index: usize, repetition: u32) -> Done {
     // An interrupt that came before the kernel was done with the decision is still in the kernel on a
     // slower one, and only now due on a faster one.
     let now = page.read(WORD);
-    wait_while(SETTLING, || page.read(WORD) == now && shared().totals.sum() == sum);
+    let settling = u64::from(SETTLING.nanos(repetition, index as u32));
+    wait_while(settling, || {
+        page.read(WORD) == now && shared().totals.sum() == sum
+    });
     Done { value: 0, timeout }
 }
 
@@ -175,11 +182,13 @@ fn ask(word: u32, index: usize, repetition: u32) -> Done {
 fn prepare(index: usize, repetition: u32) -> Result<()> {
     let mut plans = Vec::new();
     for (number, (delay, event)) in PLANS.take().into_iter().enumerate() {
+        let event = Planned::new(event)?;
+        let delay = match event {
+            Planned::Remote(_) if delay == Delay::exactly(0) => AT_ONCE,
+            _ => delay,
+        };
         let salt = (index + 7 * number) as u32;
-        plans.push((
-            u64::from(delay.nanos(repetition, salt)),
-            Planned::new(event)?,
-        ));
+        plans.push((u64::from(delay.nanos(repetition, salt)), event));
     }
     let leads = plans.iter().map(|(_, event)| match event {
         Planned::Remote(_) => LEAD_PER_THREAD,
