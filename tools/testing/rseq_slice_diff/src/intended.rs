@@ -20,6 +20,8 @@ pub struct Intended {
     pub name: &'static str,
     /// What each kernel does, and why that is meant to be.
     pub reason: &'static str,
+    /// Whether one of the fixed programs shows it whatever the timing.
+    pub certain: bool,
     pairs: Pairs,
 }
 
@@ -37,26 +39,43 @@ pub const ALL: &[Intended] = &[
     Intended {
         name: "bits-layout",
         reason: "PR_RSEQ_SLICE_EXT_BITS is an addition: C answers EINVAL to mode 3, Rust does not",
+        certain: true,
         pairs: Pairs::Steps(bits_layout),
     },
     Intended {
         name: "expiry-of-the-dead",
         reason: "C leaves the grant of a thread that dies in place, and counts that it expires",
+        certain: true,
         pairs: Pairs::Ends(expiry_of_the_dead),
+    },
+    Intended {
+        name: "expiry-in-the-kernel",
+        reason: "C starts the timer on the way out, and counts no expiry of a grant that is over by then",
+        certain: false,
+        pairs: Pairs::Ends(expiry_in_the_kernel),
+    },
+    Intended {
+        name: "expiry-at-entry",
+        reason: "the timer fires inside system call entry: C counts a yield or an abort, Rust a revocation",
+        certain: false,
+        pairs: Pairs::Ends(expiry_at_entry),
     },
     Intended {
         name: "lie-counted",
         reason: "C counts a grant whose thread lies as yielded or aborted, Rust counts it as died",
+        certain: true,
         pairs: Pairs::Ends(lie_counted),
     },
     Intended {
         name: "lost-reschedule",
         reason: "membarrier(2) ends a grant: C forgets the postponed reschedule, Rust asks for it again",
+        certain: true,
         pairs: Pairs::Steps(lost_reschedule),
     },
     Intended {
         name: "stale-yield",
         reason: "C keeps the result of a yield that a filter skipped for a later grant or a child",
+        certain: true,
         pairs: Pairs::Steps(stale_yield),
     },
 ];
@@ -116,6 +135,39 @@ fn expiry_of_the_dead(_: &Program, c: &End, rust: &End) -> bool {
         ..c.clone()
     };
     as_rust == *rust && c != rust && expired_dead(c, rust)
+}
+
+/// Takes a short extension: others are not over before user mode is reached.
+fn expiry_in_the_kernel(program: &Program, c: &End, rust: &End) -> bool {
+    let shortens = |op: &Op| match op {
+        Op::Length { .. } => true,
+        Op::Then { event, .. } => *event == Event::Length,
+        _ => false,
+    };
+    let as_rust = End {
+        expired: rust.expired,
+        ..c.clone()
+    };
+    let more = rust.expired.checked_sub(c.expired).map(i64::try_from);
+    let ended = i64::try_from(rust.revoked).unwrap_or(0) + rust.unaccounted;
+    program.ops().any(shortens)
+        && as_rust == *rust
+        && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
+}
+
+fn expiry_at_entry(_: &Program, c: &End, rust: &End) -> bool {
+    let as_rust = End {
+        revoked: rust.revoked,
+        yielded: rust.yielded,
+        aborted: rust.aborted,
+        ..c.clone()
+    };
+    // Of those that expired, which are the same on both, some more are revoked.
+    as_rust == *rust
+        && (rust.revoked > c.revoked && rust.revoked - c.revoked <= c.expired)
+        && c.yielded >= rust.yielded
+        && c.aborted >= rust.aborted
+        && c.yielded + c.aborted + c.revoked == rust.yielded + rust.aborted + rust.revoked
 }
 
 fn lie_counted(program: &Program, c: &End, rust: &End) -> bool {
@@ -230,6 +282,33 @@ mod tests {
         assert_eq!(of("exit:0,g1,e1,y1", "exit:0,g1,y1"), ["nothing"]);
         assert_eq!(of("signal:9,g1,e1,n1", "signal:11,g1,n1"), ["nothing"]);
         assert_eq!(of("signal:9,g2,e1,n1,y1", "signal:9,g1,n1"), ["nothing"]);
+    }
+
+    #[test]
+    fn expiry_in_the_kernel_takes_a_short_extension() {
+        let (c, rust) = ("5/signal:11,g1,n1", "5/signal:11,g1,e1,n1");
+        let of = |c, rust| explained("length \"5000\"", c, rust);
+        assert_eq!(of(c, rust), ["expiry-in-the-kernel"]);
+        assert_eq!(explained("yield", c, rust), ["nothing"]);
+        assert_eq!(of("5/exit:0,g1,y1", "5/exit:0,g1,e1,y1"), ["nothing"]);
+        assert_eq!(of("5/exit:0,g1,v1", "5/exit:0,g1,e1,n1"), ["nothing"]);
+    }
+
+    #[test]
+    fn expiry_at_entry_takes_an_expiry() {
+        let of = |c, rust| explained("yield", c, rust);
+        assert_eq!(
+            of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,v1"),
+            ["expiry-at-entry"]
+        );
+        assert_eq!(
+            of("1/exit:0,g1,e1,x1", "1/exit:0,g1,e1,v1"),
+            ["expiry-at-entry"]
+        );
+        assert_eq!(of("1/exit:0,g1,y1", "1/exit:0,g1,v1"), ["nothing"]);
+        assert_eq!(of("1/exit:0,g1,e1,v1", "1/exit:0,g1,e1,y1"), ["nothing"]);
+        assert_eq!(of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,x1"), ["nothing"]);
+        assert_eq!(of("1/exit:0,g1,e1,y1", "0/exit:0,g1,e1,v1"), ["nothing"]);
     }
 
     #[test]
