@@ -2,19 +2,20 @@
 #
 # Doors to scripts/, nothing else. `make help` lists them.
 
-export APPEND KDIR COMPILER SEED
+export APPEND KDIR COMPILER SEED SEEDS PROGRAMS
 
 # KDIR= names a tree to work from everywhere, but the tree to work on in apply
 # and unapply.
 tree = $(or $(KDIR),$(error KDIR=dir is missing: the kernel source tree to work on))
 
-.PHONY: help run test shell kernel kernel-c apply unapply check
+.PHONY: help run test diff shell kernel kernel-c apply unapply check
 
 help:
 	@echo 'The rseq time slice extension in Rust: an overlay for Linux 7.3 and newer'
 	@echo
 	@echo '  make run       from nothing to a demo in QEMU: tools, kernel source, build, boot'
 	@echo '  make test      all tests, on the host and in the guest, Rust and C kernel'
+	@echo '  make diff      random programs on the Rust and on the C kernel: where do they differ?'
 	@echo '  make shell     an interactive guest with the tests and the demo inside'
 	@echo '  make kernel    out/rust/bzImage: the guest kernel with the Rust implementation'
 	@echo '  make kernel-c  out/c/bzImage: the same with the C implementation'
@@ -26,7 +27,8 @@ help:
 	@echo '  APPEND="words"          more kernel command line (run, shell, test)'
 	@echo '  KDIR=dir                build from this kernel source, not from Debian'"'"'s (it is copied)'
 	@echo '  COMPILER=gcc            kernel by gcc (default: clang of the LLVM that rustc uses)'
-	@echo '  SEED=n                  another schedule (test)'
+	@echo '  SEED=n                  another schedule (test), the first seed (diff)'
+	@echo '  SEEDS=n PROGRAMS=n      how many seeds, and random programs over all of them (diff)'
 	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n 's/^ALL=(\(.*\))/\1/p' scripts/test)'
 	@echo '  RSEQ_SLICE_CACHE=dir    downloads and build folders (default ~/.cache/rseq-slice)'
 
@@ -38,6 +40,9 @@ shell:
 
 test:
 	@scripts/test $(TESTS)
+
+diff:
+	@scripts/diff
 
 kernel:
 	@scripts/build rust

@@ -57,6 +57,12 @@ at_least() {
 	[[ $(printf '%s\n%s\n' "$1" "$2" | sort -V | first) == "$2" ]]
 }
 
+# complaints LOG...: prints what the kernels complained of on these consoles.
+# Fails if they did not.
+complaints() {
+	grep -ahE '^\[ *[0-9.]+\].*(WARNING: |BUG: |UBSAN: |INFO: .* (stall|hung))' "$@"
+}
+
 # progress LOG TITLE CMD...: runs CMD with all its output in LOG. A terminal
 # sees the last line as it changes, a file sees one line every 15 seconds.
 progress() {

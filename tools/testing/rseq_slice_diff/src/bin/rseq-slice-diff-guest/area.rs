@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory in which the threads of a program have their areas.
+//!
+//! It is used by address, because programs take it away from under themselves. A program that
+//! accesses what is not there dies of it, which is an outcome like others.
+
+use std::cell::Cell;
+use std::ptr::with_exposed_provenance_mut;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
+
+use anyhow::Result;
+use nix::errno::Errno;
+use rseq_slice_diff::arg::{PAGE, Place, Protection};
+
+const LEN: usize = PAGE as usize;
+/// Offsets of fields of `struct rseq`.
+pub(crate) const CPU_ID_START: usize = 0;
+pub(crate) const CPU_ID: usize = 4;
+pub(crate) const RSEQ_CS: usize = 8;
+pub(crate) const FLAGS: usize = 16;
+pub(crate) const WORD: usize = 28;
+
+/// The page of a thread.
+pub(crate) struct Page {
+    address: AtomicUsize,
+    /// Offset of the area that was registered last.
+    base: AtomicU32,
+    readable: AtomicBool,
+}
+
+/// Those of the main and the second thread, and of what goes on in the place of the main thread.
+static PAGES: [Page; 3] = [const {
+    Page {
+        address: AtomicUsize::new(0),
+        base: AtomicU32::new(0),
+        readable: AtomicBool::new(false),
+    }
+}; 3];
+
+/// The pages by who uses them.
+pub(crate) const MAIN: usize = 0;
+pub(crate) const SECOND: usize = 1;
+pub(crate) const SUCCESSOR: usize = 2;
+
+thread_local! {
+    static MINE: Cell<usize> = const { Cell::new(MAIN) };
+}
+
+/// The page of the calling thread.
+pub(crate) fn mine() -> &'static Page {
+    &PAGES[MINE.get()]
+}
+
+/// Gives the calling thread a page; returns which it had.
+pub(crate) fn use_page(index: usize) -> usize {
+    MINE.replace(index)
+}
+
+/// Maps the pages, so that their memory is there.
+pub(crate) fn create() -> Result<()> {
+    PAGES.iter().try_for_each(|page| page.map())
+}
+
+impl Page {
+    fn map(&self) -> Result<()> {
+        let (hint, fixed) = match self.address.load(SeqCst) {
+            0 => (0, 0),
+            address => (address, libc::MAP_FIXED),
+        };
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | fixed;
+        // SAFETY: A new mapping, either placed by the kernel or where one of ours has been.
+        let page =
+            unsafe { libc::mmap(with_exposed_provenance_mut(hint), LEN, prot, flags, -1, 0) };
+        if page == libc::MAP_FAILED {
+            return Err(Errno::last().into());
+        }
+        self.address.store(page.expose_provenance(), SeqCst);
+        self.readable.store(true, SeqCst);
+        Ok(())
+    }
+
+    /// Maps zeros where the page is or has been.
+    pub(crate) fn map_again(&self) -> i64 {
+        if self.map().is_ok() {
+            0
+        } else {
+            -i64::from(Errno::last_raw())
+        }
+    }
+
+    /// Takes the page away.
+    pub(crate) fn unmap(&self) -> i64 {
+        self.readable.store(false, SeqCst);
+        let address = with_exposed_provenance_mut(self.address.load(SeqCst));
+        // SAFETY: Nothing but areas is in the page.
+        outcome(unsafe { libc::munmap(address, LEN) }.into())
+    }
+
+    /// Changes what may be done with the page.
+    pub(crate) fn protect(&self, to: Protection) -> i64 {
+        let prot: libc::c_long = match to {
+            Protection::None => libc::PROT_NONE,
+            Protection::Read => libc::PROT_READ,
+            Protection::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+        }
+        .into();
+        if to == Protection::None {
+            self.readable.store(false, SeqCst);
+        }
+        let address: *mut u8 = with_exposed_provenance_mut(self.address.load(SeqCst));
+        // The C library's function hands an int to the kernel, which looks at 64 bits.
+        // SAFETY: As for `unmap`.
+        let result = outcome(unsafe { libc::syscall(libc::SYS_mprotect, address, LEN, prot) });
+        if result == 0 && to != Protection::None {
+            self.readable.store(true, SeqCst);
+        }
+        result
+    }
+
+    /// The address of a place, as this thread sees it.
+    pub(crate) fn address(&self, place: Place) -> usize {
+        match place {
+            Place::Page(offset) => self.address.load(SeqCst) + offset as usize,
+            Place::Null => 0,
+            Place::Kernel => usize::MAX << 12,
+            Place::Other => {
+                let other = if MINE.get() == SECOND { MAIN } else { SECOND };
+                PAGES[other].address.load(SeqCst)
+            }
+        }
+    }
+
+    /// Notes where the area is.
+    pub(crate) fn set_base(&self, place: Place) {
+        if let Place::Page(offset) = place {
+            self.base.store(offset.min(PAGE - 64), SeqCst);
+        }
+    }
+
+    fn field<T>(&self, offset: usize) -> *mut T {
+        let base = self.base.load(SeqCst) as usize;
+        with_exposed_provenance_mut(self.address.load(SeqCst) + base + offset)
+    }
+
+    /// Reads a field of the area, or 0 if that cannot be read.
+    pub(crate) fn read(&self, offset: usize) -> u32 {
+        if !self.readable.load(SeqCst) {
+            return 0;
+        }
+        // SAFETY: The field lies in our page and is aligned. Should the page go away in this very
+        // moment, the process dies, as it is meant to.
+        unsafe { self.field::<u32>(offset).read_volatile() }
+    }
+
+    /// Writes a field of the area, whether it can be written or not.
+    pub(crate) fn write(&self, offset: usize, value: u32) {
+        // SAFETY: As for `read`.
+        unsafe { self.field::<u32>(offset).write_volatile(value) }
+    }
+
+    /// Writes one byte of a field.
+    pub(crate) fn write_byte(&self, offset: usize, value: u8) {
+        // SAFETY: As for `read`.
+        unsafe { self.field::<u8>(offset).write_volatile(value) }
+    }
+}
+
+/// The return value of a system call of the C library, with the error number negative.
+pub(crate) fn outcome(ret: libc::c_long) -> i64 {
+    if ret == -1 {
+        -i64::from(Errno::last_raw())
+    } else {
+        ret
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages that no process has touched yet.
+
+use std::sync::OnceLock;
+
+use anyhow::Result;
+use nix::errno::Errno;
+use rseq_slice_diff::arg::PAGE;
+use rseq_slice_diff::program::Program;
+
+static PAGES: OnceLock<usize> = OnceLock::new();
+
+/// Maps one page for each step.
+pub(crate) fn create() -> Result<()> {
+    let len = PAGE as usize * Program::MAX_STEPS;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: A new mapping, placed by the kernel.
+    let pages = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0) };
+    if pages == libc::MAP_FAILED {
+        return Err(Errno::last().into());
+    }
+    let _ = PAGES.set(pages.expose_provenance());
+    Ok(())
+}
+
+/// Writes to the page of a step.
+pub(crate) fn touch(index: usize) {
+    let Some(&pages) = PAGES.get() else { return };
+    let page: *mut u8 = std::ptr::with_exposed_provenance_mut(pages + index * PAGE as usize);
+    // SAFETY: Inside of the mapping, and nobody else's.
+    unsafe { page.write_volatile(1) };
+}

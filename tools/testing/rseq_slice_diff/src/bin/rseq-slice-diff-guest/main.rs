@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The guest's part of differential runs: runs programs and prints what they came to.
+
+mod area;
+mod clock;
+mod filter;
+mod fresh;
+mod knobs;
+mod planned;
+mod process;
+mod rivals;
+mod runner;
+mod shared;
+mod signals;
+mod steps;
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::Process;
+
+const USAGE: &str = "\
+Usage: rseq-slice-diff-guest [--each] FILE
+
+Runs the programs in FILE, one a line: number, repetitions, text. Prints the
+outcomes and how often each was seen: a pile of programs at a time, or with
+--each before the next program begins.";
+
+/// Makes the calling thread precede all but the rivals.
+fn take_priority() {
+    // It fails for those only that are none of the super-user's.
+    let _ = rivals::set_priority(rivals::PROGRAM_PRIORITY);
+}
+
+/// Goes on with a program after an exec.
+fn resume(arguments: &[String]) -> Result<()> {
+    let [next, repetition, text] = arguments else {
+        bail!("--resume takes three arguments");
+    };
+    shared::find()?;
+    area::create()?;
+    fresh::create()?;
+    let program = text.parse()?;
+    Process::new(&program, repetition.parse()?).run(next.parse()?)
+}
+
+fn run() -> Result<()> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [first, rest @ ..] if first == "--resume" => resume(rest),
+        [options @ .., file] if !file.starts_with('-') && options.iter().all(|o| o == "--each") => {
+            let text = std::fs::read_to_string(file).context(file.clone())?;
+            runner::run(&text, !options.is_empty())
+        }
+        _ => bail!("{USAGE}"),
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rseq-slice-diff-guest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What happens to a thread while it waits in user mode.
+
+use std::mem;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::unistd::{getpid, gettid};
+use rseq_slice::pin_to;
+use rseq_slice_diff::arg::{Event, Protection};
+
+use crate::area::{self, Page, outcome};
+use crate::clock::{sleep_until, timespec};
+use crate::knobs;
+use crate::rivals;
+use crate::shared::shared;
+
+/// The CPU of everything but the actions of the other one.
+pub(crate) const CPU: usize = 0;
+/// The CPU of those.
+pub(crate) const OTHER_CPU: usize = 1;
+/// No moment.
+const NEVER: u64 = 0;
+
+/// An event that waits to be told its moment.
+pub(crate) enum Planned {
+    Rival,
+    /// A timer that sends the thread that created it a signal.
+    Signal(libc::timer_t),
+    /// A thread on the other CPU.
+    Remote(Sender<u64>),
+}
+
+impl Planned {
+    /// Gets `event` ready for the calling thread.
+    pub(crate) fn new(event: Event) -> Result<Self> {
+        match event {
+            Event::Rival => Ok(Self::Rival),
+            Event::Signal => signal().map(Self::Signal),
+            _ => remote(event).map(Self::Remote),
+        }
+    }
+
+    /// Lets it happen at that moment of `CLOCK_MONOTONIC`.
+    pub(crate) fn at(&self, moment: u64) -> Result<()> {
+        match self {
+            Self::Rival => rivals::wake(1, moment),
+            Self::Signal(timer) => set(*timer, moment),
+            Self::Remote(thread) => Ok(thread.send(moment)?),
+        }
+    }
+
+    /// Lets it not happen, unless it has already.
+    pub(crate) fn cancel(&self) -> Result<()> {
+        match self {
+            Self::Rival => rivals::wake(1, NEVER),
+            Self::Signal(timer) => set(*timer, NEVER),
+            Self::Remote(thread) => Ok(thread.send(NEVER)?),
+        }
+    }
+}
+
+fn set(timer: libc::timer_t, moment: u64) -> Result<()> {
+    let when = libc::itimerspec {
+        it_interval: timespec(0),
+        it_value: timespec(moment),
+    };
+    let (flags, old) = (libc::TIMER_ABSTIME, std::ptr::null_mut());
+    // SAFETY: The timer is ours; the structure lives through the call.
+    Errno::result(unsafe { libc::timer_settime(timer, flags, &raw const when, old) })?;
+    Ok(())
+}
+
+/// A timer that sends the calling thread a signal.
+fn signal() -> Result<libc::timer_t> {
+    // SAFETY: The structure is plain data, for which all zeros is valid.
+    let mut event: libc::sigevent = unsafe { mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_THREAD_ID;
+    event.sigev_signo = libc::SIGUSR1;
+    event.sigev_notify_thread_id = gettid().as_raw();
+    let mut timer = std::ptr::null_mut();
+    // SAFETY: Both structures live through the call.
+    let ret = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
+    Errno::result(ret)?;
+    Ok(timer)
+}
+
+/// A thread on the other CPU that does something to the calling thread when its moment comes.
+fn remote(event: Event) -> Result<Sender<u64>> {
+    if event == Event::Membarrier {
+        register_membarrier();
+    }
+    let page = area::mine();
+    let (sender, moments) = channel();
+    let (ready, waiting) = channel();
+    thread::spawn(move || -> Result<()> {
+        pin_to(&[OTHER_CPU])?;
+        ready.send(())?;
+        let mut moment = moments.recv()?;
+        loop {
+            if moment == NEVER {
+                moment = moments.recv()?;
+                continue;
+            }
+            sleep_until(moment)?;
+            match moments.try_recv() {
+                Ok(instead) => moment = instead,
+                Err(_) => break,
+            }
+        }
+        act(event, page);
+        shared().totals.other_cpu.fetch_add(1, SeqCst);
+        Ok(())
+    });
+    waiting.recv()?;
+    Ok(sender)
+}
+
+fn act(event: Event, page: &Page) {
+    match event {
+        Event::Unmap => drop(page.unmap()),
+        Event::ReadOnly => drop(page.protect(Protection::Read)),
+        Event::NoAccess => drop(page.protect(Protection::None)),
+        Event::Membarrier => drop(membarrier()),
+        Event::Kill => {
+            // SAFETY: The call takes no pointer.
+            unsafe { libc::kill(getpid().as_raw(), libc::SIGKILL) };
+        }
+        Event::Debug => drop(knobs::write(knobs::DEBUG, "1")),
+        Event::Length => drop(knobs::write(knobs::LENGTH, "5000")),
+        Event::Rival | Event::Signal => unreachable!("these take no thread"),
+    }
+}
+
+/// Waits until all has happened that was planned, so that nothing depends on whether the processes
+/// of a program end before.
+pub(crate) fn await_all() -> Result<()> {
+    /// Nanoseconds for what happens then.
+    const AFTER: u64 = 60_000;
+    match shared().planned_until.load(SeqCst) {
+        0 => Ok(()),
+        last => sleep_until(last + AFTER),
+    }
+}
+
+fn call_membarrier(command: libc::c_int) -> i64 {
+    // SAFETY: The call takes no pointer.
+    outcome(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
+}
+
+/// Registers the process for [`membarrier`].
+pub(crate) fn register_membarrier() {
+    call_membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ);
+}
+
+/// Makes all threads of the process that run leave their restartable sequences.
+pub(crate) fn membarrier() -> i64 {
+    call_membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)
+}
+
+/// Puts the calling thread where programs run.
+pub(crate) fn take_place() -> Result<()> {
+    pin_to(&[CPU]).context("there is no CPU 0")
+}

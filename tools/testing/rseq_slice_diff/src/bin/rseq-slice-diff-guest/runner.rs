@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs each program so many times, each time in a new process, and prints what came of it.
+
+use std::fmt::Write as _;
+use std::io::{Write as _, stdout};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, Signal, killpg, signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, setpgid};
+use rseq_slice::{Counters, implementation};
+use rseq_slice_diff::outcome::{End, How, Line, Outcome, Samples};
+use rseq_slice_diff::program::Program;
+
+use crate::process::Process;
+use crate::shared::{self, shared};
+use crate::{area, clock, fresh, knobs, planned, rivals, signals, steps, take_priority};
+
+/// Milliseconds of guest time that one run may take.
+const LIMIT: u16 = 300;
+/// Bytes of the report that are kept back, so that the console has nothing to do while programs run.
+const BUFFER: usize = 1 << 14;
+
+/// A report that is printed now and then.
+struct Report {
+    text: String,
+    buffer: usize,
+}
+
+impl Report {
+    fn add(&mut self, line: &Line) -> Result<()> {
+        writeln!(self.text, "{line}")?;
+        if self.text.len() < self.buffer {
+            Ok(())
+        } else {
+            self.print()
+        }
+    }
+
+    /// Prints it and waits until it is out.
+    fn print(&mut self) -> Result<()> {
+        let mut out = stdout();
+        out.write_all(self.text.as_bytes())?;
+        out.flush()?;
+        self.text.clear();
+        // SAFETY: The call takes no pointer. It fails where standard output is no terminal.
+        unsafe { libc::tcdrain(libc::STDOUT_FILENO) };
+        Ok(())
+    }
+}
+
+/// Runs the programs of a text. With `each`, no program begins before the last is reported.
+pub(crate) fn run(text: &str, each: bool) -> Result<()> {
+    set_up()?;
+    let mut report = Report {
+        text: String::new(),
+        buffer: if each { 0 } else { BUFFER },
+    };
+    report.add(&Line::Kernel(implementation()?))?;
+    knobs::restore()?;
+    let mut counters = Counters::read()?;
+    for line in text.lines() {
+        let (number, repetitions, program) = parse(line).with_context(|| line.to_owned())?;
+        repeat(number, repetitions, &program, &mut counters, &mut report)
+            .with_context(|| line.to_owned())?;
+    }
+    report.add(&Line::End)?;
+    report.print()
+}
+
+fn parse(line: &str) -> Result<(usize, u32, Program)> {
+    let mut parts = line.splitn(3, ' ');
+    let mut part = || parts.next().context("a part is missing");
+    Ok((part()?.parse()?, part()?.parse()?, part()?.parse()?))
+}
+
+fn set_up() -> Result<()> {
+    // SAFETY: The operation takes no pointer.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })?;
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
+    // Messages about deliberate segmentation faults would be mixed into the report.
+    let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
+    planned::take_place()?;
+    shared::create()?;
+    clock::calibrate()?;
+    area::create()?;
+    fresh::create()?;
+    rivals::start()
+}
+
+/// `counters` are those of the end of the last run.
+fn repeat(
+    number: usize,
+    repetitions: u32,
+    program: &Program,
+    counters: &mut Counters,
+    report: &mut Report,
+) -> Result<()> {
+    let mut samples = Samples::new();
+    let mut broken = None;
+    for repetition in 0..repetitions {
+        shared().reset();
+        let how = in_child(program, repetition)?;
+        planned::await_all()?;
+        rivals::rest()?;
+        let now = Counters::read()?;
+        let counted = now - *counters;
+        *counters = now;
+        let end = end(how, counted)?;
+        broken = broken.or(end.broken_rule(counted.died));
+        let steps = shared().seen();
+        *samples.entry(Outcome { steps, end }).or_default() += 1;
+    }
+    for (outcome, count) in samples {
+        report.add(&Line::Outcome(number, count, outcome))?;
+    }
+    if let Some(rule) = broken {
+        report.add(&Line::Broken(number, rule))?;
+    }
+    report.add(&Line::Done(number))
+}
+
+fn end(how: How, counted: Counters) -> Result<End> {
+    let (length, debug) = knobs::read()?;
+    if (length, debug) != knobs::DEFAULTS {
+        knobs::restore()?;
+    }
+    let ended = counted.yielded + counted.aborted + counted.revoked;
+    Ok(End {
+        how,
+        rival: shared().rival_since(),
+        length,
+        debug,
+        granted: counted.granted,
+        expired: counted.expired,
+        revoked: counted.revoked,
+        yielded: counted.yielded,
+        aborted: counted.aborted,
+        unaccounted: i64::try_from(counted.granted)? - i64::try_from(ended)?,
+    })
+}
+
+fn in_child(program: &Program, repetition: u32) -> Result<How> {
+    // SAFETY: This process has a single thread.
+    let child = match unsafe { fork() }? {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            let ran = prepare().and_then(|()| Process::new(program, repetition).run(0));
+            // SAFETY: Ends the process without running the exit handlers of its parent.
+            unsafe { libc::_exit(i32::from(ran.is_err())) }
+        }
+    };
+    // Both do it, so that it is done whoever runs first.
+    let _ = setpgid(child, child);
+    let in_time = exits_in_time(child)?;
+    if !in_time {
+        let _ = killpg(child, Signal::SIGKILL);
+    }
+    let status = waitpid(child, None)?;
+    let in_time = in_time && others_exit_in_time(child)?;
+    Ok(match status {
+        _ if !in_time => How::Timeout,
+        WaitStatus::Exited(_, status) => How::Exit(status),
+        WaitStatus::Signaled(_, signal, _) => How::Signal(signal as i32),
+        _ => How::Timeout,
+    })
+}
+
+/// Waits for what is left of the program when its first process has ended, and ends it if need be.
+fn others_exit_in_time(group: Pid) -> Result<bool> {
+    let others = Pid::from_raw(-group.as_raw());
+    for _ in 0..LIMIT {
+        match waitpid(others, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => clock::sleep_until(clock::now()? + 1_000_000)?,
+            Ok(_) => {}
+            Err(_) => return Ok(true),
+        }
+    }
+    let _ = killpg(group, Signal::SIGKILL);
+    while waitpid(others, None).is_ok() {}
+    Ok(false)
+}
+
+fn prepare() -> Result<()> {
+    let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+    // The standard library handles this one.
+    // SAFETY: No handler is installed.
+    unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) }?;
+    signals::start();
+    take_priority();
+    steps::warm_up();
+    Ok(())
+}
+
+fn exits_in_time(child: Pid) -> Result<bool> {
+    // SAFETY: The call takes no pointer.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
+    let fd = i32::try_from(Errno::result(fd)?)?;
+    // SAFETY: The kernel has just opened it for us.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut fds, PollTimeout::from(LIMIT))? > 0)
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Does the steps of a program.
+//!
+//! Between two steps no system call is made, for that would end a grant. What a step needs is
+//! prepared before its grant can begin.
+
+use std::arch::asm;
+use std::cell::RefCell;
+use std::sync::atomic::Ordering::SeqCst;
+
+use anyhow::Result;
+use rseq_slice::abi::{NR_RSEQ_SLICE_YIELD, PR_RSEQ_SLICE_EXTENSION, SIGNATURE};
+use rseq_slice::pin_to;
+use rseq_slice_diff::arg::{Call, Delay, Event, Fault};
+use rseq_slice_diff::op::Op;
+
+use crate::area::{self, CPU_ID, CPU_ID_START, FLAGS, RSEQ_CS, WORD, outcome};
+use crate::clock::{now, quiet_moment, sleep_until, timespec, wait_while};
+use crate::planned::Planned;
+use crate::shared::shared;
+use crate::{filter, fresh, knobs, planned, rivals, signals};
+
+/// Nanoseconds to tell everybody of a reschedule before that reschedule: the rival, who else is told
+/// from this CPU, and who is on the other CPU.
+const LEAD: u64 = 25_000;
+const LEAD_PER_PLAN: u64 = 10_000;
+const LEAD_PER_THREAD: u64 = 60_000;
+/// Nanoseconds that have to be left of them.
+const LEAST_LEAD: u64 = 5_000;
+/// Nanoseconds after a decision within which what came at the same time has its effect. They vary, so
+/// that the steps which follow come earlier and later in the extension.
+const SETTLING: Delay = Delay::range(1_500, 3_500);
+/// When something happens on the other CPU that is planned for the moment of the reschedule: there
+/// is no telling which comes first.
+const AT_ONCE: Delay = Delay::range(0, 6_000);
+/// Nanoseconds after which a rival that did not run is declared lost.
+const PATIENCE: u64 = 2_000_000;
+/// Nanoseconds that are longer than any extension lasts.
+const LONG: u64 = 200_000;
+
+thread_local! {
+    static PLANS: RefCell<Vec<(Delay, Event)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How a step went.
+pub(crate) struct Done {
+    pub(crate) value: i64,
+    pub(crate) timeout: bool,
+}
+
+impl From<i64> for Done {
+    fn from(value: i64) -> Self {
+        Self {
+            value,
+            timeout: false,
+        }
+    }
+}
+
+/// Does the step with that index in the calling thread.
+pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
+    let page = area::mine();
+    let nanos = |delay: Delay| u64::from(delay.nanos(repetition, index as u32));
+    match *op {
+        Op::Rseq {
+            len,
+            at,
+            flags,
+            sig,
+        } => {
+            let (address, sig) = (page.address(at), SIGNATURE.wrapping_add(sig));
+            // SAFETY: The memory is ours; where it is not, the call or the process fails.
+            let ret = unsafe { libc::syscall(libc::SYS_rseq, address, len, flags.0, sig) };
+            let value = outcome(ret);
+            if value == 0 && flags.0 & 1 == 0 {
+                page.set_base(at);
+            }
+            return value.into();
+        }
+        Op::Prctl {
+            op,
+            value,
+            arg4,
+            arg5,
+        } => {
+            let option = PR_RSEQ_SLICE_EXTENSION;
+            // SAFETY: No argument of this operation is a pointer.
+            outcome(unsafe { libc::syscall(libc::SYS_prctl, option, op, value, arg4, arg5) })
+        }
+        Op::Word { value } => {
+            page.write(WORD, value.0);
+            0
+        }
+        Op::Byte { index, value } => {
+            page.write_byte(WORD + index as usize % 4, value.0 as u8);
+            0
+        }
+        Op::Flags { value } => {
+            page.write(FLAGS, value.0);
+            0
+        }
+        Op::Ids { value } => {
+            page.write(CPU_ID, value.0);
+            0
+        }
+        Op::Cs { value } => {
+            page.write(RSEQ_CS, value.0);
+            0
+        }
+        Op::Then { delay, event } => {
+            PLANS.with_borrow_mut(|plans| plans.push((delay, event)));
+            0
+        }
+        Op::Ask { word } => return ask(word.0, index, repetition),
+        Op::Outlast => {
+            let (word, sum) = (page.read(WORD), shared().totals.sum());
+            let same = || page.read(WORD) == word && shared().totals.sum() == sum;
+            let timeout = wait_while(LONG, same);
+            return Done { value: 0, timeout };
+        }
+        Op::Spin { time } => {
+            wait_while(nanos(time), || true);
+            0
+        }
+        // SAFETY: The call takes no argument.
+        Op::Yield => outcome(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD) }),
+        Op::Call { call } => other_call(call),
+        Op::Unmap => page.unmap(),
+        Op::Protect { to } => page.protect(to),
+        Op::Map => page.map_again(),
+        Op::Raise { signal } => signals::raise(signal),
+        Op::Handle { signal, with } => signals::handle(signal, with),
+        Op::Fault { what } => {
+            fault(what, index);
+            0
+        }
+        Op::Length { ref text } => knobs::write(knobs::LENGTH, text.as_str()),
+        Op::Debug { ref text } => knobs::write(knobs::DEBUG, text.as_str()),
+        Op::Membarrier => {
+            planned::register_membarrier();
+            planned::membarrier()
+        }
+        Op::Filter => filter::install(),
+        Op::Skip => filter::skipped_yield(),
+        Op::Bounce => {
+            let there_and_back =
+                pin_to(&[planned::OTHER_CPU]).and_then(|()| pin_to(&[planned::CPU]));
+            there_and_back.map_or(-1, |()| 0)
+        }
+        Op::See => {
+            // Both IDs of a CPU are small or all ones.
+            let ids = (page.read(CPU_ID_START) & 0xfff) << 12 | page.read(CPU_ID) & 0xfff;
+            i64::from(ids) << 32 | i64::from(page.read(RSEQ_CS))
+        }
+        Op::Fork | Op::Thread | Op::Vfork | Op::Exec => unreachable!("the process sees to these"),
+    }
+    .into()
+}
+
+/// Has the plans of this thread carried out around a reschedule, with `word` in the control word.
+fn ask(word: u32, index: usize, repetition: u32) -> Done {
+    let page = area::mine();
+    if prepare(index, repetition).is_err() {
+        return (-1).into();
+    }
+    let sum = shared().totals.sum();
+    page.write(WORD, word);
+    let same = || page.read(WORD) == word && shared().totals.sum() == sum;
+    let timeout = wait_while(PATIENCE, same);
+    // An interrupt that came before the kernel was done with the decision is still in the kernel on a
+    // slower one, and only now due on a faster one.
+    let now = page.read(WORD);
+    let settling = u64::from(SETTLING.nanos(repetition, index as u32));
+    wait_while(settling, || {
+        page.read(WORD) == now && shared().totals.sum() == sum
+    });
+    Done { value: 0, timeout }
+}
+
+/// Sets everything up for a reschedule some microseconds from now.
+fn prepare(index: usize, repetition: u32) -> Result<()> {
+    let mut plans = Vec::new();
+    for (number, (delay, event)) in PLANS.take().into_iter().enumerate() {
+        let event = Planned::new(event)?;
+        let delay = match event {
+            Planned::Remote(_) if delay == Delay::exactly(0) => AT_ONCE,
+            _ => delay,
+        };
+        let salt = (index + 7 * number) as u32;
+        plans.push((u64::from(delay.nanos(repetition, salt)), event));
+    }
+    let leads = plans.iter().map(|(_, event)| match event {
+        Planned::Remote(_) => LEAD_PER_THREAD,
+        Planned::Rival | Planned::Signal(_) => LEAD_PER_PLAN,
+    });
+    let lead = LEAD + leads.sum::<u64>();
+    loop {
+        let moment = quiet_moment(lead)?;
+        sleep_until(moment - lead)?;
+        for (delay, event) in &plans {
+            event.at(moment + delay)?;
+        }
+        rivals::wake(0, moment)?;
+        // Something else may have kept the CPU, or made this take long.
+        if now()? + LEAST_LEAD < moment {
+            let delays = plans.iter().map(|&(delay, _)| delay);
+            let last = moment + delays.max().unwrap_or_default();
+            shared().planned_until.fetch_max(last, SeqCst);
+            return Ok(());
+        }
+        rivals::rest()?;
+        for (_, event) in &plans {
+            event.cancel()?;
+        }
+    }
+}
+
+fn other_call(call: Call) -> i64 {
+    match call {
+        // SAFETY: The call takes no argument.
+        Call::Getpid => i64::from(unsafe { libc::syscall(libc::SYS_getpid) } < 0),
+        // SAFETY: The call takes no argument.
+        Call::SchedYield => outcome(unsafe { libc::syscall(libc::SYS_sched_yield) }),
+        // SAFETY: There is no such file.
+        Call::Close => outcome(unsafe { libc::syscall(libc::SYS_close, -1) }),
+        // SAFETY: There is no such call.
+        Call::Unassigned => outcome(unsafe { libc::syscall(9_999) }),
+        // SAFETY: There is no such call.
+        Call::MinusOne => outcome(unsafe { libc::syscall(-1) }),
+        Call::Sleep => {
+            let time = timespec(20_000);
+            let (clock, rest) = (
+                libc::CLOCK_MONOTONIC,
+                std::ptr::null_mut::<libc::timespec>(),
+            );
+            let call = libc::SYS_clock_nanosleep;
+            // SAFETY: The structure lives through the call, and no rest is asked for.
+            outcome(unsafe { libc::syscall(call, clock, 0, &raw const time, rest) })
+        }
+    }
+}
+
+fn fault(what: Fault, index: usize) {
+    match what {
+        Fault::Touch => fresh::touch(index),
+        // SAFETY: Reads what is not there: the kernel sends a signal.
+        Fault::Null => unsafe {
+            asm!("mov {0:e}, dword ptr [{0}]", inout(reg) 0_u64 => _, options(nostack, readonly))
+        },
+        // SAFETY: The kernel sends a signal.
+        Fault::Undefined => unsafe { asm!("ud2", options(nostack, nomem)) },
+        // SAFETY: The kernel sends a signal.
+        Fault::Breakpoint => unsafe { asm!("int3", options(nostack, nomem)) },
+    }
+}
+
+/// Notes what the calling thread sees after a step.
+pub(crate) fn complete(index: usize, result: &Done) {
+    let page = area::mine();
+    let (word, flags) = (page.read(WORD), page.read(FLAGS));
+    shared()
+        .slot(index)
+        .complete(result.value, result.timeout, word, flags);
+}
+
+/// Lets the pages of code be there that a grant is to find.
+pub(crate) fn warm_up() {
+    let page = area::mine();
+    page.write(WORD, page.read(WORD));
+    wait_while(500, || shared().totals.sum() == 0);
+    shared().totals.rivals[0].load(SeqCst);
+}

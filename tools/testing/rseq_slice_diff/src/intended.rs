@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The differences between the kernels that are meant to be.
+//!
+//! This is the only place that knows of any. An entry explains a [`Fork`], and only if the program
+//! contains what brings the difference about and both kernels show what the entry says they do.
+
+use rseq_slice::Implementation;
+
+use crate::arg::{Event, Text};
+use crate::compare::{Branch, Fork};
+use crate::op::Op;
+use crate::outcome::{End, Seen};
+use crate::program::Program;
+
+/// An intended difference.
+#[derive(Clone)]
+pub struct Intended {
+    /// Its name.
+    pub name: &'static str,
+    /// What each kernel does, and why that is meant to be.
+    pub reason: &'static str,
+    /// Whether one of the fixed programs shows it whatever the timing.
+    pub certain: bool,
+    pairs: Pairs,
+}
+
+/// Whether, at the step with that index of that program, Rust may do the second where C does the first.
+#[derive(Clone, Copy)]
+enum Pairs {
+    /// In a step.
+    Steps(fn(&Program, usize, &Seen, &Seen) -> bool),
+    /// At the end.
+    Ends(fn(&Program, &End, &End) -> bool),
+}
+
+/// All of them.
+pub const ALL: &[Intended] = &[
+    Intended {
+        name: "bits-layout",
+        reason: "PR_RSEQ_SLICE_EXT_BITS is an addition: C answers EINVAL to mode 3, Rust does not",
+        certain: true,
+        pairs: Pairs::Steps(bits_layout),
+    },
+    Intended {
+        name: "expiry-of-the-dead",
+        reason: "C leaves the grant of a thread that dies in place, and counts that it expires",
+        certain: true,
+        pairs: Pairs::Ends(expiry_of_the_dead),
+    },
+    Intended {
+        name: "expiry-in-the-kernel",
+        reason: "C starts the timer on the way out, and counts no expiry of a grant that is over by then",
+        certain: false,
+        pairs: Pairs::Ends(expiry_in_the_kernel),
+    },
+    Intended {
+        name: "expiry-at-entry",
+        reason: "the timer fires inside system call entry: C counts a yield or an abort, Rust a revocation",
+        certain: false,
+        pairs: Pairs::Ends(expiry_at_entry),
+    },
+    Intended {
+        name: "lie-counted",
+        reason: "C counts a grant whose thread lies as yielded or aborted, Rust counts it as died",
+        certain: true,
+        pairs: Pairs::Ends(lie_counted),
+    },
+    Intended {
+        name: "lost-reschedule",
+        reason: "membarrier(2) ends a grant: C forgets the postponed reschedule, Rust asks for it again",
+        certain: true,
+        pairs: Pairs::Steps(lost_reschedule),
+    },
+    Intended {
+        name: "stale-yield",
+        reason: "C keeps the result of a yield that a filter skipped for a later grant or a child",
+        certain: true,
+        pairs: Pairs::Steps(stale_yield),
+    },
+];
+
+impl Intended {
+    fn pairs(&self, program: &Program, index: usize, c: &Branch, rust: &Branch) -> bool {
+        match (self.pairs, c, rust) {
+            (Pairs::Steps(pairs), Branch::Step(c), Branch::Step(rust)) => {
+                pairs(program, index, c, rust)
+            }
+            (Pairs::Ends(pairs), Branch::End(c), Branch::End(rust)) => pairs(program, c, rust),
+            _ => false,
+        }
+    }
+}
+
+/// The names of the entries that explain a fork; `None` if they do not explain all of it.
+///
+/// Each branch that one kernel took and the other did not has to have a counterpart among those that
+/// the other took.
+pub fn explain(list: &[Intended], program: &Program, fork: &Fork) -> Option<Vec<&'static str>> {
+    let name = |c: &Branch, rust: &Branch| {
+        let entry = list
+            .iter()
+            .find(|entry| entry.pairs(program, fork.index, c, rust));
+        entry.map(|entry| entry.name)
+    };
+    let on_rust = |c| fork.rust.keys().find_map(|rust| name(c, rust));
+    let on_c = |rust| fork.c.keys().find_map(|c| name(c, rust));
+    fork.only(Implementation::C)
+        .map(on_rust)
+        .chain(fork.only(Implementation::Rust).map(on_c))
+        .collect()
+}
+
+const EINVAL: i64 = -(libc::EINVAL as i64);
+
+fn bits_layout(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
+    let asked = Op::Prctl {
+        op: 2,
+        value: 3,
+        arg4: 0,
+        arg5: 0,
+    };
+    program.ops().nth(index) == Some(&asked) && c.result == EINVAL && rust.result != EINVAL
+}
+
+/// Whether there are as many more expiries on C as there may be of threads that died in a grant.
+fn expired_dead(c: &End, rust: &End) -> bool {
+    let more = c.expired.checked_sub(rust.expired).map(i64::try_from);
+    matches!(more, Some(Ok(more)) if more <= c.unaccounted)
+}
+
+fn expiry_of_the_dead(_: &Program, c: &End, rust: &End) -> bool {
+    let as_rust = End {
+        expired: rust.expired,
+        ..c.clone()
+    };
+    as_rust == *rust && c != rust && expired_dead(c, rust)
+}
+
+/// Takes a short extension: others are not over before user mode is reached.
+fn expiry_in_the_kernel(program: &Program, c: &End, rust: &End) -> bool {
+    let shortens = |op: &Op| match op {
+        Op::Length { .. } => true,
+        Op::Then { event, .. } => *event == Event::Length,
+        _ => false,
+    };
+    let as_rust = End {
+        expired: rust.expired,
+        ..c.clone()
+    };
+    let more = rust.expired.checked_sub(c.expired).map(i64::try_from);
+    let ended = i64::try_from(rust.revoked).unwrap_or(0) + rust.unaccounted;
+    program.ops().any(shortens)
+        && as_rust == *rust
+        && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
+}
+
+fn expiry_at_entry(_: &Program, c: &End, rust: &End) -> bool {
+    let as_rust = End {
+        revoked: rust.revoked,
+        yielded: rust.yielded,
+        aborted: rust.aborted,
+        ..c.clone()
+    };
+    // Of those that expired, which are the same on both, some more are revoked.
+    as_rust == *rust
+        && (rust.revoked > c.revoked && rust.revoked - c.revoked <= c.expired)
+        && c.yielded >= rust.yielded
+        && c.aborted >= rust.aborted
+        && c.yielded + c.aborted + c.revoked == rust.yielded + rust.aborted + rust.revoked
+}
+
+fn lie_counted(program: &Program, c: &End, rust: &End) -> bool {
+    let yields = c.yielded.checked_sub(rust.yielded);
+    let aborts = c.aborted.checked_sub(rust.aborted);
+    let (Some(yields), Some(aborts)) = (yields, aborts) else {
+        return false;
+    };
+    let as_rust = End {
+        expired: rust.expired,
+        yielded: rust.yielded,
+        aborted: rust.aborted,
+        unaccounted: rust.unaccounted,
+        ..c.clone()
+    };
+    let lies = i64::try_from(yields + aborts);
+    checks_words(program)
+        && as_rust == *rust
+        && (c.expired == rust.expired || expired_dead(c, rust))
+        && lies.is_ok_and(|lies| lies > 0 && c.unaccounted + lies == rust.unaccounted)
+}
+
+/// Whether the program turns `rseq_debug` on.
+fn checks_words(program: &Program) -> bool {
+    let on = |text: &Text| matches!(text.as_str().chars().next(), Some('1' | 'y' | 'o'));
+    program.ops().any(|op| match op {
+        Op::Debug { text } => on(text),
+        Op::Then { event, .. } => *event == Event::Debug,
+        _ => false,
+    })
+}
+
+fn lost_reschedule(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
+    let ends_grants = |op: &Op| match op {
+        Op::Membarrier => true,
+        Op::Then { event, .. } => *event == Event::Membarrier,
+        _ => false,
+    };
+    let without = |seen: &Seen| Seen {
+        rival: 0,
+        timeout: 0,
+        ..seen.clone()
+    };
+    program.ops().take(index + 1).any(ends_grants)
+        && c.rival + 1 == rust.rival
+        && without(c) == without(rust)
+}
+
+fn stale_yield(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
+    let without = |seen: &Seen| Seen {
+        result: 0,
+        handler_result: 0,
+        ..seen.clone()
+    };
+    let more = (
+        c.result - rust.result,
+        c.handler_result - rust.handler_result,
+    );
+    let filtered = program
+        .ops()
+        .take(index)
+        .skip_while(|op| **op != Op::Filter);
+    filtered.into_iter().any(|op| *op == Op::Skip)
+        && matches!(more, (1, 0) | (0, 1))
+        && without(c) == without(rust)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::compare;
+    use crate::outcome::Samples;
+
+    /// Compares one outcome of each kernel; returns the names of what explains the differences,
+    /// and "nothing" if one is not explained.
+    fn explained(program: &str, c: &str, rust: &str) -> Vec<&'static str> {
+        let samples = |text: &str| Samples::from([(text.parse().unwrap(), 12)]);
+        let program = program.parse().unwrap();
+        let result = compare(&program, &samples(c), &samples(rust), ALL);
+        let nothing = result.differences.iter().map(|_| "nothing");
+        result.intended.iter().copied().chain(nothing).collect()
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, entry) in ALL.iter().enumerate() {
+            assert!(ALL[..index].iter().all(|other| other.name != entry.name));
+        }
+    }
+
+    #[test]
+    fn bits_layout_is_mode_3_alone() {
+        let (c, rust) = ("-22,f10/exit:0", "0,f30/exit:0");
+        assert_eq!(explained("prctl 2 3 0 0", c, rust), ["bits-layout"]);
+        assert_eq!(explained("prctl 2 2 0 0", c, rust), ["nothing"]);
+        assert_eq!(explained("prctl 2 3 1 0", c, rust), ["nothing"]);
+        assert_eq!(explained("prctl 2 3 0 0", rust, c), ["nothing"]);
+        assert_eq!(
+            explained("prctl 2 3 0 0", "-6/exit:0", "0/exit:0"),
+            ["nothing"]
+        );
+    }
+
+    #[test]
+    fn expiry_of_the_dead_takes_a_dead_thread() {
+        let of = |c, rust| explained("ask 0x1", c, rust);
+        assert_eq!(
+            of("signal:9,g1,e1,n1", "signal:9,g1,n1"),
+            ["expiry-of-the-dead"]
+        );
+        assert_eq!(of("signal:9,g1,n1", "signal:9,g1,e1,n1"), ["nothing"]);
+        assert_eq!(of("exit:0,g1,e1,y1", "exit:0,g1,y1"), ["nothing"]);
+        assert_eq!(of("signal:9,g1,e1,n1", "signal:11,g1,n1"), ["nothing"]);
+        assert_eq!(of("signal:9,g2,e1,n1,y1", "signal:9,g1,n1"), ["nothing"]);
+    }
+
+    #[test]
+    fn expiry_in_the_kernel_takes_a_short_extension() {
+        let (c, rust) = ("5/signal:11,g1,n1", "5/signal:11,g1,e1,n1");
+        let of = |c, rust| explained("length \"5000\"", c, rust);
+        assert_eq!(of(c, rust), ["expiry-in-the-kernel"]);
+        assert_eq!(explained("yield", c, rust), ["nothing"]);
+        assert_eq!(of("5/exit:0,g1,y1", "5/exit:0,g1,e1,y1"), ["nothing"]);
+        assert_eq!(of("5/exit:0,g1,v1", "5/exit:0,g1,e1,n1"), ["nothing"]);
+    }
+
+    #[test]
+    fn expiry_at_entry_takes_an_expiry() {
+        let of = |c, rust| explained("yield", c, rust);
+        assert_eq!(
+            of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,v1"),
+            ["expiry-at-entry"]
+        );
+        assert_eq!(
+            of("1/exit:0,g1,e1,x1", "1/exit:0,g1,e1,v1"),
+            ["expiry-at-entry"]
+        );
+        assert_eq!(of("1/exit:0,g1,y1", "1/exit:0,g1,v1"), ["nothing"]);
+        assert_eq!(of("1/exit:0,g1,e1,v1", "1/exit:0,g1,e1,y1"), ["nothing"]);
+        assert_eq!(of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,x1"), ["nothing"]);
+        assert_eq!(of("1/exit:0,g1,e1,y1", "0/exit:0,g1,e1,v1"), ["nothing"]);
+    }
+
+    #[test]
+    fn lie_counted_takes_a_check() {
+        let (c, rust) = ("signal:11,q1,g1,y1", "signal:11,q1,g1,n1");
+        assert_eq!(explained("debug \"1\"", c, rust), ["lie-counted"]);
+        assert_eq!(explained("debug \"0\"", c, rust), ["nothing"]);
+        assert_eq!(explained("debug \"1\"", rust, c), ["nothing"]);
+        assert_eq!(
+            explained("debug \"1\"", "exit:0,g1,y1", "exit:0,g1,v1"),
+            ["nothing"]
+        );
+    }
+
+    #[test]
+    fn lost_reschedule_takes_membarrier() {
+        let (c, rust) = ("0,f30/exit:0", "0,f30,a1/exit:0");
+        assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+        assert_eq!(explained("yield", c, rust), ["nothing"]);
+        assert_eq!(explained("membarrier", rust, c), ["nothing"]);
+        assert_eq!(
+            explained("membarrier", "0,w100/exit:0", "0,a1/exit:0"),
+            ["nothing"]
+        );
+    }
+
+    #[test]
+    fn stale_yield_takes_a_skipped_one() {
+        let of = |program| explained(program, "0/-1/1/exit:0", "0/-1/0/exit:0");
+        assert_eq!(of("filter; skip; yield"), ["stale-yield"]);
+        assert_eq!(of("filter; yield; yield"), ["nothing"]);
+        assert_eq!(of("skip; filter; yield"), ["nothing"]);
+    }
+}
