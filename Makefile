@@ -8,7 +8,7 @@ export APPEND KDIR COMPILER SEED
 # and unapply.
 tree = $(or $(KDIR),$(error KDIR=dir is missing: the kernel source tree to work on))
 
-.PHONY: help run test shell kernel kernel-c apply unapply check
+.PHONY: help run test shell kernel kernel-c apply unapply check model mutants
 
 help:
 	@echo 'The rseq time slice extension in Rust: an overlay for Linux 7.3 and newer'
@@ -19,6 +19,8 @@ help:
 	@echo '  make kernel    out/rust/bzImage: the guest kernel with the Rust implementation'
 	@echo '  make kernel-c  out/c/bzImage: the same with the C implementation'
 	@echo '  make check     style gates: rustfmt, clippy, rustdoc, W=1, checkpatch, shellcheck ...'
+	@echo '  make model     every state of the model of the implementation, Rust beside C'
+	@echo '  make mutants   whether the unit tests of the pure core notice every change to it'
 	@echo '  make apply KDIR=dir     lay the overlay over your own kernel tree'
 	@echo '  make unapply KDIR=dir   take it away again, to the byte'
 	@echo
@@ -27,6 +29,7 @@ help:
 	@echo '  KDIR=dir                build from this kernel source, not from Debian'"'"'s (it is copied)'
 	@echo '  COMPILER=gcc            kernel by gcc (default: clang of the LLVM that rustc uses)'
 	@echo '  SEED=n                  another schedule (test)'
+	@echo '  FILTER=word             only the configurations with this in their name (model)'
 	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n 's/^ALL=(\(.*\))/\1/p' scripts/test)'
 	@echo '  RSEQ_SLICE_CACHE=dir    downloads and build folders (default ~/.cache/rseq-slice)'
 
@@ -50,3 +53,9 @@ apply unapply:
 
 check:
 	@scripts/check
+
+model:
+	@scripts/model $(FILTER)
+
+mutants:
+	@scripts/model --mutants
