@@ -8,7 +8,7 @@ export APPEND KDIR COMPILER SEED SEEDS PROGRAMS
 # and unapply.
 tree = $(or $(KDIR),$(error KDIR=dir is missing: the kernel source tree to work on))
 
-.PHONY: help run test diff shell kernel kernel-c apply unapply check
+.PHONY: help run test diff model mutants shell kernel kernel-c apply unapply check
 
 help:
 	@echo 'The rseq time slice extension in Rust: an overlay for Linux 7.3 and newer'
@@ -20,6 +20,8 @@ help:
 	@echo '  make kernel    out/rust/bzImage: the guest kernel with the Rust implementation'
 	@echo '  make kernel-c  out/c/bzImage: the same with the C implementation'
 	@echo '  make check     style gates: rustfmt, clippy, rustdoc, W=1, checkpatch, shellcheck ...'
+	@echo '  make model     every state of the model of the implementation, Rust beside C'
+	@echo '  make mutants   whether the unit tests of the pure core notice every change to it'
 	@echo '  make apply KDIR=dir     lay the overlay over your own kernel tree'
 	@echo '  make unapply KDIR=dir   take it away again, to the byte'
 	@echo
@@ -29,6 +31,7 @@ help:
 	@echo '  COMPILER=gcc            kernel by gcc (default: clang of the LLVM that rustc uses)'
 	@echo '  SEED=n                  another schedule (test), the first seed (diff)'
 	@echo '  SEEDS=n PROGRAMS=n      how many seeds, and random programs over all of them (diff)'
+	@echo '  FILTER=word             only the configurations with this in their name (model)'
 	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n 's/^ALL=(\(.*\))/\1/p' scripts/test)'
 	@echo '  RSEQ_SLICE_CACHE=dir    downloads and build folders (default ~/.cache/rseq-slice)'
 
@@ -55,3 +58,9 @@ apply unapply:
 
 check:
 	@scripts/check
+
+model:
+	@scripts/model $(FILTER)
+
+mutants:
+	@scripts/model --mutants

@@ -410,6 +410,8 @@ mod tests {
             other | FLAG_AVAILABLE
         );
         assert_eq!(flags_for(0, None), FLAG_AVAILABLE);
+        let both = other | FLAG_AVAILABLE | FLAG_ENABLED;
+        assert_eq!(flags_for(both, Some(Layout::Bits)), both);
         assert!(flags_truthful(flags_for(0, on), on));
         assert!(flags_truthful(FLAG_AVAILABLE | FLAG_ENABLED, None));
         assert!(!flags_truthful(FLAG_AVAILABLE, on));

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can happen next.
+
+use core::fmt;
+
+use crate::{
+    config::{Config, UserOp},
+    kernel::Outcome,
+    machine::is_preemptible,
+    property::Broken,
+    rules::Rules,
+    thread::{Call, Cpu, Pc, Place, Tid, Work},
+    world::World,
+};
+
+/// What an interrupt does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The timer of this CPU, which may be queued on another one, expires.
+    Timer(Cpu),
+    /// The scheduler's tick or a wakeup asks for a reschedule, lazily or not.
+    Resched(Work),
+    /// membarrier(2) asks for an update of user space.
+    Membarrier,
+    /// Nothing but to look at the flags that others have set. A page fault, an IPI.
+    Nothing,
+}
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Time passes.
+    Tick,
+    /// A thread in user mode executes an instruction.
+    User(Tid, UserOp),
+    /// A thread in the kernel takes its next step.
+    Step(Tid, Outcome),
+    /// An interrupt on a CPU, up to where interrupts are enabled again.
+    Interrupt(Cpu, Cause, Outcome),
+    /// Somebody sets a flag of a thread.
+    Remote(Tid, Work),
+    /// A CPU goes on with a thread.
+    SwitchIn(Cpu, Tid),
+    /// A thread that waits is moved to the other CPU.
+    Migrate(Tid),
+    /// The second CPU goes offline.
+    Unplug,
+    /// And online.
+    Plug,
+}
+
+impl Action {
+    /// The same with the CPUs the other way round.
+    pub(crate) fn mirrored(self) -> Self {
+        match self {
+            Self::Interrupt(cpu, Cause::Timer(slot), outcome) => {
+                Self::Interrupt(cpu.other(), Cause::Timer(slot.other()), outcome)
+            }
+            Self::Interrupt(cpu, cause, outcome) => Self::Interrupt(cpu.other(), cause, outcome),
+            Self::SwitchIn(cpu, tid) => Self::SwitchIn(cpu.other(), tid),
+            action => action,
+        }
+    }
+}
+
+/// What chance can decide in the next step of a thread in the kernel.
+fn outcomes<A>(config: &Config, pc: Pc<A>, work: Work) -> &'static [Outcome] {
+    use Outcome::{Die, Fault, FaultLate, ForgedFlags, Handle, Keep, Long, Out, Plain, Skip};
+
+    // What a step cannot have is sorted out when it is tried.
+    match pc {
+        Pc::Schedule(_) => &[Keep, Out],
+        Pc::Signals(_) if config.faults => &[Handle, Die, Fault],
+        Pc::Signals(_) => &[Handle, Die],
+        Pc::Enter(..) if work.contains(Work::RESCHED) && config.faults => {
+            &[Plain, Keep, Out, Fault]
+        }
+        Pc::Enter(..) if work.contains(Work::RESCHED) => &[Plain, Keep, Out],
+        Pc::Grant(..) if config.lengths && config.faults => &[Plain, Long, Fault],
+        Pc::Grant(..) if config.lengths => &[Plain, Long],
+        Pc::Body(Call::Prctl(_)) if config.faults => &[Plain, Fault, ForgedFlags],
+        Pc::Body(Call::Yield | Call::Other) if config.skips => &[Plain, Skip],
+        Pc::Bottom | Pc::Return if config.faults && work.contains(Work::RSEQ) => {
+            &[Plain, Fault, FaultLate]
+        }
+        _ if config.faults => &[Plain, Fault],
+        _ => &[Plain],
+    }
+}
+
+/// Adds all that can happen in `world`, and some that cannot.
+pub(crate) fn all<R: Rules>(config: &Config, world: &World<R::At>, actions: &mut Vec<Action>) {
+    if world.broken.intersects(Broken::FINAL) {
+        return;
+    }
+
+    let mut scratch = *world;
+    if scratch.can_tick() && config.in_one_go(world).is_none() {
+        actions.push(Action::Tick);
+    }
+
+    if let Some(tid) = config.in_one_go(world) {
+        let thread = world.thread(tid);
+        actions.extend(
+            outcomes(config, thread.pc, thread.work)
+                .iter()
+                .map(|&outcome| Action::Step(tid, outcome)),
+        );
+        return;
+    }
+
+    for cpu in Cpu::ALL.into_iter().filter(|&cpu| world.is_online(cpu)) {
+        let current = world.current(cpu);
+        if let Some(tid) = current {
+            let thread = world.thread(tid);
+            match thread.pc {
+                Pc::User if !world.is_timer_due(cpu) => {
+                    actions.extend(config.ops_of(tid).iter().map(|&op| Action::User(tid, op)));
+                }
+                Pc::User => {}
+                pc => actions.extend(
+                    outcomes(config, pc, thread.work)
+                        .iter()
+                        .map(|&outcome| Action::Step(tid, outcome)),
+                ),
+            }
+            if config.signals && !thread.work.contains(Work::SIGNAL) {
+                actions.push(Action::Remote(tid, Work::SIGNAL));
+            }
+            for work in resched(config) {
+                if config.remote && adds(thread.work, work) {
+                    actions.push(Action::Remote(tid, work));
+                }
+            }
+        } else {
+            for tid in Tid::ALL {
+                if world.thread(tid).place == Place::Off(cpu) {
+                    actions.push(Action::SwitchIn(cpu, tid));
+                }
+            }
+        }
+        interrupts::<R>(config, world, cpu, actions);
+    }
+
+    for tid in Tid::ALL {
+        if let Place::Off(cpu) = world.thread(tid).place {
+            if world.is_online(cpu.other()) {
+                actions.push(Action::Migrate(tid));
+            }
+        }
+    }
+    if config.hotplug {
+        actions.push(if world.second_online {
+            Action::Unplug
+        } else {
+            Action::Plug
+        });
+    }
+}
+
+fn resched(config: &Config) -> impl Iterator<Item = Work> {
+    let lazy = config.lazy.then_some(Work::LAZY);
+
+    core::iter::once(Work::RESCHED).chain(lazy)
+}
+
+/// Whether a reschedule `more` makes a difference to a thread that has `flags`.
+fn adds(flags: Work, more: Work) -> bool {
+    !flags.intersects(more | Work::RESCHED)
+}
+
+fn interrupts<R: Rules>(
+    config: &Config,
+    world: &World<R::At>,
+    cpu: Cpu,
+    actions: &mut Vec<Action>,
+) {
+    let mut causes = [None; 6];
+    let mut len = 0;
+    let mut add = |cause| {
+        causes[len] = Some(cause);
+        len += 1;
+    };
+
+    for slot_cpu in Cpu::ALL {
+        let slot = &world.slots[slot_cpu.index()];
+        if slot.base == Some(cpu) && slot.expires.is_due() {
+            add(Cause::Timer(slot_cpu));
+        }
+    }
+    let Some(thread) = world.current(cpu).map(|tid| world.thread(tid)) else {
+        for cause in causes.into_iter().flatten() {
+            actions.push(Action::Interrupt(cpu, cause, Outcome::Plain));
+        }
+        return;
+    };
+    for work in resched(config).filter(|&work| adds(thread.work, work)) {
+        add(Cause::Resched(work));
+    }
+    if config.membarrier {
+        add(Cause::Membarrier);
+    }
+    if !thread.work.is_empty() {
+        add(Cause::Nothing);
+    }
+
+    let outcomes: &[Outcome] = if matches!(thread.pc, Pc::User) {
+        if config.faults {
+            &[Outcome::Plain, Outcome::Fault, Outcome::FaultLate]
+        } else {
+            &[Outcome::Plain]
+        }
+    } else if is_preemptible::<R>(thread.pc) {
+        &[Outcome::Plain, Outcome::Keep, Outcome::Out]
+    } else {
+        &[Outcome::Plain]
+    };
+    for cause in causes.into_iter().flatten() {
+        for &outcome in outcomes {
+            actions.push(Action::Interrupt(cpu, cause, outcome));
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tick => f.write_str("time passes"),
+            Self::User(tid, op) => match op {
+                UserOp::Request => write!(f, "{tid}: user: requests"),
+                UserOp::Clear => write!(f, "{tid}: user: clears the request"),
+                UserOp::LieAboutGrant => write!(f, "{tid}: user: lies about the grant"),
+                UserOp::Scribble => write!(f, "{tid}: user: scribbles"),
+                UserOp::Call(call) => write!(f, "{tid}: user: system call {call:?}"),
+            },
+            Self::Step(tid, outcome) => {
+                write!(f, "{tid}: kernel:")?;
+                match outcome {
+                    Outcome::Plain | Outcome::Keep | Outcome::Out => Ok(()),
+                    outcome => write!(f, " [{outcome:?}]"),
+                }
+            }
+            Self::Interrupt(cpu, cause, outcome) => {
+                write!(f, "{cpu}: interrupt: ")?;
+                match cause {
+                    Cause::Timer(slot) => write!(f, "the timer of {slot} expires")?,
+                    Cause::Resched(Work::LAZY) => f.write_str("lazy reschedule due")?,
+                    Cause::Resched(_) => f.write_str("reschedule due")?,
+                    Cause::Membarrier => f.write_str("membarrier")?,
+                    Cause::Nothing => f.write_str("of no account")?,
+                }
+                match outcome {
+                    Outcome::Fault | Outcome::FaultLate => write!(f, " [{outcome:?}]"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Remote(tid, Work::SIGNAL) => write!(f, "somebody: sends {tid} a signal"),
+            Self::Remote(tid, Work::LAZY) => {
+                write!(f, "other CPU: lazy reschedule of {tid} due")
+            }
+            Self::Remote(tid, _) => write!(f, "other CPU: reschedule of {tid} due"),
+            Self::SwitchIn(cpu, tid) => write!(f, "{cpu}: goes on with {tid}"),
+            Self::Migrate(tid) => write!(f, "{tid}: moved to the other CPU"),
+            Self::Unplug => f.write_str("cpu1: goes offline"),
+            Self::Plug => f.write_str("cpu1: comes online"),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a run explores.
+
+use crate::{
+    abi::Layout,
+    thread::{Call, Pc, Tid, Work},
+    world::World,
+};
+
+/// What a thread does in user mode, one instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum UserOp {
+    /// Requests an extension, as its layout has it.
+    Request,
+    /// Clears the request.
+    Clear,
+    /// Turns the grant's part of the control word around.
+    LieAboutGrant,
+    /// Sets a bit of the control word that has no meaning.
+    Scribble,
+    /// Makes a system call.
+    Call(Call),
+}
+
+/// What a run explores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    pub(crate) name: &'static str,
+    /// What the threads have chosen at first.
+    pub(crate) layout: Layout,
+    /// `rseq_debug`.
+    pub(crate) debug: bool,
+    /// `CONFIG_PREEMPT_RT`.
+    pub(crate) rt: bool,
+    /// One or two threads. A child of one alone is looked at and then forgotten.
+    pub(crate) threads: usize,
+    /// What the first thread does.
+    pub(crate) ops: &'static [UserOp],
+    /// What the second one does.
+    pub(crate) second_ops: &'static [UserOp],
+    /// Accesses to user memory may fault.
+    pub(crate) faults: bool,
+    /// Signals arrive.
+    pub(crate) signals: bool,
+    /// seccomp or a tracer may skip system calls.
+    pub(crate) skips: bool,
+    /// membarrier(2) of another thread interrupts.
+    pub(crate) membarrier: bool,
+    /// Another CPU asks for a reschedule some time before its interrupt comes.
+    pub(crate) remote: bool,
+    /// Lazy reschedules, which differ from others in the kernel and on `PREEMPT_RT`.
+    pub(crate) lazy: bool,
+    /// The second CPU goes offline and online.
+    pub(crate) hotplug: bool,
+    /// The length of an extension changes between one and two ticks.
+    pub(crate) lengths: bool,
+}
+
+impl Config {
+    /// What a thread does.
+    pub(crate) fn ops_of(&self, tid: Tid) -> &'static [UserOp] {
+        [self.ops, self.second_ops][tid.index()]
+    }
+
+    /// Whether the CPUs are alike.
+    pub(crate) fn is_symmetric(&self) -> bool {
+        self.threads == 1 && !self.hotplug
+    }
+
+    /// The thread that goes through the kernel before anything else happens, if it is there.
+    ///
+    /// That is the second one. Two threads have no more than the timers in common, and of those only
+    /// the one of the CPU that they run on: it makes no difference to the first one where the other
+    /// is interrupted.
+    pub(crate) fn in_one_go<A: Copy>(&self, world: &World<A>) -> Option<Tid> {
+        let thread = world.thread(Tid(1));
+
+        (thread.cpu().is_some() && !matches!(thread.pc, Pc::User)).then_some(Tid(1))
+    }
+
+    /// `TIF_SLICE_EXT_DENY` of `kernel/entry/common.c`.
+    pub(crate) fn deny(&self) -> Work {
+        let sched = if self.rt {
+            Work::LAZY
+        } else {
+            Work::ANY_RESCHED
+        };
+
+        Work::all() - sched
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a run has to have seen: a model in which nothing happens keeps every invariant.
+
+use bitflags::bitflags;
+
+use crate::{
+    abi::Layout,
+    config::{Config, UserOp},
+    thread::Call,
+};
+
+bitflags! {
+    /// What was seen.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Cover: u64 {
+        const GRANTED = 1 << 0;
+        const YIELDED = 1 << 1;
+        const ABORTED = 1 << 2;
+        const REVOKED = 1 << 3;
+        const DIED = 1 << 4;
+        const EXPIRED_IN_USER_MODE = 1 << 5;
+        /// In system call entry, before the slice work.
+        const EXPIRED_AT_ENTRY = 1 << 6;
+        /// Inside of it.
+        const EXPIRED_IN_ENTRY_WORK = 1 << 7;
+        const EXPIRED_ON_THE_WAY_OUT = 1 << 8;
+        /// A timer fired and did nothing.
+        const IGNORED = 1 << 9;
+        /// So did one that hotplug had moved.
+        const IGNORED_MOVED = 1 << 10;
+        /// One fired after its time.
+        const FIRED_LATE = 1 << 11;
+        const CANCELLED = 1 << 12;
+        /// A grant could not be made after the control word showed it.
+        const WITHDRAWN = 1 << 13;
+        /// The kernel was preempted inside of the grant decision.
+        const PREEMPTED_IN_DECISION = 1 << 14;
+        /// The same for system call entry work.
+        const PREEMPTED_IN_ENTRY = 1 << 15;
+        /// A grant was carried to another CPU.
+        const MIGRATED = 1 << 16;
+        /// `rseq_slice_yield(2)` returned 1.
+        const RETURNED_1 = 1 << 17;
+        /// It returned 0 although it was called inside of a grant.
+        const RETURNED_0 = 1 << 18;
+        const FAULT = 1 << 19;
+        const LIE = 1 << 20;
+        const FORKED = 1 << 21;
+        const RESET = 1 << 22;
+        /// The choice was changed by prctl(2).
+        const CHOSE = 1 << 23;
+        /// A system call that ended a grant was skipped.
+        const SKIPPED = 1 << 24;
+        /// An update of user space without a context switch ended a grant.
+        const UPDATED = 1 << 25;
+        /// The gate at the end of the exit loop sent a thread back.
+        const SENT_BACK = 1 << 26;
+        /// A thread that is gone was started anew while a timer still names it.
+        const REUSED = 1 << 27;
+        /// User space was updated by the slow path.
+        const SLOW = 1 << 28;
+    }
+}
+
+impl Cover {
+    /// What a run through `config` has to see.
+    pub(crate) fn expected(config: &Config, rust: bool) -> Self {
+        let calls = |wanted: fn(&Call) -> bool| {
+            config
+                .ops
+                .iter()
+                .chain(config.second_ops)
+                .any(|op| matches!(op, UserOp::Call(call) if wanted(call)))
+        };
+        let checked = config.debug || config.layout == Layout::Bits;
+        let lies = config.ops.contains(&UserOp::LieAboutGrant);
+
+        [
+            (true, Self::ALWAYS),
+            (rust, Self::WITHDRAWN),
+            (
+                calls(|call| !matches!(call, Call::Yield | Call::Dispatched)),
+                Self::ABORTED,
+            ),
+            (config.faults, Self::FAULT | Self::SLOW),
+            (rust && (config.faults || config.signals), Self::DIED),
+            (lies && checked, Self::LIE),
+            (
+                calls(|call| matches!(call, Call::Fork { .. })),
+                Self::FORKED,
+            ),
+            (config.threads > 1, Self::REUSED),
+            (calls(|call| *call == Call::Exec), Self::RESET),
+            (calls(|call| matches!(call, Call::Prctl(_))), Self::CHOSE),
+            (config.skips, Self::SKIPPED),
+            (config.membarrier, Self::UPDATED),
+            (config.hotplug, Self::IGNORED_MOVED),
+        ]
+        .into_iter()
+        .filter(|(expected, _)| *expected)
+        .fold(Self::empty(), |all, (_, cover)| all | cover)
+    }
+
+    const ALWAYS: Self = Self::GRANTED
+        .union(Self::YIELDED)
+        .union(Self::REVOKED)
+        .union(Self::EXPIRED_IN_USER_MODE)
+        .union(Self::EXPIRED_AT_ENTRY)
+        .union(Self::EXPIRED_IN_ENTRY_WORK)
+        .union(Self::EXPIRED_ON_THE_WAY_OUT)
+        .union(Self::IGNORED)
+        .union(Self::FIRED_LATE)
+        .union(Self::CANCELLED)
+        .union(Self::PREEMPTED_IN_DECISION)
+        .union(Self::PREEMPTED_IN_ENTRY)
+        .union(Self::MIGRATED)
+        .union(Self::RETURNED_1)
+        .union(Self::RETURNED_0)
+        .union(Self::SENT_BACK);
+}

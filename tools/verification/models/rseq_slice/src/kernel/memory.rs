@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! User memory.
+
+use super::{note, Fault, Kernel, Outcome};
+use crate::{
+    abi::{Layout, Update},
+    cover::Cover,
+};
+
+impl<A: Copy> Kernel<'_, '_, A> {
+    fn access(&mut self) -> Result<(), Fault> {
+        if self.is(Outcome::Fault) {
+            self.log.cover(Cover::FAULT);
+            note!(self, "faults on user memory");
+            self.thread_mut().ghost.guilty = true;
+            return Err(Fault);
+        }
+
+        Ok(())
+    }
+
+    /// `get_user()` of the control word.
+    pub(crate) fn get_word(&mut self) -> Result<u32, Fault> {
+        self.access()?;
+        Ok(self.thread().word)
+    }
+
+    /// `put_user(0)` of the control word.
+    pub(crate) fn erase_word(&mut self) -> Result<(), Fault> {
+        self.access()
+            .inspect_err(|_| self.thread_mut().ghost.forged = true)?;
+        self.erase_word_surely();
+        Ok(())
+    }
+
+    /// The store itself.
+    pub(crate) fn erase_word_surely(&mut self) {
+        let thread = self.thread_mut();
+
+        thread.word = 0;
+        thread.ghost.forged = false;
+    }
+
+    /// `rust_helper_update_user_u32()`: one region of user access.
+    pub(crate) fn update_word(&mut self, update: Update) -> Result<u32, Fault> {
+        self.access()
+            .inspect_err(|_| self.thread_mut().ghost.forged = true)?;
+
+        let thread = self.thread_mut();
+        let old = thread.word;
+        if old & update.need != 0 {
+            thread.word = (old & !update.clear) | update.set;
+            thread.ghost.forged = false;
+        }
+        Ok(old)
+    }
+
+    /// Notes what the grant decision has to find in `word`.
+    pub(crate) fn judge_at_decision(&mut self, word: u32) {
+        let thread = self.thread();
+        let lie = Layout::from_enabled(thread.rseq.enabled) == Some(Layout::Bits)
+            && word & !1 != thread.truth();
+
+        if lie {
+            self.lied();
+        }
+    }
+
+    /// Notes what system call entry has to find in the control word.
+    pub(crate) fn judge_at_entry(&mut self) {
+        let thread = self.thread();
+        let lie = match Layout::from_enabled(thread.rseq.enabled) {
+            None | Some(Layout::Bytes) => self.config.debug && thread.word != thread.truth(),
+            Some(Layout::Bits) => thread.word & !1 != thread.truth(),
+        };
+
+        if lie {
+            self.lied();
+        }
+    }
+
+    fn lied(&mut self) {
+        self.log.cover(Cover::LIE);
+        note!(self, "the control word lies");
+        self.thread_mut().ghost.guilty = true;
+    }
+
+    /// Whether the flags in user space are what the kernel stored.
+    pub(crate) fn flags_are_forged(&mut self) -> bool {
+        let forged = self.is(Outcome::ForgedFlags);
+
+        if forged {
+            self.thread_mut().ghost.guilty = true;
+        }
+        forged
+    }
+
+    /// Access to the flags.
+    pub(crate) fn access_flags(&mut self) -> Result<(), Fault> {
+        self.access()
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Timers.
+
+use super::{note, Kernel, Outcome};
+use crate::{
+    abi::Length,
+    cover::Cover,
+    moment::{Moment, TICK},
+    property::Broken,
+    thread::{Cpu, Pc},
+    world::Slot,
+};
+
+impl<A: Copy> Kernel<'_, '_, A> {
+    /// The length of an extension in nanoseconds.
+    pub(crate) fn length(&mut self) -> u32 {
+        let ticks = if self.is(Outcome::Long) { 2 } else { 1 };
+
+        Length::from_nanos(ticks * TICK)
+            .expect("a length within bounds")
+            .as_nanos()
+    }
+
+    pub(crate) fn slot(&mut self) -> &mut Slot {
+        let cpu = self.cpu();
+
+        &mut self.world.slots[cpu.index()]
+    }
+
+    /// Sets the owner of this CPU's timer and starts it.
+    pub(crate) fn arm(&mut self, expires: Moment) {
+        note!(
+            self,
+            "arms the timer of {} for {}",
+            self.cpu(),
+            self.at(expires)
+        );
+        let (tid, cpu) = (self.tid, self.cpu());
+
+        *self.slot() = Slot {
+            base: Some(cpu),
+            expires,
+            owner: Some(tid),
+            fresh: true,
+        };
+    }
+
+    /// Cancels this CPU's timer if the thread owns it.
+    pub(crate) fn cancel(&mut self) {
+        let tid = self.tid;
+        let slot = self.slot();
+
+        if slot.owner == Some(tid) && slot.base.is_some() {
+            slot.base = None;
+            self.log.cover(Cover::CANCELLED);
+            note!(self, "cancels the timer of {}", self.cpu());
+        }
+    }
+
+    /// Notes whose callback runs.
+    pub(crate) fn fire(&mut self, slot: Cpu) {
+        self.firing = Some(slot);
+    }
+
+    /// The callback acts.
+    pub(super) fn expired(&mut self) {
+        let slot_cpu = self.firing.expect("a callback that runs");
+        let slot = self.world.slots[slot_cpu.index()];
+
+        note!(self, "counted as expired");
+        self.log.cover(match self.thread().pc {
+            Pc::User => Cover::EXPIRED_IN_USER_MODE,
+            Pc::Entry(_) => Cover::EXPIRED_AT_ENTRY,
+            Pc::Enter(..) => Cover::EXPIRED_IN_ENTRY_WORK,
+            _ => Cover::EXPIRED_ON_THE_WAY_OUT,
+        });
+        if slot_cpu != self.cpu() {
+            self.break_property(Broken::FOREIGN_TIMER);
+        }
+        if !slot.fresh || slot.owner != Some(self.tid) {
+            self.break_property(Broken::STALE_TIMER);
+        }
+        if let Some(last) = &mut self.thread_mut().ghost.last {
+            last.expired = true;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The configurations that are explored, and what is known to be found in them.
+
+use crate::{
+    abi::Layout,
+    config::{
+        Config,
+        UserOp::{self, Call as Makes, Clear, LieAboutGrant, Request, Scribble},
+    },
+    property::Broken,
+    rules::Sabotage,
+    thread::Call,
+};
+
+/// A thread that does whatever it can to its control word, with signals and faults all over.
+const HOSTILE: &[UserOp] = &[
+    Request,
+    Clear,
+    LieAboutGrant,
+    Scribble,
+    Makes(Call::Yield),
+    Makes(Call::Other),
+    Makes(Call::Dispatched),
+];
+
+/// A thread that changes everything else.
+const LIFE: &[UserOp] = &[
+    Request,
+    Makes(Call::Yield),
+    Makes(Call::Prctl(0)),
+    Makes(Call::Prctl(1)),
+    Makes(Call::Prctl(3)),
+    Makes(Call::Register { on: true }),
+    Makes(Call::Unregister),
+    Makes(Call::Exec),
+    Makes(Call::Fork { vm: false }),
+    Makes(Call::Fork { vm: true }),
+    Makes(Call::Exit),
+];
+
+/// A thread that now and then has a child.
+const PARENT: &[UserOp] = &[Request, Makes(Call::Yield), Makes(Call::Fork { vm: false })];
+
+/// The child, which dies and makes room for the next one.
+const CHILD: &[UserOp] = &[Request, Makes(Call::Yield), Makes(Call::Exit)];
+
+/// What an honest thread does, and syscall user dispatch.
+const HONEST: &[UserOp] = &[
+    Request,
+    Clear,
+    Makes(Call::Yield),
+    Makes(Call::Other),
+    Makes(Call::Dispatched),
+];
+
+const BASE: Config = Config {
+    name: "hostile",
+    layout: Layout::Bytes,
+    debug: false,
+    rt: false,
+    threads: 1,
+    ops: HOSTILE,
+    second_ops: &[],
+    faults: true,
+    signals: true,
+    skips: true,
+    membarrier: true,
+    remote: true,
+    lazy: false,
+    hotplug: false,
+    lengths: false,
+};
+
+const LIES: Config = Config {
+    name: "lies",
+    faults: false,
+    ..BASE
+};
+
+const LIFE_BYTES: Config = Config {
+    name: "life",
+    ops: LIFE,
+    ..BASE
+};
+
+const PAIR_BYTES: Config = Config {
+    name: "pair",
+    threads: 2,
+    ops: PARENT,
+    second_ops: CHILD,
+    faults: false,
+    signals: false,
+    skips: false,
+    membarrier: false,
+    remote: false,
+    ..BASE
+};
+
+const HOTPLUG: Config = Config {
+    name: "hotplug",
+    ops: HONEST,
+    faults: false,
+    signals: false,
+    hotplug: true,
+    lengths: true,
+    ..BASE
+};
+
+const RT: Config = Config {
+    name: "rt",
+    rt: true,
+    ops: HONEST,
+    faults: false,
+    lazy: true,
+    ..BASE
+};
+
+const fn debug(config: Config) -> Config {
+    Config {
+        debug: true,
+        ..config
+    }
+}
+
+const fn bits(config: Config) -> Config {
+    Config {
+        layout: Layout::Bits,
+        ..config
+    }
+}
+
+/// What the Rust implementation breaks: the gate at the end of the exit loop sends a thread whose
+/// grant has to go back by a reschedule, even one that was scheduled out since. That takes syscall
+/// user dispatch, or an update of user space that faults.
+const RUST_BREAKS: Broken = Broken::TWICE_AT_EXIT;
+
+/// What the Rust implementation goes through, and what it breaks there.
+pub(crate) const RUST: &[(Config, Broken)] = &[
+    (PAIR_BYTES, Broken::empty()),
+    (BASE, RUST_BREAKS),
+    (debug(BASE), RUST_BREAKS),
+    (bits(BASE), RUST_BREAKS),
+    (bits(debug(BASE)), RUST_BREAKS),
+    (LIFE_BYTES, RUST_BREAKS),
+    (bits(debug(LIFE_BYTES)), RUST_BREAKS),
+    (HOTPLUG, RUST_BREAKS),
+    (RT, RUST_BREAKS),
+];
+
+/// What the C implementation breaks wherever there are system calls, signals and membarrier(2).
+const C_BREAKS: Broken = Broken::LATE
+    .union(Broken::POSTPONED_AGAIN)
+    .union(Broken::TWICE_AT_ENTRY)
+    .union(Broken::TWICE_AT_EXPIRY)
+    .union(Broken::TWICE_AT_EXIT)
+    .union(Broken::LOST)
+    .union(Broken::MISCOUNTED)
+    .union(Broken::MISCOUNTED_DEATH)
+    .union(Broken::STALE_TIMER)
+    .union(Broken::CLAIM_WITHOUT_GRANT)
+    .union(Broken::CLAIM_AFTER_EXPIRY)
+    .union(Broken::CLAIM_AFTER_SWITCH)
+    .union(Broken::CLAIM_AFTER_BOTH);
+
+/// What the C implementation goes through, and what it breaks there.
+pub(crate) const C: &[(Config, Broken)] = &[
+    (BASE, C_BREAKS.union(Broken::SURVIVED)),
+    (debug(LIES), C_BREAKS),
+    (
+        LIFE_BYTES,
+        C_BREAKS.union(Broken::SURVIVED).union(Broken::INHERITED),
+    ),
+    (HOTPLUG, C_BREAKS.union(Broken::FOREIGN_TIMER)),
+    (RT, C_BREAKS.union(Broken::URGENT)),
+];
+
+/// Where `sabotage` shows as `broken`.
+pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Config {
+    let small = Config {
+        name: "sabotage",
+        ops: HONEST,
+        faults: false,
+        signals: false,
+        remote: false,
+        ..BASE
+    };
+
+    match sabotage {
+        Sabotage::ZealousTimer if broken == Broken::FOREIGN_TIMER => Config {
+            hotplug: true,
+            ..small
+        },
+        Sabotage::UncountedDeath | Sabotage::Haste => Config {
+            signals: true,
+            ..small
+        },
+        Sabotage::Arrogance => Config {
+            rt: true,
+            lazy: true,
+            remote: true,
+            ..small
+        },
+        Sabotage::Generosity => Config {
+            remote: true,
+            ..small
+        },
+        Sabotage::Heritage | Sabotage::Memory => Config { ops: LIFE, ..small },
+        Sabotage::Mercy => Config {
+            ops: HOSTILE,
+            ..bits(small)
+        },
+        _ => small,
+    }
+}

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The Rust implementation: the decisions are the kernel's own, the order of the actions around them
+//! mirrors the functions that the comments name. Whoever changes one of those changes this file.
+
+use crate::{
+    abi::{self, Layout, Prctl},
+    cover::Cover,
+    kernel::{note, Event, Kernel, Site},
+    moment::{Moment, NOW},
+    rules::{Errno, Next, Rules},
+    state::{self, AtSyscall, Ending, Grant, Phase, Plan, Verdict},
+    thread::{Call, Cpu, Rseq, Work},
+    world::ORDER,
+};
+
+/// The Rust implementation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rust;
+
+/// A phase that was read some steps ago. The grant itself is not used after that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Seen {
+    Idle,
+    Granted,
+    Expired,
+}
+
+/// The steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum At {
+    // grant::at_resched()
+    Update { seen: Seen, plan: bool },
+    Make,
+    Withdraw,
+    End(Ended),
+    Kill(Seen),
+
+    // grant::revoke()
+    RevokeEnd(Seen),
+    RevokeAsk(Seen),
+
+    // syscall::leave()
+    Guard { truthful: bool },
+    Cancel { truthful: bool },
+    Decide { truthful: bool },
+    Finish { how: Ended, owes: bool },
+    Ask { owes: bool },
+    Drop,
+    DropEarly,
+    Erase,
+}
+
+/// `state::Ending`, which the kernel has no use for a hash of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ended {
+    Yielded,
+    Aborted,
+    Revoked,
+    Died,
+}
+
+impl From<Ending> for Ended {
+    fn from(how: Ending) -> Self {
+        match how {
+            Ending::Yielded => Self::Yielded,
+            Ending::Aborted => Self::Aborted,
+            Ending::Revoked => Self::Revoked,
+            Ending::Died => Self::Died,
+        }
+    }
+}
+
+impl From<Ended> for Ending {
+    fn from(how: Ended) -> Self {
+        match how {
+            Ended::Yielded => Self::Yielded,
+            Ended::Aborted => Self::Aborted,
+            Ended::Revoked => Self::Revoked,
+            Ended::Died => Self::Died,
+        }
+    }
+}
+
+type K<'a, 'l> = Kernel<'a, 'l, At>;
+
+/// `Thread::phase()` of task.rs.
+fn phase(k: &K<'_, '_>) -> Phase {
+    let rseq = &k.thread().rseq;
+
+    if !rseq.granted {
+        return Phase::Idle;
+    }
+    match rseq.expires {
+        None => Phase::Expired,
+        Some(expires) => Phase::Granted(Grant {
+            expires: expires.as_nanos(),
+            switches: rseq.switches.into(),
+        }),
+    }
+}
+
+fn see(phase: Phase) -> Seen {
+    match phase {
+        Phase::Idle => Seen::Idle,
+        Phase::Granted(_) => Seen::Granted,
+        Phase::Expired => Seen::Expired,
+    }
+}
+
+/// The phase that was seen. Its timer may have fired since.
+fn recall(k: &K<'_, '_>, seen: Seen) -> Phase {
+    match seen {
+        Seen::Idle => Phase::Idle,
+        Seen::Granted => Phase::Granted(Grant {
+            expires: k.thread().rseq.expires.map_or(NOW, Moment::as_nanos),
+            switches: k.thread().rseq.switches.into(),
+        }),
+        Seen::Expired => Phase::Expired,
+    }
+}
+
+/// `Thread::switches()` of task.rs.
+fn switches(k: &K<'_, '_>) -> u32 {
+    k.thread().switches.into()
+}
+
+/// `Thread::choice()` of task.rs.
+fn choice(k: &K<'_, '_>) -> Option<Layout> {
+    Layout::from_enabled(k.thread().rseq.enabled)
+}
+
+/// `end()` of grant.rs.
+fn end(k: &mut K<'_, '_>, how: Ending) {
+    k.store_granted(false);
+    k.count(Event::Ended(how));
+}
+
+impl Rust {
+    /// `make()` of grant.rs, which has interrupts disabled.
+    fn make(self, k: &mut K<'_, '_>) -> bool {
+        let scheduled_out = k.thread().rseq.sched_switch;
+        let length = k.length();
+        let Some(grant) = Grant::make(scheduled_out, NOW, length, switches(k)) else {
+            return false;
+        };
+        let expires = Moment::from_nanos(grant.expires);
+
+        k.count(Event::Granted);
+        // Thread::begin()
+        let rseq = &mut k.thread_mut().rseq;
+        rseq.expires = Some(expires);
+        rseq.switches = u8::try_from(grant.switches).expect("a count that is 0 or 1");
+        rseq.yielded = false;
+        k.store_granted(true);
+        // Thread::watch_syscall()
+        k.thread_mut().watch = true;
+        let which = if k.config.rt {
+            Work::LAZY
+        } else {
+            Work::ANY_RESCHED
+        };
+        k.clear_need_resched(which, expires);
+        // timer::arm()
+        k.arm(expires);
+        true
+    }
+
+    /// `is_truthful()` of syscall.rs.
+    fn is_truthful(self, k: &mut K<'_, '_>) -> bool {
+        let layout = choice(k).unwrap_or(Layout::Bytes);
+        if !layout.checked_at_entry(k.config.debug) {
+            return true;
+        }
+
+        let granted = phase(k).is_live();
+        k.get_word()
+            .is_ok_and(|word| layout.truthful_at_entry(ORDER, word, granted))
+    }
+}
+
+impl Rules for Rust {
+    type At = At;
+
+    fn is_preemptible(at: At) -> bool {
+        // What holds the guard of syscall::leave().
+        !matches!(
+            at,
+            At::Cancel { .. }
+                | At::Decide { .. }
+                | At::Finish { .. }
+                | At::Ask { .. }
+                | At::Drop
+                | At::DropEarly
+        )
+    }
+
+    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` of grant.rs.
+    fn grant(&self, k: &mut K<'_, '_>, work: Work) -> Next<At> {
+        let rseq = k.thread().rseq;
+        let enabled = rseq.enabled != 0 && rseq.user_irq;
+        if !enabled && !rseq.granted {
+            return Next::Done(false);
+        }
+
+        let phase = phase(k);
+        let other_work = work.intersects(k.config.deny());
+        let plan = Plan::new(phase, other_work);
+        note!(k, "at_resched(): {phase:?}, {plan:?}");
+        Next::At(At::Update {
+            seen: see(phase),
+            plan: plan == Plan::Offer,
+        })
+    }
+
+    /// `rseq_syscall_enter_work()`, that is `enter()` of syscall.rs, and `lie()` where it lies.
+    fn enter(&self, k: &mut K<'_, '_>, _call: Call) -> Next<At> {
+        k.thread_mut().watch = false;
+
+        let truthful = self.is_truthful(k);
+        if !truthful {
+            k.segv();
+        }
+        Next::At(At::Guard { truthful })
+    }
+
+    /// `rseq_slice_clear_grant()` of rseq_slice.h, then `revoke()` of grant.rs.
+    fn updated(&self, k: &mut K<'_, '_>) -> Next<At> {
+        if !k.thread().rseq.granted {
+            return Next::Done(false);
+        }
+        Next::At(At::RevokeEnd(see(phase(k))))
+    }
+
+    fn resume(&self, k: &mut K<'_, '_>, at: At) -> Next<At> {
+        match at {
+            // at_resched()
+            At::Update { seen, plan } => {
+                let plan = if plan { Plan::Offer } else { Plan::Erase };
+                let layout = choice(k).unwrap_or(Layout::Bytes);
+                let seen_phase = recall(k, seen);
+                let verdict = match k.update_word(plan.update(layout, ORDER)) {
+                    Ok(word) => {
+                        k.judge_at_decision(word);
+                        plan.judge(layout, ORDER, seen_phase, word)
+                    }
+                    Err(_) => Verdict::Kill,
+                };
+                note!(k, "{verdict:?}");
+                match verdict {
+                    Verdict::Grant => Next::At(At::Make),
+                    Verdict::Refuse => Next::Done(false),
+                    Verdict::Revoke => Next::At(At::End(Ended::Revoked)),
+                    Verdict::Kill => Next::At(At::Kill(seen)),
+                }
+            }
+            At::Make => {
+                if self.make(k) {
+                    k.log.cover(Cover::GRANTED);
+                    Next::Done(true)
+                } else {
+                    Next::At(At::Withdraw)
+                }
+            }
+            At::Withdraw => {
+                k.log.cover(Cover::WITHDRAWN);
+                note!(k, "withdraws the grant");
+                if k.erase_word().is_err() {
+                    k.segv();
+                }
+                Next::Done(false)
+            }
+            At::End(how) => {
+                end(k, how.into());
+                Next::Done(false)
+            }
+            At::Kill(seen) => {
+                if recall(k, seen).is_live() {
+                    end(k, Ending::Died);
+                }
+                let _ = k.erase_word();
+                k.segv();
+                Next::Done(false)
+            }
+
+            // revoke()
+            At::RevokeEnd(seen) => {
+                end(k, Ending::Revoked);
+                Next::At(At::RevokeAsk(seen))
+            }
+            At::RevokeAsk(seen) => {
+                if recall(k, seen).owes_resched(switches(k)) {
+                    k.set_need_resched(Site::Exit);
+                }
+                Next::Done(false)
+            }
+
+            // leave()
+            At::Guard { truthful } => Next::At(At::Cancel { truthful }),
+            At::Cancel { truthful } => {
+                // timer::cancel()
+                k.cancel();
+                Next::At(At::Decide { truthful })
+            }
+            At::Decide { truthful } => {
+                let call = match k.entered() {
+                    Call::Yield => state::Call::Yield,
+                    _ => state::Call::Other,
+                };
+                let phase = phase(k);
+                let switches = switches(k);
+                note!(k, "leave(): {phase:?}, {switches} switches");
+                match phase.at_syscall(call, switches, truthful) {
+                    AtSyscall::NoGrant => Next::At(At::DropEarly),
+                    AtSyscall::GiveUp(how) => Next::At(At::Finish {
+                        how: how.into(),
+                        owes: true,
+                    }),
+                    AtSyscall::GaveUp(how) => Next::At(At::Finish {
+                        how: how.into(),
+                        owes: false,
+                    }),
+                }
+            }
+            At::Finish { how, owes } => {
+                end(k, how.into());
+                if how == Ended::Yielded {
+                    k.thread_mut().rseq.yielded = true;
+                }
+                Next::At(At::Ask { owes })
+            }
+            At::Ask { owes } => {
+                if owes {
+                    k.set_need_resched(Site::Entry);
+                }
+                Next::At(At::Drop)
+            }
+            At::Drop => {
+                k.preempt_enable();
+                Next::At(At::Erase)
+            }
+            At::DropEarly => {
+                k.preempt_enable();
+                Next::Done(false)
+            }
+            At::Erase => {
+                if k.erase_word().is_err() {
+                    k.segv();
+                }
+                Next::Done(false)
+            }
+        }
+    }
+
+    /// `rseq_arm_slice_extension_timer()` of rseq_slice.h.
+    fn gate(&self, k: &mut K<'_, '_>) -> bool {
+        let thread = *k.thread();
+
+        if thread.rseq.granted
+            && (thread.rseq.expires.is_none() || thread.rseq.switches != thread.switches)
+        {
+            k.set_need_resched(Site::Exit);
+        }
+        k.thread().work.contains(Work::RESCHED)
+    }
+
+    /// `SliceTimer::run()` of timer.rs.
+    fn expired(&self, k: &mut K<'_, '_>, slot: Cpu) {
+        let timer = k.world.slots[slot.index()];
+        let owner = slot == k.cpu() && timer.owner == Some(k.tid);
+
+        if phase(k).at_expiry(owner, timer.expires.as_nanos(), switches(k)) {
+            k.count(Event::Expired);
+            // Thread::expire()
+            k.thread_mut().rseq.expires = None;
+            k.set_need_resched(Site::Expiry);
+            // Thread::visit_exit_loop()
+            k.thread_mut().work |= Work::NOTIFY;
+        }
+    }
+
+    /// `Thread::take_yielded()` of task.rs.
+    fn take_yielded(&self, k: &mut K<'_, '_>) -> bool {
+        core::mem::take(&mut k.thread_mut().rseq.yielded)
+    }
+
+    /// `call()`, `set()` and `write()` of prctl.rs.
+    fn set_choice(&self, k: &mut K<'_, '_>, value: u8) -> Result<(), Errno> {
+        let Some(Prctl::Set(to)) = Prctl::parse(abi::PR_SET, value.into()) else {
+            return Err(Errno::Inval);
+        };
+        let from = choice(k);
+        if to == from {
+            return Ok(());
+        }
+
+        let mut write = || {
+            k.access_flags()?;
+            let stored = abi::flags_for(0, from);
+            let flags = if k.flags_are_forged() {
+                stored & !abi::FLAG_AVAILABLE
+            } else {
+                stored
+            };
+            if !abi::flags_truthful(flags, from) {
+                return Err(Errno::Fault);
+            }
+            if abi::erases_ctrl(from, to) {
+                k.erase_word_surely();
+            }
+            Ok(())
+        };
+        write().inspect_err(|_| k.segv())?;
+        // Thread::set_choice()
+        k.thread_mut().rseq.enabled = Layout::enabled(to);
+        Ok(())
+    }
+
+    /// `inherit()` of task.rs.
+    fn fork(&self, child: &mut Rseq) {
+        child.granted = false;
+        child.yielded = false;
+    }
+
+    /// `rseq_slice_exit()` of rseq_slice.h.
+    fn exit(&self, k: &mut K<'_, '_>) {
+        if k.thread().rseq.granted {
+            end(k, Ending::Died);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The Rust implementation with one thing wrong, for each property: a property that still holds then
+//! checks nothing.
+
+use crate::{
+    kernel::{Event, Kernel, Site},
+    moment::Moment,
+    property::Broken,
+    rules::{
+        rust::{At, Ended},
+        Errno, Next, Rules, Rust,
+    },
+    thread::{Call, Cpu, Rseq, Work},
+};
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// The end of the exit loop does not look at grants.
+    BlindGate,
+    /// The timer does nothing.
+    DeadTimer,
+    /// The timer ends whatever grant there is.
+    ZealousTimer,
+    /// A second reschedule does not end the grant.
+    NoRevocation,
+    /// An update of user space does not ask for the postponed reschedule.
+    ForgetfulUpdate,
+    /// It asks for it even if it has taken place.
+    InsistentUpdate,
+    /// System call entry asks for it even if it has taken place.
+    InsistentEntry,
+    /// The end of a grant by a system call is not counted.
+    UncountedEntry,
+    /// A thread's death is not counted.
+    UncountedDeath,
+    /// System call entry leaves the control word as it is.
+    NoErasure,
+    /// A grant does not forget the result of an older yield.
+    OldResult,
+    /// Any call inside of a grant makes rseq_slice_yield(2) return 1.
+    Boast,
+    /// rseq_slice_yield(2) returns 0.
+    Modesty,
+    /// Other work does not count.
+    Haste,
+    /// System calls count as interrupts.
+    Generosity,
+    /// `PREEMPT_RT`: every reschedule is postponed.
+    Arrogance,
+    /// A child gets all of its parent's state.
+    Heritage,
+    /// The choice survives `rseq_reset()`.
+    Memory,
+    /// There is no `SIGSEGV` at system call entry.
+    Mercy,
+    /// There always is.
+    Wrath,
+}
+
+impl Sabotage {
+    /// What has to be found, and by what.
+    pub(crate) const ALL: &'static [(Self, Broken)] = &[
+        (Self::BlindGate, Broken::UNBOUNDED),
+        (Self::DeadTimer, Broken::LATE),
+        (Self::ForgetfulUpdate, Broken::POSTPONED_AGAIN),
+        (Self::NoRevocation, Broken::SURVIVED),
+        (Self::InsistentEntry, Broken::TWICE_AT_ENTRY),
+        (Self::ZealousTimer, Broken::TWICE_AT_EXPIRY),
+        (Self::InsistentUpdate, Broken::TWICE_AT_EXIT),
+        (Self::ForgetfulUpdate, Broken::LOST),
+        (Self::UncountedEntry, Broken::MISCOUNTED),
+        (Self::UncountedDeath, Broken::MISCOUNTED_DEATH),
+        (Self::NoErasure, Broken::DISAGREEMENT),
+        (Self::ZealousTimer, Broken::STALE_TIMER),
+        (Self::ZealousTimer, Broken::FOREIGN_TIMER),
+        (Self::OldResult, Broken::CLAIM_WITHOUT_GRANT),
+        (Self::Boast, Broken::CLAIM_AFTER_EXPIRY),
+        (Self::Boast, Broken::CLAIM_AFTER_SWITCH),
+        (Self::Boast, Broken::CLAIM_AFTER_BOTH),
+        (Self::Modesty, Broken::DENIAL),
+        (Self::Haste, Broken::DESPITE_WORK),
+        (Self::Generosity, Broken::NO_INTERRUPT),
+        (Self::Arrogance, Broken::URGENT),
+        (Self::Heritage, Broken::INHERITED),
+        (Self::Memory, Broken::NOT_RESET),
+        (Self::Mercy, Broken::SPARED),
+        (Self::Wrath, Broken::SHOT),
+    ];
+}
+
+/// The Rust implementation, sabotaged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sabotaged(pub(crate) Sabotage);
+
+impl Rules for Sabotaged {
+    type At = At;
+
+    fn is_preemptible(at: At) -> bool {
+        Rust::is_preemptible(at)
+    }
+
+    fn grant(&self, k: &mut Kernel<'_, '_, At>, work: Work) -> Next<At> {
+        match self.0 {
+            Sabotage::Haste => Rust.grant(k, Work::empty()),
+            Sabotage::Generosity => {
+                k.thread_mut().rseq.user_irq = true;
+                Rust.grant(k, work)
+            }
+            _ => Rust.grant(k, work),
+        }
+    }
+
+    fn enter(&self, k: &mut Kernel<'_, '_, At>, call: Call) -> Next<At> {
+        let before = *k.thread();
+        let next = Rust.enter(k, call);
+
+        match self.0 {
+            Sabotage::Mercy if !before.segv && k.thread().segv => {
+                let thread = k.thread_mut();
+                thread.segv = false;
+                thread.work = before.work;
+                thread.ghost.guilty = true;
+            }
+            Sabotage::Wrath if !k.thread().segv => k.segv(),
+            _ => {}
+        }
+        next
+    }
+
+    fn updated(&self, k: &mut Kernel<'_, '_, At>) -> Next<At> {
+        Rust.updated(k)
+    }
+
+    fn resume(&self, k: &mut Kernel<'_, '_, At>, at: At) -> Next<At> {
+        let before = k.thread().rseq.yielded;
+
+        match (self.0, at) {
+            (Sabotage::NoRevocation, At::End(_)) => Next::Done(false),
+            (Sabotage::ForgetfulUpdate, At::RevokeAsk(_)) => Next::Done(false),
+            (Sabotage::InsistentUpdate, At::RevokeAsk(_)) => {
+                k.set_need_resched(Site::Exit);
+                Next::Done(false)
+            }
+            (Sabotage::InsistentEntry, At::Finish { how, .. }) => {
+                Rust.resume(k, At::Finish { how, owes: true })
+            }
+            (Sabotage::UncountedEntry, At::Finish { owes, .. }) => {
+                k.store_granted(false);
+                Next::At(At::Ask { owes })
+            }
+            (Sabotage::NoErasure, At::Erase) => Next::Done(false),
+            (Sabotage::OldResult, At::Make) => {
+                let next = Rust.resume(k, at);
+                k.thread_mut().rseq.yielded = before;
+                next
+            }
+            (
+                Sabotage::Boast,
+                At::Finish {
+                    how: Ended::Revoked,
+                    ..
+                },
+            ) => {
+                let next = Rust.resume(k, at);
+                k.thread_mut().rseq.yielded = true;
+                // Somebody else asks for it.
+                k.thread_mut().work |= Work::RESCHED;
+                next
+            }
+            (Sabotage::Arrogance, At::Make) => {
+                let next = Rust.resume(k, at);
+                if next == Next::Done(true) {
+                    k.clear_need_resched(Work::RESCHED, Moment::NOW);
+                }
+                next
+            }
+            _ => Rust.resume(k, at),
+        }
+    }
+
+    fn gate(&self, k: &mut Kernel<'_, '_, At>) -> bool {
+        match self.0 {
+            Sabotage::BlindGate => k.thread().work.contains(Work::RESCHED),
+            _ => Rust.gate(k),
+        }
+    }
+
+    fn expired(&self, k: &mut Kernel<'_, '_, At>, slot: Cpu) {
+        match self.0 {
+            Sabotage::DeadTimer => {}
+            Sabotage::ZealousTimer if k.thread().rseq.granted => {
+                k.count(Event::Expired);
+                k.thread_mut().rseq.expires = None;
+                k.set_need_resched(Site::Expiry);
+            }
+            _ => Rust.expired(k, slot),
+        }
+    }
+
+    fn take_yielded(&self, k: &mut Kernel<'_, '_, At>) -> bool {
+        Rust.take_yielded(k) && self.0 != Sabotage::Modesty
+    }
+
+    fn set_choice(&self, k: &mut Kernel<'_, '_, At>, value: u8) -> Result<(), Errno> {
+        Rust.set_choice(k, value)
+    }
+
+    fn reset(&self, rseq: Rseq) -> Rseq {
+        match self.0 {
+            Sabotage::Memory => Rseq {
+                enabled: rseq.enabled,
+                ..Rseq::RESET
+            },
+            _ => Rust.reset(rseq),
+        }
+    }
+
+    fn fork(&self, child: &mut Rseq) {
+        if self.0 != Sabotage::Heritage {
+            Rust.fork(child);
+        }
+    }
+
+    fn exit(&self, k: &mut Kernel<'_, '_, At>) {
+        if self.0 != Sabotage::UncountedDeath {
+            Rust.exit(k);
+        }
+    }
+}

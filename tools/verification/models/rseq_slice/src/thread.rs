@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A thread: where it is, what the kernel knows of it, and its control word.
+
+use core::fmt;
+
+use bitflags::bitflags;
+
+use crate::{abi::Layout, ghost::Ghost, moment::Moment};
+
+/// A CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Cpu(pub(crate) u8);
+
+impl Cpu {
+    pub(crate) const ALL: [Self; 2] = [Self(0), Self(1)];
+
+    pub(crate) fn other(self) -> Self {
+        Self(1 - self.0)
+    }
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cpu{}", self.0)
+    }
+}
+
+/// A `task_struct`. One that is gone may be used again, with the same address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tid(pub(crate) u8);
+
+impl Tid {
+    pub(crate) const ALL: [Self; 2] = [Self(0), Self(1)];
+
+    pub(crate) fn other(self) -> Self {
+        Self(1 - self.0)
+    }
+
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(["A", "B"][self.index()])
+    }
+}
+
+bitflags! {
+    /// `thread_info::flags`, as far as the exit loop looks at them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub(crate) struct Work: u8 {
+        const RESCHED = 1 << 0;
+        const LAZY = 1 << 1;
+        /// `TIF_SIGPENDING`.
+        const SIGNAL = 1 << 2;
+        /// `TIF_NOTIFY_RESUME`.
+        const NOTIFY = 1 << 3;
+        const RSEQ = 1 << 4;
+
+        const ANY_RESCHED = Self::RESCHED.bits() | Self::LAZY.bits();
+        /// `EXIT_TO_USER_MODE_WORK_LOOP`.
+        const LOOP = Self::ANY_RESCHED.bits() | Self::SIGNAL.bits() | Self::NOTIFY.bits();
+    }
+}
+
+/// Where a thread is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// It runs.
+    On(Cpu),
+    /// It waits for the CPU.
+    Off(Cpu),
+    /// It does not exist.
+    Gone,
+}
+
+/// A system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Call {
+    Yield,
+    /// One that does not matter, `sigreturn(2)` among them.
+    Other,
+    /// Any that syscall user dispatch turns into a `SIGSYS` before all other entry work.
+    Dispatched,
+    /// `PR_RSEQ_SLICE_EXTENSION_SET` with this value.
+    Prctl(u8),
+    /// `rseq(2)`, with or without `RSEQ_FLAG_SLICE_EXT_DEFAULT_ON`.
+    Register {
+        on: bool,
+    },
+    Unregister,
+    Exec,
+    /// Without or with `CLONE_VM`.
+    Fork {
+        vm: bool,
+    },
+    Exit,
+}
+
+/// What a thread does next. Interrupts come before each step that this stands for; a step itself is
+/// not interrupted, because it has interrupts disabled or touches nothing that an interrupt does.
+///
+/// `A` are the steps of the implementation under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Pc<A> {
+    /// User mode.
+    User,
+
+    /// `__exit_to_user_mode_loop()`, interrupts just enabled, a reschedule among its work.
+    Resched(Work),
+    /// Inside of `rseq_grant_slice_extension()`.
+    Grant(Work, A),
+    /// Before `schedule()`.
+    Schedule(Work),
+    /// Before `arch_do_signal_or_restart()`.
+    Signals(Work),
+    /// Before `resume_user_mode_work()`.
+    Notify,
+    /// `rseq_slowpath_update_usr()`, before it writes to user space.
+    SlowUpdate,
+    /// The same, inside of `rseq_slice_clear_grant()`.
+    SlowClear(A),
+    /// The same, before it looks at the critical section.
+    SlowSection,
+    /// Before `local_irq_disable()` at the bottom of the loop.
+    Bottom,
+
+    /// System call entry, before any work.
+    Entry(Call),
+    /// Inside of `rseq_syscall_enter_work()`.
+    Enter(Call, A),
+    /// Before the system call itself.
+    Body(Call),
+    /// After it, before `local_irq_disable()`.
+    Return,
+
+    /// `do_exit()`, before `rseq_slice_exit()`.
+    Dying,
+    /// After it.
+    Dead,
+}
+
+impl<A: fmt::Debug> fmt::Display for Pc<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User => f.write_str("user mode"),
+            Self::Resched(_) => f.write_str("the top of the exit loop"),
+            Self::Grant(_, at) => write!(f, "{at:?} of the grant decision"),
+            Self::Schedule(_) => f.write_str("schedule()"),
+            Self::Signals(_) => f.write_str("the delivery of signals"),
+            Self::Notify => f.write_str("resume_user_mode_work()"),
+            Self::SlowUpdate => f.write_str("the slow update of user space"),
+            Self::SlowClear(at) => write!(f, "{at:?} of the slow update"),
+            Self::SlowSection => f.write_str("the critical section of the slow update"),
+            Self::Bottom => f.write_str("the bottom of the exit loop"),
+            Self::Entry(_) => f.write_str("system call entry"),
+            Self::Enter(_, at) => write!(f, "{at:?} of system call entry work"),
+            Self::Body(call) => write!(f, "the system call {call:?}"),
+            Self::Return => f.write_str("the end of the system call"),
+            Self::Dying => f.write_str("do_exit()"),
+            Self::Dead => f.write_str("the end of do_exit()"),
+        }
+    }
+}
+
+/// The fields of `task_struct::rseq`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Rseq {
+    pub(crate) registered: bool,
+    pub(crate) enabled: u8,
+    pub(crate) granted: bool,
+    /// `None` is the zero that the Rust implementation stores at expiry.
+    pub(crate) expires: Option<Moment>,
+    pub(crate) switches: u8,
+    pub(crate) yielded: bool,
+    pub(crate) sched_switch: bool,
+    pub(crate) ids_changed: bool,
+    pub(crate) user_irq: bool,
+    pub(crate) slowpath: bool,
+}
+
+impl Rseq {
+    /// What `rseq_reset()` leaves.
+    pub(crate) const RESET: Self = Self {
+        registered: false,
+        enabled: 0,
+        granted: false,
+        expires: None,
+        switches: 0,
+        yielded: false,
+        sched_switch: false,
+        ids_changed: false,
+        user_irq: false,
+        slowpath: false,
+    };
+}
+
+/// A thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Thread<A> {
+    pub(crate) place: Place,
+    pub(crate) pc: Pc<A>,
+    /// Whether it entered the kernel by an interrupt, which is any entry but a system call.
+    pub(crate) by_irq: bool,
+    pub(crate) work: Work,
+    /// `SYSCALL_WORK_SYSCALL_RSEQ_SLICE`.
+    pub(crate) watch: bool,
+    pub(crate) rseq: Rseq,
+    /// How often it was switched out. Counted while that matters, and no further than to one.
+    pub(crate) switches: u8,
+    /// A `SIGSEGV` that was forced on it is pending.
+    pub(crate) segv: bool,
+    /// `rseq::slice_ctrl`.
+    pub(crate) word: u32,
+    pub(crate) ghost: Ghost,
+}
+
+impl<A> Thread<A> {
+    /// A thread that does not exist.
+    pub(crate) const GONE: Self = Self {
+        place: Place::Gone,
+        pc: Pc::Dead,
+        by_irq: false,
+        work: Work::empty(),
+        watch: false,
+        rseq: Rseq::RESET,
+        switches: 0,
+        segv: false,
+        word: 0,
+        ghost: Ghost::NEW,
+    };
+
+    /// A thread in user mode with a registered area.
+    pub(crate) fn new(cpu: Cpu, choice: Option<Layout>) -> Self {
+        Self {
+            place: Place::On(cpu),
+            pc: Pc::User,
+            rseq: Rseq {
+                registered: true,
+                enabled: Layout::enabled(choice),
+                ..Rseq::RESET
+            },
+            ..Self::GONE
+        }
+    }
+
+    /// The CPU that it runs on.
+    pub(crate) fn cpu(&self) -> Option<Cpu> {
+        match self.place {
+            Place::On(cpu) => Some(cpu),
+            Place::Off(_) | Place::Gone => None,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Traces that can be read.
+
+use core::sync::atomic::AtomicU64;
+
+use crate::{
+    action::Action, config::Config, kernel::Log, machine, rules::Rules, thread::Tid, world::World,
+};
+
+/// Tells a path, one line a step.
+///
+/// # Panics
+///
+/// If it is not one that the exploration took.
+pub(crate) fn tell<R: Rules>(
+    rules: &R,
+    config: &Config,
+    path: Vec<(World<R::At>, Option<Action>)>,
+) -> Vec<String> {
+    // The exploration knows one world of those that are mirror images; this follows the real one.
+    let mut world = path[0].0;
+    let mut mirrored = false;
+    let mut ticks = 0;
+    let mut lines = Vec::new();
+
+    for (number, pair) in path.windows(2).enumerate() {
+        let (Some(action), expected) = (pair[0].1, pair[1].0) else {
+            break;
+        };
+        let action = if mirrored { action.mirrored() } else { action };
+        let before = world;
+        let mut notes = Vec::new();
+        let cover = AtomicU64::new(0);
+        let mut log = Log {
+            cover: &cover,
+            notes: Some(&mut notes),
+            ticks,
+        };
+        world = machine::explore_real(rules, config, &before, action, &mut log)
+            .expect("a step that was possible");
+        mirrored = world != expected;
+        assert!(
+            !mirrored || world.mirrored() == expected,
+            "a trace that can be followed"
+        );
+
+        let mut line = format!("{:3}. ", number + 1);
+        match action {
+            Action::Tick => ticks += 1,
+            Action::Step(tid, _) => {
+                line += &place(&before, tid);
+                if notes.is_empty() {
+                    notes.push(format!("goes on to {}", world.thread(tid).pc));
+                }
+            }
+            Action::User(tid, _) => line += &place(&before, tid),
+            Action::Interrupt(cpu, ..) => {
+                if let Some(tid) = before.current(cpu) {
+                    let what = format!("interrupts {tid} before {}", before.thread(tid).pc);
+                    notes.insert(0, what.replace("before user mode", "in user mode"));
+                }
+            }
+            Action::Remote(..)
+            | Action::SwitchIn(..)
+            | Action::Migrate(_)
+            | Action::Unplug
+            | Action::Plug => {}
+        }
+        line += &action.to_string();
+        if action == Action::Tick {
+            line += &format!(": t{ticks}");
+        }
+        if !notes.is_empty() {
+            line += " -> ";
+            line += &notes.join(", ");
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+fn place<A: Copy>(world: &World<A>, tid: Tid) -> String {
+    world
+        .thread(tid)
+        .cpu()
+        .map_or_else(String::new, |cpu| format!("{cpu}: "))
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state of the model: threads, CPUs and their timers.
+
+use crate::{
+    abi::{ByteOrder, Layout},
+    moment::Moment,
+    property::Broken,
+    thread::{Cpu, Pc, Place, Thread, Tid, Work},
+};
+
+/// The timer of a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Slot {
+    /// The CPU on whose queue it is: another one after this CPU went offline.
+    pub(crate) base: Option<Cpu>,
+    pub(crate) expires: Moment,
+    pub(crate) owner: Option<Tid>,
+    /// For the properties: it was armed for the grant that its owner has now.
+    pub(crate) fresh: bool,
+}
+
+impl Slot {
+    const IDLE: Self = Self {
+        base: None,
+        expires: Moment::NOW,
+        owner: None,
+        fresh: false,
+    };
+}
+
+/// The state of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct World<A> {
+    pub(crate) threads: [Thread<A>; 2],
+    pub(crate) slots: [Slot; 2],
+    /// Whether the second CPU is online. The first one always is.
+    pub(crate) second_online: bool,
+    /// What the step that led here has broken.
+    pub(crate) broken: Broken,
+}
+
+impl<A: Copy> World<A> {
+    pub(crate) fn new(threads: [Thread<A>; 2]) -> Self {
+        Self {
+            threads,
+            slots: [Slot::IDLE; 2],
+            second_online: true,
+            broken: Broken::empty(),
+        }
+    }
+
+    pub(crate) fn thread(&self, tid: Tid) -> &Thread<A> {
+        &self.threads[tid.index()]
+    }
+
+    pub(crate) fn thread_mut(&mut self, tid: Tid) -> &mut Thread<A> {
+        &mut self.threads[tid.index()]
+    }
+
+    pub(crate) fn is_online(&self, cpu: Cpu) -> bool {
+        cpu == Cpu(0) || self.second_online
+    }
+
+    /// Who runs on `cpu`. `None` is some thread without the extension.
+    pub(crate) fn current(&self, cpu: Cpu) -> Option<Tid> {
+        Tid::ALL
+            .into_iter()
+            .find(|&tid| self.thread(tid).place == Place::On(cpu))
+    }
+
+    /// Whether `cpu` gets a timer interrupt as soon as interrupts are enabled.
+    pub(crate) fn is_timer_due(&self, cpu: Cpu) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| slot.base == Some(cpu) && slot.expires.is_due())
+    }
+
+    /// Lets a tick pass.
+    pub(crate) fn tick(&mut self) {
+        self.moments(|moment| moment.0 -= 1);
+        for thread in &mut self.threads {
+            if let Some(bound) = &mut thread.ghost.owed {
+                bound.0 = (bound.0 - 1).max(0);
+            }
+        }
+    }
+
+    /// Whether anything depends on a tick.
+    pub(crate) fn can_tick(&mut self) -> bool {
+        let mut pending = self
+            .threads
+            .iter()
+            .any(|thread| thread.ghost.owed.is_some_and(|bound| !bound.is_due()));
+
+        self.moments(|moment| pending |= *moment >= Moment::NOW);
+        pending
+    }
+
+    /// Visits every moment whose identity matters.
+    fn moments(&mut self, mut visit: impl FnMut(&mut Moment)) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.base.is_some()) {
+            visit(&mut slot.expires);
+        }
+        for thread in &mut self.threads {
+            if let Some(expires) = &mut thread.rseq.expires {
+                visit(expires);
+            }
+        }
+    }
+
+    /// Forgets what makes no difference any more, so that states that behave alike are one.
+    pub(crate) fn normalize(&mut self) {
+        for slot in &mut self.slots {
+            if slot.base.is_none() {
+                *slot = Slot::IDLE;
+            }
+        }
+        for thread in &mut self.threads {
+            thread.normalize();
+        }
+
+        // A timer that is due fires. What matters of when it was set to is whether that is the end
+        // of the grant that its owner has, because any later grant ends later.
+        for slot in self.slots.iter_mut().filter(|slot| slot.base.is_some()) {
+            let owner = slot.owner.map(|tid| &self.threads[tid.index()]);
+            let ends = owner.and_then(|owner| owner.rseq.expires);
+            if slot.expires.is_due() {
+                slot.expires = match ends {
+                    Some(ends) if ends == slot.expires => Moment(ends.0.max(-1)),
+                    _ => Moment::LONG_AGO,
+                };
+            }
+        }
+        for thread in &mut self.threads {
+            if let Some(expires) = &mut thread.rseq.expires {
+                expires.0 = expires.0.max(-1);
+            }
+        }
+    }
+
+    /// A miscount was reported when it was seen; what follows is another matter.
+    pub(crate) fn forgive(&mut self) {
+        for thread in &mut self.threads {
+            if matches!(thread.pc, Pc::User) {
+                thread.ghost.open = i8::from(thread.rseq.granted);
+            }
+        }
+    }
+
+    /// The same with the CPUs the other way round.
+    pub(crate) fn mirrored(&self) -> Self {
+        let mut mirrored = *self;
+
+        mirrored.slots.swap(0, 1);
+        for slot in &mut mirrored.slots {
+            slot.base = slot.base.map(Cpu::other);
+        }
+        for thread in &mut mirrored.threads {
+            thread.place = match thread.place {
+                Place::On(cpu) => Place::On(cpu.other()),
+                Place::Off(cpu) => Place::Off(cpu.other()),
+                Place::Gone => Place::Gone,
+            };
+        }
+        mirrored
+    }
+
+    /// Picks one of two worlds that are mirror images, for a thread alone.
+    pub(crate) fn representative(&self) -> Self {
+        match self.threads[0].place {
+            Place::On(Cpu(1)) | Place::Off(Cpu(1)) => self.mirrored(),
+            _ => *self,
+        }
+    }
+
+    /// What is wrong with this state.
+    pub(crate) fn check(&self) -> Broken {
+        let mut broken = Broken::empty();
+
+        for tid in Tid::ALL {
+            let thread = self.thread(tid);
+            let Place::On(cpu) = thread.place else {
+                continue;
+            };
+            if !matches!(thread.pc, Pc::User) {
+                continue;
+            }
+
+            let slot = &self.slots[cpu.index()];
+            let bounded = slot.base == Some(cpu)
+                && slot.owner == Some(tid)
+                && Some(slot.expires) == thread.rseq.expires;
+            let owed = thread.ghost.owed;
+
+            broken.set(Broken::UNBOUNDED, thread.rseq.granted && !bounded);
+            broken.set(
+                Broken::LATE,
+                owed.is_some_and(Moment::is_due) && !self.is_timer_due(cpu),
+            );
+            broken.set(
+                Broken::LOST,
+                owed.is_some()
+                    && !thread.rseq.granted
+                    && !thread.work.intersects(Work::ANY_RESCHED),
+            );
+            broken.set(
+                Broken::MISCOUNTED,
+                thread.ghost.open != i8::from(thread.rseq.granted),
+            );
+            broken.set(
+                Broken::DISAGREEMENT,
+                !thread.ghost.forged && !thread.agrees(),
+            );
+            broken.set(Broken::SPARED, thread.ghost.guilty);
+        }
+
+        broken
+    }
+}
+
+impl<A> Thread<A> {
+    /// The bits of the control word that say whether there is a grant, as user space knows them.
+    pub(crate) fn grant_bits(&self) -> u32 {
+        match Layout::from_enabled(self.rseq.enabled) {
+            None => 0,
+            Some(Layout::Bytes) => u32::from_ne_bytes([0, 0xff, 0, 0]),
+            Some(Layout::Bits) => 2,
+        }
+    }
+
+    /// The control word that tells the truth about a grant.
+    pub(crate) fn truth(&self) -> u32 {
+        match Layout::from_enabled(self.rseq.enabled) {
+            Some(Layout::Bytes) if self.rseq.granted => u32::from_ne_bytes([0, 1, 0, 0]),
+            Some(Layout::Bits) if self.rseq.granted => 2,
+            _ => 0,
+        }
+    }
+
+    /// Whether user space and the kernel agree about the grant.
+    fn agrees(&self) -> bool {
+        self.word & self.grant_bits() == self.truth()
+    }
+
+    fn normalize(&mut self) {
+        if matches!(self.place, Place::Gone) {
+            *self = Self::GONE;
+            return;
+        }
+
+        let inside = matches!(self.pc, Pc::Grant(..) | Pc::Enter(..) | Pc::SlowClear(_));
+        if !self.rseq.granted {
+            self.rseq.expires = None;
+            if !inside {
+                self.ghost.last = None;
+            }
+        }
+        self.switches = match self.ghost.last {
+            Some(_) => u8::from(self.switches != self.rseq.switches),
+            None => 0,
+        };
+        self.rseq.switches = 0;
+        if matches!(self.pc, Pc::User) {
+            self.by_irq = false;
+            // A thread that turned the extension off has no grant to disagree about.
+            self.ghost.forged &= self.rseq.enabled == 0 || !self.agrees();
+        }
+    }
+}
+
+/// The order of bytes of the machine that the model is of.
+pub(crate) const ORDER: ByteOrder = ByteOrder::NATIVE;
