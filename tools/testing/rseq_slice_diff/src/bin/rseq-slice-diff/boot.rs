@@ -41,8 +41,6 @@ pub(crate) struct Guests {
     pub(crate) logs: PathBuf,
     /// More kernel command line.
     pub(crate) append: String,
-    /// Seconds of wall time that a boot may take.
-    pub(crate) time_limit: u64,
     boots: usize,
 }
 
@@ -71,7 +69,6 @@ impl Guests {
             initrd,
             logs,
             append: String::new(),
-            time_limit: 1_800,
             boots: 0,
         }
     }
@@ -180,7 +177,7 @@ impl Guests {
             .args(["--kernel".as_ref(), image.as_os_str()])
             .args(["--initrd".as_ref(), initrd.as_os_str()])
             .args(["--cpus", "2", "--seed", &seed.to_string()])
-            .args(["--time-limit", &self.time_limit.to_string()])
+            .args(["--time-limit", &time_limit(&jobs[from..]).to_string()])
             .args(["--append", &format!("loglevel=5 {}", self.append)])
             .args(["--", "diff"])
             .args(each.then_some("--each"))
@@ -201,6 +198,16 @@ impl Guests {
             _ => bail!("scripts/boot was interrupted"),
         }
     }
+}
+
+/// Seconds of wall time for a boot with these jobs on a machine that is busy otherwise: many times what
+/// it takes.
+fn time_limit(jobs: &[Job]) -> u64 {
+    600 + jobs
+        .iter()
+        .map(|job| u64::from(job.repetitions))
+        .sum::<u64>()
+        / 2
 }
 
 fn name(kernel: Implementation) -> &'static str {

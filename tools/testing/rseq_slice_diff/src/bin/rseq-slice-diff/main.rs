@@ -35,7 +35,7 @@ Runs programs on the C and on the Rust kernel and says where these differ.
   --list           print the intended differences, and nothing else";
 
 /// Seeds whose programs share a boot.
-const SEEDS_PER_BOOT: u64 = 10;
+const SEEDS_PER_BOOT: u64 = 5;
 /// Repetitions of a program that is given.
 const GIVEN: Times = [256, 64, 12];
 
