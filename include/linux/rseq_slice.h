@@ -64,12 +64,13 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
  * rseq_arm_slice_extension_timer - Keep a grant without a timer out of user mode
  *
  * Invoked at the end of the exit loop with interrupts disabled. The timer was armed
- * together with the grant. A grant whose timer has fired, or whose task was switched
- * out since without an update of user space on the way, has to go. Furthermore such
- * an update may have revoked the grant of a task that did not leave the CPU, and
- * asked for the postponed reschedule after the work flags were read.
+ * together with the grant. A grant whose task was switched out since without an
+ * update of user space on the way has to go, and such an update revokes it without
+ * another reschedule. So has a grant whose timer has fired. Furthermore an update
+ * may have revoked the grant of a task that did not leave the CPU, and asked for
+ * the postponed reschedule after the work flags were read.
  *
- * Return: true if the task has to reschedule before it may leave.
+ * Return: true if the task has to go through the exit loop again.
  */
 static __always_inline bool rseq_arm_slice_extension_timer(void)
 {
@@ -80,7 +81,13 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 		return false;
 
 	if (unlikely(slice->state.granted)) {
-		if (!slice->expires || slice->switches != (u32)(curr->nvcsw + curr->nivcsw))
+		if (slice->switches != (u32)(curr->nvcsw + curr->nivcsw)) {
+			curr->rseq.event.ids_changed = true;
+			curr->rseq.event.sched_switch = true;
+			set_thread_flag(TIF_RSEQ);
+			return true;
+		}
+		if (!slice->expires)
 			set_need_resched_current();
 	}
 

@@ -130,22 +130,17 @@ const fn bits(config: Config) -> Config {
     }
 }
 
-/// What the Rust implementation breaks: the gate at the end of the exit loop sends a thread whose
-/// grant has to go back by a reschedule, even one that was scheduled out since. That takes syscall
-/// user dispatch, or an update of user space that faults.
-const RUST_BREAKS: Broken = Broken::TWICE_AT_EXIT;
-
-/// What the Rust implementation goes through, and what it breaks there.
+/// What the Rust implementation goes through, and what it breaks there: nothing.
 pub(crate) const RUST: &[(Config, Broken)] = &[
     (PAIR_BYTES, Broken::empty()),
-    (BASE, RUST_BREAKS),
-    (debug(BASE), RUST_BREAKS),
-    (bits(BASE), RUST_BREAKS),
-    (bits(debug(BASE)), RUST_BREAKS),
-    (LIFE_BYTES, RUST_BREAKS),
-    (bits(debug(LIFE_BYTES)), RUST_BREAKS),
-    (HOTPLUG, RUST_BREAKS),
-    (RT, RUST_BREAKS),
+    (BASE, Broken::empty()),
+    (debug(BASE), Broken::empty()),
+    (bits(BASE), Broken::empty()),
+    (bits(debug(BASE)), Broken::empty()),
+    (LIFE_BYTES, Broken::empty()),
+    (bits(debug(LIFE_BYTES)), Broken::empty()),
+    (HOTPLUG, Broken::empty()),
+    (RT, Broken::empty()),
 ];
 
 /// What the C implementation breaks wherever there are system calls, signals and membarrier(2).

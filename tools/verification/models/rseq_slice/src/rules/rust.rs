@@ -356,10 +356,17 @@ impl Rules for Rust {
     fn gate(&self, k: &mut K<'_, '_>) -> bool {
         let thread = *k.thread();
 
-        if thread.rseq.granted
-            && (thread.rseq.expires.is_none() || thread.rseq.switches != thread.switches)
-        {
-            k.set_need_resched(Site::Exit);
+        if thread.rseq.granted {
+            if thread.rseq.switches != thread.switches {
+                let thread = k.thread_mut();
+                thread.rseq.ids_changed = true;
+                thread.rseq.sched_switch = true;
+                thread.work |= Work::RSEQ;
+                return true;
+            }
+            if thread.rseq.expires.is_none() {
+                k.set_need_resched(Site::Exit);
+            }
         }
         k.thread().work.contains(Work::RESCHED)
     }
