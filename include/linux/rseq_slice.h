@@ -17,11 +17,11 @@ struct seq_file;
 DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
 
 /* Doors into kernel/rseq_slice/rseq_slice.rs, where each one is documented. */
-bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, bool other_work);
+bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
 void rseq_slice_revoke(struct task_struct *curr);
 void rseq_slice_inherit(struct task_struct *child);
 void rseq_slice_die(struct task_struct *curr);
-bool rseq_slice_take_yielded(struct task_struct *curr);
+long rseq_slice_take_yielded(struct task_struct *curr);
 void rseq_slice_init_timers(void);
 void rseq_slice_announce(void);
 void rseq_slice_length_show(struct seq_file *m);
@@ -57,18 +57,18 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 	if (likely(!state.state))
 		return false;
 
-	return rseq_slice_grant(curr, ti_work, ti_work & mask);
+	return rseq_slice_grant(curr, ti_work, mask);
 }
 
 /**
  * rseq_arm_slice_extension_timer - Keep a grant without a timer out of user mode
  *
  * Invoked at the end of the exit loop with interrupts disabled. The timer was armed
- * together with the grant. A grant whose task was switched out since without an
- * update of user space on the way has to go, and such an update revokes it without
- * another reschedule. So has a grant whose timer has fired. Furthermore an update
- * may have revoked the grant of a task that did not leave the CPU, and asked for
- * the postponed reschedule after the work flags were read.
+ * together with the grant. A grant whose timer has fired, or whose task was switched
+ * out, without an update of user space on the way since has to go, and such an update
+ * revokes it without another reschedule. Furthermore an update may have revoked the
+ * grant of a task that did not leave the CPU, and asked for the postponed reschedule
+ * after the work flags were read.
  *
  * Return: true if the task has to go through the exit loop again.
  */
@@ -80,15 +80,12 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 	if (!rseq_slice_extension_enabled())
 		return false;
 
-	if (unlikely(slice->state.granted)) {
-		if (slice->switches != (u32)(curr->nvcsw + curr->nivcsw)) {
-			curr->rseq.event.ids_changed = true;
-			curr->rseq.event.sched_switch = true;
-			set_thread_flag(TIF_RSEQ);
-			return true;
-		}
-		if (!slice->expires)
-			set_need_resched_current();
+	if (unlikely(slice->state.granted) &&
+	    slice->switches != (u32)(curr->nvcsw + curr->nivcsw)) {
+		curr->rseq.event.ids_changed = true;
+		curr->rseq.event.sched_switch = true;
+		set_thread_flag(TIF_RSEQ);
+		return true;
 	}
 
 	return unlikely(test_thread_flag(TIF_NEED_RESCHED));

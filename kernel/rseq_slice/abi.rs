@@ -71,43 +71,64 @@ impl Update {
     };
 }
 
-/// How `rseq::slice_ctrl` is laid out.
-///
-/// The discriminants are the `PR_RSEQ_SLICE_EXT_*` bits that choose the layout.
+/// Whether a thread has the extension on, and with which layout: the `PR_RSEQ_SLICE_EXT_*` bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+pub(crate) struct Choice(u8);
+
+impl Choice {
+    /// The extension is off.
+    pub(crate) const OFF: Self = Self(0);
+    /// The extension is on with [`Layout::Bytes`].
+    pub(crate) const BYTES: Self = Self(PR_ENABLE);
+    /// The extension is on with [`Layout::Bits`].
+    pub(crate) const BITS: Self = Self(PR_ENABLE | PR_BITS);
+
+    /// Takes what `rseq_slice_state::enabled` keeps, which is what [`Choice::enabled()`] gave.
+    #[inline]
+    pub(crate) const fn from_enabled(enabled: u8) -> Self {
+        Self(enabled)
+    }
+
+    /// What `rseq_slice_state::enabled` keeps and `PR_RSEQ_SLICE_EXTENSION_GET` returns.
+    #[inline]
+    pub(crate) const fn enabled(self) -> u8 {
+        self.0
+    }
+
+    /// The layout of the control word; [`Layout::Bytes`] where the extension is off, which is the
+    /// one that is checked less.
+    #[inline]
+    pub(crate) const fn layout(self) -> Layout {
+        if self.has_bits() {
+            Layout::Bits
+        } else {
+            Layout::Bytes
+        }
+    }
+
+    #[inline]
+    const fn is_on(self) -> bool {
+        self.0 != Self::OFF.0
+    }
+
+    #[inline]
+    const fn has_bits(self) -> bool {
+        self.0 & PR_BITS != 0
+    }
+}
+
+/// How `rseq::slice_ctrl` is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// `struct rseq_slice_ctrl`: one byte for the request, one for the grant. User space stores
     /// bytes. What it stores is held against the kernel's state under `rseq_debug` only.
-    Bytes = PR_ENABLE,
+    Bytes,
     /// One native word: bit 0 requests, bit 1 grants. User space leaves with a CPU-local
     /// test-and-clear of bit 0. All but bit 0 is held against the kernel's state always.
-    Bits = PR_ENABLE | PR_BITS,
+    Bits,
 }
 
 impl Layout {
-    /// Decodes the `PR_RSEQ_SLICE_EXT_*` bits that `rseq_slice_state::enabled` keeps.
-    #[inline]
-    pub(crate) const fn from_enabled(enabled: u8) -> Option<Self> {
-        const BYTES: u8 = Layout::Bytes as u8;
-        const BITS: u8 = Layout::Bits as u8;
-
-        match enabled {
-            BYTES => Some(Self::Bytes),
-            BITS => Some(Self::Bits),
-            _ => None,
-        }
-    }
-
-    /// The `PR_RSEQ_SLICE_EXT_*` bits of a thread's choice, off included.
-    #[inline]
-    pub(crate) const fn enabled(choice: Option<Self>) -> u8 {
-        match choice {
-            None => 0,
-            Some(layout) => layout as u8,
-        }
-    }
-
     /// The bits of which any, when set, is a request.
     #[inline]
     pub(crate) const fn request(self, order: ByteOrder) -> u32 {
@@ -196,22 +217,21 @@ impl Layout {
 pub(crate) enum Prctl {
     /// Returns the thread's choice.
     Get,
-    /// Sets the thread's choice; `None` turns the extension off.
-    Set(Option<Layout>),
+    /// Sets the thread's choice.
+    Set(Choice),
 }
 
 impl Prctl {
     /// Decodes the second and the third argument. `None` is what `EINVAL` is returned for.
     pub(crate) const fn parse(op: usize, value: usize) -> Option<Self> {
-        const OFF: usize = 0;
-        const BYTES: usize = PR_ENABLE as usize;
-        const BITS: usize = (PR_ENABLE | PR_BITS) as usize;
+        const OFF: usize = Choice::OFF.0 as usize;
+        const BYTES: usize = Choice::BYTES.0 as usize;
+        const BITS: usize = Choice::BITS.0 as usize;
 
         match (op, value) {
             (PR_GET, 0) => Some(Self::Get),
-            (PR_SET, OFF) => Some(Self::Set(None)),
-            (PR_SET, BYTES) => Some(Self::Set(Some(Layout::Bytes))),
-            (PR_SET, BITS) => Some(Self::Set(Some(Layout::Bits))),
+            // CAST: The pattern leaves no value that does not fit.
+            (PR_SET, OFF | BYTES | BITS) => Some(Self::Set(Choice(value as u8))),
             _ => None,
         }
     }
@@ -221,20 +241,22 @@ impl Prctl {
 ///
 /// Bits of other features do not count, nor does an enabled bit that user space forged while the
 /// extension is off: the C implementation looks at neither.
-pub(crate) const fn flags_truthful(flags: u32, choice: Option<Layout>) -> bool {
-    let must = match choice {
-        None => FLAG_AVAILABLE,
-        Some(_) => FLAG_AVAILABLE | FLAG_ENABLED,
+pub(crate) const fn flags_truthful(flags: u32, choice: Choice) -> bool {
+    let must = if choice.is_on() {
+        FLAG_AVAILABLE | FLAG_ENABLED
+    } else {
+        FLAG_AVAILABLE
     };
 
     flags & must == must
 }
 
 /// The flags of a registered `struct rseq` for a new `choice`.
-pub(crate) const fn flags_for(flags: u32, choice: Option<Layout>) -> u32 {
-    match choice {
-        None => (flags & !FLAG_ENABLED) | FLAG_AVAILABLE,
-        Some(_) => flags | FLAG_ENABLED | FLAG_AVAILABLE,
+pub(crate) const fn flags_for(flags: u32, choice: Choice) -> u32 {
+    if choice.is_on() {
+        flags | FLAG_ENABLED | FLAG_AVAILABLE
+    } else {
+        (flags & !FLAG_ENABLED) | FLAG_AVAILABLE
     }
 }
 
@@ -243,12 +265,8 @@ pub(crate) const fn flags_for(flags: u32, choice: Option<Layout>) -> u32 {
 /// Every change into or out of [`Layout::Bits`] that leaves the extension on does: what a word of
 /// one layout says means something else, or is a lie, in the other. The changes that C knows, on
 /// and off, leave the word alone.
-pub(crate) const fn erases_ctrl(from: Option<Layout>, to: Option<Layout>) -> bool {
-    matches!(
-        (from, to),
-        (Some(Layout::Bytes) | None, Some(Layout::Bits))
-            | (Some(Layout::Bits), Some(Layout::Bytes))
-    )
+pub(crate) const fn erases_ctrl(from: Choice, to: Choice) -> bool {
+    to.is_on() && from.has_bits() != to.has_bits()
 }
 
 /// The length of an extension in nanoseconds.
@@ -373,20 +391,23 @@ mod tests {
 
     #[test]
     fn enabled_keeps_a_choice() {
-        for choice in [None, Some(Layout::Bytes), Some(Layout::Bits)] {
-            assert_eq!(Layout::from_enabled(Layout::enabled(choice)), choice);
+        for (choice, enabled, layout) in [
+            (Choice::OFF, 0, Layout::Bytes),
+            (Choice::BYTES, 1, Layout::Bytes),
+            (Choice::BITS, 3, Layout::Bits),
+        ] {
+            assert_eq!(choice.enabled(), enabled);
+            assert_eq!(Choice::from_enabled(enabled), choice);
+            assert_eq!(choice.layout(), layout);
         }
-        assert_eq!(Layout::enabled(Some(Layout::Bytes)), 1);
-        assert_eq!(Layout::enabled(Some(Layout::Bits)), 3);
-        assert_eq!(Layout::from_enabled(PR_BITS), None);
     }
 
     #[test]
     fn prctl_takes_what_is_documented_and_nothing_else() {
         assert_eq!(Prctl::parse(1, 0), Some(Prctl::Get));
-        assert_eq!(Prctl::parse(2, 0), Some(Prctl::Set(None)));
-        assert_eq!(Prctl::parse(2, 1), Some(Prctl::Set(Some(Layout::Bytes))));
-        assert_eq!(Prctl::parse(2, 3), Some(Prctl::Set(Some(Layout::Bits))));
+        assert_eq!(Prctl::parse(2, 0), Some(Prctl::Set(Choice::OFF)));
+        assert_eq!(Prctl::parse(2, 1), Some(Prctl::Set(Choice::BYTES)));
+        assert_eq!(Prctl::parse(2, 3), Some(Prctl::Set(Choice::BITS)));
         for (op, value) in [
             (0, 0),
             (3, 0),
@@ -402,26 +423,26 @@ mod tests {
 
     #[test]
     fn flags_follow_the_choice() {
-        let on = Some(Layout::Bytes);
+        let on = Choice::BYTES;
         let other = 0x8000_0001;
         assert_eq!(flags_for(other, on), other | FLAG_AVAILABLE | FLAG_ENABLED);
         assert_eq!(
-            flags_for(other | FLAG_AVAILABLE | FLAG_ENABLED, None),
+            flags_for(other | FLAG_AVAILABLE | FLAG_ENABLED, Choice::OFF),
             other | FLAG_AVAILABLE
         );
-        assert_eq!(flags_for(0, None), FLAG_AVAILABLE);
+        assert_eq!(flags_for(0, Choice::OFF), FLAG_AVAILABLE);
         let both = other | FLAG_AVAILABLE | FLAG_ENABLED;
-        assert_eq!(flags_for(both, Some(Layout::Bits)), both);
+        assert_eq!(flags_for(both, Choice::BITS), both);
         assert!(flags_truthful(flags_for(0, on), on));
-        assert!(flags_truthful(FLAG_AVAILABLE | FLAG_ENABLED, None));
+        assert!(flags_truthful(FLAG_AVAILABLE | FLAG_ENABLED, Choice::OFF));
         assert!(!flags_truthful(FLAG_AVAILABLE, on));
         assert!(!flags_truthful(FLAG_ENABLED, on));
-        assert!(!flags_truthful(0, None));
+        assert!(!flags_truthful(0, Choice::OFF));
     }
 
     #[test]
     fn the_word_is_erased_when_its_meaning_changes() {
-        let (off, bytes, bits) = (None, Some(Layout::Bytes), Some(Layout::Bits));
+        let (off, bytes, bits) = (Choice::OFF, Choice::BYTES, Choice::BITS);
         assert!(erases_ctrl(bytes, bits));
         assert!(erases_ctrl(bits, bytes));
         assert!(erases_ctrl(off, bits));

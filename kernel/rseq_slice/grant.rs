@@ -5,7 +5,7 @@
 use super::{
     abi::{ByteOrder, Layout},
     knobs,
-    state::{Ending, Grant, Plan, Verdict},
+    state::{Ending, Grant, Phase, Plan, Verdict},
     stats::{self, Event},
     task::Thread,
     timer, //
@@ -21,50 +21,75 @@ use kernel::{
 
 /// Decides on the reschedule that `thread` is about to do before it returns to user mode.
 ///
-/// `work` are its work flags, `other_work` says that a flag besides rescheduling is among them.
-/// Returns whether the reschedule is postponed. May sleep.
+/// `work` are its work flags, `deny` those that forbid a grant. Returns whether the reschedule is
+/// postponed. May sleep.
 #[inline]
 pub(crate) fn at_resched(
-    thread: &Thread,
+    thread: Thread,
     work: usize,
-    other_work: bool,
+    deny: usize,
     irqs: LocalInterruptEnabled,
 ) -> bool {
-    // A grant is never left to a thread whose extension is off; should there be one, the layout
-    // does not matter for ending it.
-    let layout = thread.choice().unwrap_or(Layout::Bytes);
-    let phase = thread.phase();
-    let plan = Plan::new(phase, other_work);
+    let granted = thread.has_grant();
+    let plan = Plan::new(granted, work & deny != 0);
+    let layout = thread.choice().layout();
+    let decide = |plan, layout| decide(thread, plan, layout, granted, work, irqs);
+
+    // One copy of what follows for each plan and layout, the constants of which then cost nothing.
+    match (plan, layout) {
+        (Plan::Offer, Layout::Bytes) => decide(Plan::Offer, Layout::Bytes),
+        (Plan::Offer, Layout::Bits) => decide(Plan::Offer, Layout::Bits),
+        (Plan::Erase, Layout::Bytes) => decide(Plan::Erase, Layout::Bytes),
+        (Plan::Erase, Layout::Bits) => decide(Plan::Erase, Layout::Bits),
+    }
+}
+
+/// Updates the control word of `thread` as planned, and does what that leads to.
+#[inline(always)]
+fn decide(
+    thread: Thread,
+    plan: Plan,
+    layout: Layout,
+    granted: bool,
+    work: usize,
+    irqs: LocalInterruptEnabled,
+) -> bool {
     let update = plan.update(layout, ByteOrder::NATIVE);
 
     let verdict = match thread
         .ctrl()
         .update_u32(update.need, update.clear, update.set)
     {
-        Ok(word) => plan.judge(layout, ByteOrder::NATIVE, phase, word),
+        Ok(word) => plan.judge(layout, ByteOrder::NATIVE, granted, word),
         Err(_) => Verdict::Kill,
     };
 
     match verdict {
-        Verdict::Grant => return make(thread, work, irqs) || withdraw(thread),
+        Verdict::Grant => return make(thread, work, irqs),
         Verdict::Refuse => {}
-        Verdict::Revoke => end(thread, Ending::Revoked),
-        Verdict::Kill => {
-            if phase.is_live() {
-                end(thread, Ending::Died);
-            }
-            // The update may have turned a request that came with a lie into a grant.
-            let _ = thread.ctrl().put_u32(0);
-            thread.segv();
-        }
+        Verdict::Revoke => end(&thread, Ending::Revoked),
+        Verdict::Kill => kill(thread),
     }
 
     false
 }
 
+/// Ends the grant of a thread that lied or whose control word is not accessible, and the thread.
+#[cold]
+#[inline(never)]
+fn kill(thread: Thread) {
+    if thread.has_grant() {
+        end(&thread, Ending::Died);
+    }
+    // The update may have turned a request that came with a lie into a grant.
+    let _ = thread.ctrl().put_u32(0);
+    thread.segv();
+}
+
 /// Takes a grant back that the control word shows but that could not be made.
 #[cold]
-fn withdraw(thread: &Thread) -> bool {
+#[inline(never)]
+fn withdraw(thread: Thread) -> bool {
     if thread.ctrl().put_u32(0).is_err() {
         thread.segv();
     }
@@ -82,8 +107,10 @@ fn withdraw(thread: &Thread) -> bool {
 ///
 /// The timer is started before the interrupt's deferred programming of the clock event device is
 /// carried out, so that one programming serves both.
-#[inline]
-fn make(thread: &Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
+///
+/// Not a part of its caller, which has few instructions to spend on a refusal.
+#[inline(never)]
+fn make(thread: Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
     let guard = irqs.disable();
     let irq = guard.disabled();
 
@@ -95,7 +122,8 @@ fn make(thread: &Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
         knobs::length(),
         thread.switches(),
     ) else {
-        return false;
+        drop(guard);
+        return withdraw(thread);
     };
 
     stats::count(Event::Granted);
@@ -107,7 +135,7 @@ fn make(thread: &Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
     } else {
         preempt::clear_need_resched(irq);
     }
-    timer::arm(thread, grant, irq);
+    timer::arm(&thread, grant, irq);
     hrtimer::rearm_deferred(irq, work);
 
     true
@@ -125,11 +153,10 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
 /// Mostly the thread was switched out. If it was not, as when `membarrier(2)` asks for the update,
 /// the reschedule that was postponed is still due and is asked for again.
 #[cold]
-pub(crate) fn revoke(thread: &Thread) {
-    let phase = thread.phase();
-
-    end(thread, Ending::Revoked);
-    if phase.owes_resched(thread.switches()) {
+pub(crate) fn revoke(thread: Thread) {
+    // From here on no timer changes the phase.
+    end(&thread, Ending::Revoked);
+    if thread.phase_with_grant() == Phase::Granted {
         preempt::set_need_resched(&local_interrupt_disable());
     }
 }

@@ -3,7 +3,7 @@
 //! `prctl(PR_RSEQ_SLICE_EXTENSION, ...)`.
 
 use super::{
-    abi::{self, Layout, Prctl},
+    abi::{self, Choice, Prctl},
     knobs,
     task::Thread, //
 };
@@ -22,12 +22,12 @@ use kernel::prelude::*;
 #[inline]
 pub(crate) fn call(thread: &Thread, op: usize, value: usize) -> Result<c_int> {
     match Prctl::parse(op, value).ok_or(EINVAL)? {
-        Prctl::Get => Ok(Layout::enabled(thread.choice()).into()),
+        Prctl::Get => Ok(thread.choice().enabled().into()),
         Prctl::Set(choice) => set(thread, choice).map(|()| 0),
     }
 }
 
-fn set(thread: &Thread, choice: Option<Layout>) -> Result {
+fn set(thread: &Thread, choice: Choice) -> Result {
     if !knobs::enabled() {
         return Err(ENOTSUPP);
     }
@@ -49,7 +49,7 @@ fn set(thread: &Thread, choice: Option<Layout>) -> Result {
 }
 
 /// Tells user space.
-fn write(thread: &Thread, from: Option<Layout>, to: Option<Layout>) -> Result {
+fn write(thread: &Thread, from: Choice, to: Choice) -> Result {
     let flags = thread.flags().get_u32()?;
     if !abi::flags_truthful(flags, from) {
         return Err(EFAULT);

@@ -60,8 +60,8 @@ const __LOG_PREFIX: &[u8] = b"rseq\0";
 
 /// Decides on a reschedule that is due on the way to user mode.
 ///
-/// Returns whether it is postponed. `ti_work` are the work flags of the thread; `other_work` says
-/// that they ask for more than to reschedule.
+/// Returns whether it is postponed. `ti_work` are the work flags of the thread, `deny` those that
+/// forbid a grant.
 ///
 /// # Safety
 ///
@@ -70,7 +70,7 @@ const __LOG_PREFIX: &[u8] = b"rseq\0";
 unsafe extern "C" fn rseq_slice_grant(
     curr: *mut bindings::task_struct,
     ti_work: usize,
-    other_work: bool,
+    deny: usize,
 ) -> bool {
     // SAFETY: By the requirements of this function.
     let (thread, irqs) = unsafe {
@@ -80,7 +80,7 @@ unsafe extern "C" fn rseq_slice_grant(
         )
     };
 
-    grant::at_resched(&thread, ti_work, other_work, irqs)
+    grant::at_resched(thread, ti_work, deny, irqs)
 }
 
 /// Ends the grant of a thread whose control word rseq's update of user space just erased.
@@ -93,7 +93,7 @@ unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
     // SAFETY: By the requirements of this function.
     let thread = unsafe { Thread::from_current(curr) };
 
-    grant::revoke(&thread);
+    grant::revoke(thread);
 }
 
 /// Does the work at system call entry that a grant has asked for.
@@ -109,17 +109,17 @@ unsafe extern "C" fn rseq_syscall_enter_work(syscall: isize) {
     syscall::enter(&Thread::current(), syscall::classify(syscall), irqs);
 }
 
-/// Returns and forgets whether `rseq_slice_yield(2)` gave the CPU up inside a grant.
+/// Returns and forgets whether `rseq_slice_yield(2)` gave the CPU up inside a grant: 1 or 0.
 ///
 /// # Safety
 ///
 /// `curr` must be `current`.
 #[export]
-unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -> bool {
+unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -> c_long {
     // SAFETY: By the requirements of this function.
     let thread = unsafe { Thread::from_current(curr) };
 
-    thread.take_yielded()
+    thread.take_yielded().into()
 }
 
 /// Handles `prctl(PR_RSEQ_SLICE_EXTENSION, arg2, arg3, 0, 0)`.

@@ -3,15 +3,15 @@
 //! The life of a slice extension: what happens to a thread, and what follows.
 //!
 //! ```text
-//!              resched, request seen             timer
-//!     +------+ --------------------> +---------+ -------> +---------+
-//!     | Idle |                       | Granted |          | Expired |
-//!     +------+ <-------------------- +---------+          +---------+
-//!        ^      yielded  rseq_slice_yield(2)                   |
-//!        |      aborted  any other system call                 |
-//!        |      revoked  second resched, or scheduled out      |
-//!        |      died     killed, lied or faulted               |
-//!        +-----------------------------------------------------+
+//!              resched, request seen           timer, or scheduled out
+//!     +------+ --------------------> +---------+ ----------> +-------+
+//!     | Idle |                       | Granted |             | Spent |
+//!     +------+ <-------------------- +---------+             +-------+
+//!        ^      yielded  rseq_slice_yield(2)                     |
+//!        |      aborted  any other system call                   |
+//!        |      revoked  second resched, or membarrier(2)        |
+//!        |      died     killed, lied or faulted                 |
+//!        +-------------------------------------------------------+
 //!               revoked, died
 //! ```
 //!
@@ -21,10 +21,10 @@
 
 use super::abi::{ByteOrder, Layout, Update};
 
-/// A live grant.
+/// A grant that is about to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
-    /// When it ends, in nanoseconds of `CLOCK_MONOTONIC`. Not zero.
+    /// When it ends, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(crate) expires: u64,
     /// How often the thread had been switched out when the grant was made. Wraps.
     pub(crate) switches: u32,
@@ -54,6 +54,13 @@ impl Grant {
             switches,
         })
     }
+
+    /// What takes the place of [`Grant::switches`] when the timer has asked for the reschedule:
+    /// another count than `switches`, the thread's count now, and than any to come.
+    #[inline]
+    pub(crate) const fn spent(switches: u32) -> u32 {
+        switches.wrapping_sub(1)
+    }
 }
 
 /// What a thread is doing.
@@ -61,43 +68,34 @@ impl Grant {
 pub(crate) enum Phase {
     /// It has no grant.
     Idle,
-    /// It has a grant, and a timer that bounds it unless the thread was switched out since.
-    Granted(Grant),
-    /// The timer has fired and asked for the reschedule; user space was not told yet.
-    Expired,
+    /// It has a grant, the reschedule that this postpones is due, and a timer bounds it.
+    Granted,
+    /// User space still sees a grant, but the reschedule has happened or was asked for: the thread
+    /// was switched out, or the timer has fired.
+    Spent,
 }
 
 impl Phase {
-    /// Whether user space sees a grant.
-    #[inline]
-    pub(crate) const fn is_live(&self) -> bool {
-        matches!(self, Self::Granted(_) | Self::Expired)
-    }
-
-    /// Whether the reschedule that a grant postponed is still due.
+    /// The phase of a thread that has a grant.
     ///
-    /// `switches` is the thread's count now. Another count than that of the grant means that the
-    /// CPU was given up already.
+    /// `made` is [`Grant::switches`] and `switches` the thread's count now.
     #[inline]
-    pub(crate) const fn owes_resched(&self, switches: u32) -> bool {
-        match self {
-            Self::Granted(grant) => grant.switches == switches,
-            Self::Idle | Self::Expired => false,
+    pub(crate) const fn with_grant(made: u32, switches: u32) -> Self {
+        if made == switches {
+            Self::Granted
+        } else {
+            Self::Spent
         }
     }
 
-    /// Whether a timer that fires makes the thread that it interrupted [`Phase::Expired`], and asks
+    /// Whether a timer that fires makes the thread that it interrupted [`Phase::Spent`], and asks
     /// for the reschedule.
     ///
-    /// `owner` says that the timer belongs to this CPU and was armed for that thread, `at` is the
-    /// expiry of the timer in nanoseconds, `switches` the thread's count now. A timer that outlived
-    /// its grant, or comes after the CPU was given up, does not pass.
+    /// `expires` is [`Grant::expires`], `at` the expiry of the timer. It is known to be this CPU's
+    /// and armed for this thread, but may have outlived the grant that it was armed for.
     #[inline]
-    pub(crate) const fn at_expiry(&self, owner: bool, at: u64, switches: u32) -> bool {
-        match self {
-            Self::Granted(grant) => owner && grant.expires == at && grant.switches == switches,
-            Self::Idle | Self::Expired => false,
-        }
+    pub(crate) const fn at_expiry(self, expires: u64, at: u64) -> bool {
+        matches!(self, Self::Granted) && expires == at
     }
 
     /// What becomes of a grant when its thread enters the system call `call`.
@@ -105,23 +103,19 @@ impl Phase {
     /// `truthful` is what [`Layout::truthful_at_entry()`] says of the control word, if that is
     /// checked.
     #[inline]
-    pub(crate) const fn at_syscall(&self, call: Call, switches: u32, truthful: bool) -> AtSyscall {
-        if !self.is_live() {
-            return AtSyscall::NoGrant;
-        }
-
-        if self.owes_resched(switches) {
-            AtSyscall::GiveUp(match call {
+    pub(crate) const fn at_syscall(self, call: Call, truthful: bool) -> AtSyscall {
+        match self {
+            Self::Idle => AtSyscall::NoGrant,
+            Self::Granted => AtSyscall::GiveUp(match call {
                 _ if !truthful => Ending::Died,
                 Call::Yield => Ending::Yielded,
                 Call::Other => Ending::Aborted,
-            })
-        } else {
-            AtSyscall::GaveUp(if truthful {
+            }),
+            Self::Spent => AtSyscall::GaveUp(if truthful {
                 Ending::Revoked
             } else {
                 Ending::Died
-            })
+            }),
         }
     }
 }
@@ -170,10 +164,11 @@ pub(crate) enum Plan {
 }
 
 impl Plan {
-    /// `other_work` is any work on the way to user mode besides the reschedule.
+    /// `granted` says that there is a grant, `other_work` is any work on the way to user mode
+    /// besides the reschedule.
     #[inline]
-    pub(crate) const fn new(phase: Phase, other_work: bool) -> Self {
-        if other_work || phase.is_live() {
+    pub(crate) const fn new(granted: bool, other_work: bool) -> Self {
+        if granted || other_work {
             Self::Erase
         } else {
             Self::Offer
@@ -195,16 +190,16 @@ impl Plan {
         self,
         layout: Layout,
         order: ByteOrder,
-        phase: Phase,
+        granted: bool,
         word: u32,
     ) -> Verdict {
-        if !layout.truthful(order, word, phase.is_live()) {
+        if !layout.truthful(order, word, granted) {
             return Verdict::Kill;
         }
 
         match self {
             Self::Offer if word & layout.request(order) != 0 => Verdict::Grant,
-            Self::Erase if phase.is_live() => Verdict::Revoke,
+            Self::Erase if granted => Verdict::Revoke,
             Self::Offer | Self::Erase => Verdict::Refuse,
         }
     }
@@ -229,23 +224,18 @@ mod tests {
     use super::*;
 
     const ORDER: ByteOrder = ByteOrder::NATIVE;
-    const GRANT: Grant = Grant {
-        expires: 1_000,
-        switches: 7,
-    };
-    const GRANTED: Phase = Phase::Granted(GRANT);
 
-    fn judge(layout: Layout, phase: Phase, other_work: bool, word: u32) -> Verdict {
-        Plan::new(phase, other_work).judge(layout, ORDER, phase, word)
+    fn judge(layout: Layout, granted: bool, other_work: bool, word: u32) -> Verdict {
+        Plan::new(granted, other_work).judge(layout, ORDER, granted, word)
     }
 
     #[test]
     fn a_request_alone_is_granted() {
         for layout in [Layout::Bytes, Layout::Bits] {
             let request = layout.request(ORDER);
-            assert_eq!(judge(layout, Phase::Idle, false, request), Verdict::Grant);
-            assert_eq!(judge(layout, Phase::Idle, false, 0), Verdict::Refuse);
-            assert_eq!(judge(layout, Phase::Idle, true, request), Verdict::Refuse);
+            assert_eq!(judge(layout, false, false, request), Verdict::Grant);
+            assert_eq!(judge(layout, false, false, 0), Verdict::Refuse);
+            assert_eq!(judge(layout, false, true, request), Verdict::Refuse);
         }
     }
 
@@ -254,12 +244,10 @@ mod tests {
         for layout in [Layout::Bytes, Layout::Bits] {
             let granted = layout.granted(ORDER);
             let again = granted | layout.request(ORDER);
-            for phase in [GRANTED, Phase::Expired] {
-                for work in [false, true] {
-                    assert_eq!(Plan::new(phase, work), Plan::Erase);
-                    assert_eq!(judge(layout, phase, work, granted), Verdict::Revoke);
-                    assert_eq!(judge(layout, phase, work, again), Verdict::Revoke);
-                }
+            for work in [false, true] {
+                assert_eq!(Plan::new(true, work), Plan::Erase);
+                assert_eq!(judge(layout, true, work, granted), Verdict::Revoke);
+                assert_eq!(judge(layout, true, work, again), Verdict::Revoke);
             }
         }
     }
@@ -270,23 +258,20 @@ mod tests {
             assert_eq!(Plan::Offer.update(layout, ORDER), layout.offer(ORDER));
             assert_eq!(Plan::Erase.update(layout, ORDER), Update::ERASE);
         }
-        assert_eq!(Plan::new(Phase::Idle, true), Plan::Erase);
-        assert_eq!(Plan::new(Phase::Idle, false), Plan::Offer);
+        assert_eq!(Plan::new(false, true), Plan::Erase);
+        assert_eq!(Plan::new(false, false), Plan::Offer);
     }
 
     #[test]
     fn lies_kill_in_the_word_layout_only() {
         for work in [false, true] {
-            assert_eq!(judge(Layout::Bits, Phase::Idle, work, 2), Verdict::Kill);
-            assert_eq!(judge(Layout::Bits, Phase::Idle, work, 5), Verdict::Kill);
-            assert_eq!(judge(Layout::Bits, GRANTED, work, 1), Verdict::Kill);
-            assert_eq!(judge(Layout::Bytes, GRANTED, work, 0), Verdict::Revoke);
+            assert_eq!(judge(Layout::Bits, false, work, 2), Verdict::Kill);
+            assert_eq!(judge(Layout::Bits, false, work, 5), Verdict::Kill);
+            assert_eq!(judge(Layout::Bits, true, work, 1), Verdict::Kill);
+            assert_eq!(judge(Layout::Bytes, true, work, 0), Verdict::Revoke);
         }
         let forged = Layout::Bytes.granted(ORDER);
-        assert_eq!(
-            judge(Layout::Bytes, Phase::Idle, false, forged),
-            Verdict::Refuse
-        );
+        assert_eq!(judge(Layout::Bytes, false, false, forged), Verdict::Refuse);
     }
 
     #[test]
@@ -315,14 +300,15 @@ mod tests {
             (Call::Yield, Ending::Yielded),
             (Call::Other, Ending::Aborted),
         ] {
-            assert_eq!(GRANTED.at_syscall(call, 7, true), AtSyscall::GiveUp(ending));
-            for (phase, switches) in [(GRANTED, 8), (GRANTED, 6), (Phase::Expired, 7)] {
-                assert_eq!(
-                    phase.at_syscall(call, switches, true),
-                    AtSyscall::GaveUp(Ending::Revoked)
-                );
-            }
-            assert_eq!(Phase::Idle.at_syscall(call, 7, true), AtSyscall::NoGrant);
+            assert_eq!(
+                Phase::Granted.at_syscall(call, true),
+                AtSyscall::GiveUp(ending)
+            );
+            assert_eq!(
+                Phase::Spent.at_syscall(call, true),
+                AtSyscall::GaveUp(Ending::Revoked)
+            );
+            assert_eq!(Phase::Idle.at_syscall(call, true), AtSyscall::NoGrant);
         }
     }
 
@@ -330,42 +316,40 @@ mod tests {
     fn a_lie_at_system_call_entry_ends_a_grant_as_nothing_else() {
         for call in [Call::Yield, Call::Other] {
             assert_eq!(
-                GRANTED.at_syscall(call, 7, false),
+                Phase::Granted.at_syscall(call, false),
                 AtSyscall::GiveUp(Ending::Died)
             );
-            for (phase, switches) in [(GRANTED, 8), (Phase::Expired, 7)] {
-                assert_eq!(
-                    phase.at_syscall(call, switches, false),
-                    AtSyscall::GaveUp(Ending::Died)
-                );
-            }
-            assert_eq!(Phase::Idle.at_syscall(call, 7, false), AtSyscall::NoGrant);
+            assert_eq!(
+                Phase::Spent.at_syscall(call, false),
+                AtSyscall::GaveUp(Ending::Died)
+            );
+            assert_eq!(Phase::Idle.at_syscall(call, false), AtSyscall::NoGrant);
         }
     }
 
     #[test]
-    fn one_reschedule_is_owed_for_one_grant() {
-        assert!(GRANTED.owes_resched(7));
-        assert!(!GRANTED.owes_resched(8));
-        assert!(!Phase::Expired.owes_resched(7));
-        assert!(!Phase::Idle.owes_resched(7));
+    fn a_grant_is_spent_by_a_switch_and_by_its_timer() {
+        assert_eq!(Phase::with_grant(7, 7), Phase::Granted);
+        assert_eq!(Phase::with_grant(7, 8), Phase::Spent);
+        assert_eq!(Phase::with_grant(u32::MAX, 0), Phase::Spent);
+
+        for switches in [0, 7, u32::MAX] {
+            let made = Grant::spent(switches);
+            for later in 0..3 {
+                assert_eq!(
+                    Phase::with_grant(made, switches.wrapping_add(later)),
+                    Phase::Spent
+                );
+            }
+        }
     }
 
     #[test]
-    fn user_space_sees_a_grant_until_it_is_told_otherwise() {
-        assert!(GRANTED.is_live());
-        assert!(Phase::Expired.is_live());
-        assert!(!Phase::Idle.is_live());
-    }
-
-    #[test]
-    fn only_the_timer_of_the_live_grant_expires_it() {
-        assert!(GRANTED.at_expiry(true, 1_000, 7));
-        assert!(!GRANTED.at_expiry(true, 999, 7));
-        assert!(!GRANTED.at_expiry(true, 1_001, 7));
-        assert!(!GRANTED.at_expiry(true, 1_000, 8));
-        assert!(!GRANTED.at_expiry(false, 1_000, 7));
-        assert!(!Phase::Expired.at_expiry(true, 1_000, 7));
-        assert!(!Phase::Idle.at_expiry(true, 1_000, 7));
+    fn only_the_timer_of_the_grant_spends_it() {
+        assert!(Phase::Granted.at_expiry(1_000, 1_000));
+        assert!(!Phase::Granted.at_expiry(1_000, 999));
+        assert!(!Phase::Granted.at_expiry(1_000, 1_001));
+        assert!(!Phase::Spent.at_expiry(1_000, 1_000));
+        assert!(!Phase::Idle.at_expiry(1_000, 1_000));
     }
 }

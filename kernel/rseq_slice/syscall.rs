@@ -3,7 +3,7 @@
 //! The end of a grant by a system call.
 
 use super::{
-    abi::{ByteOrder, Layout},
+    abi::ByteOrder,
     grant,
     knobs,
     state::{AtSyscall, Call, Ending},
@@ -59,8 +59,7 @@ fn leave(thread: &Thread, call: Call, truthful: bool, mut irqs: LocalInterruptEn
 
     // From here on no timer changes the phase. If it fired before, the reschedule that it asked for
     // has taken place, or does so when the guard is dropped.
-    let switches = thread.switches();
-    match thread.phase().at_syscall(call, switches, truthful) {
+    match thread.phase().at_syscall(call, truthful) {
         AtSyscall::NoGrant => return,
         AtSyscall::GiveUp(ending) => {
             grant::end(thread, ending);
@@ -86,14 +85,12 @@ fn leave(thread: &Thread, call: Call, truthful: bool, mut irqs: LocalInterruptEn
 /// Erasing the word is none of this function's business: where there is no grant, what user space
 /// keeps in the word is its own affair.
 fn is_truthful(thread: &Thread) -> bool {
-    // A grant is never left to a thread whose extension is off; should there be one, the layout
-    // that is checked less counts.
-    let layout = thread.choice().unwrap_or(Layout::Bytes);
+    let layout = thread.choice().layout();
     if !layout.checked_at_entry(knobs::debug()) {
         return true;
     }
 
-    let granted = thread.phase().is_live();
+    let granted = thread.has_grant();
     thread
         .ctrl()
         .get_u32()

@@ -8,7 +8,7 @@
 //! store. Nobody else looks at them.
 
 use super::{
-    abi::{self, ByteOrder, Layout},
+    abi::{self, ByteOrder, Choice, Layout},
     state::{Grant, Phase},
 };
 use core::{mem::offset_of, ptr::NonNull};
@@ -54,10 +54,6 @@ macro_rules! store {
     };
 }
 
-/// What `rseq_slice::expires` says of a grant whose timer has fired, known to the gate in
-/// `include/linux/rseq_slice.h` too.
-const EXPIRED: u64 = 0;
-
 /// The thread that runs on this CPU, or that an interrupt on this CPU interrupted.
 ///
 /// # Invariants
@@ -93,33 +89,49 @@ impl Thread {
         self.0.as_ptr()
     }
 
-    /// The layout that the thread chose, or `None` if the extension is off for it.
+    /// What the thread chose.
+    ///
+    /// A grant is never left to a thread that chose [`Choice::OFF`].
     #[inline]
-    pub(crate) fn choice(&self) -> Option<Layout> {
-        Layout::from_enabled(load!(self, rseq.slice.state.__bindgen_anon_1.enabled))
+    pub(crate) fn choice(&self) -> Choice {
+        Choice::from_enabled(load!(self, rseq.slice.state.__bindgen_anon_1.enabled))
     }
 
     /// Stores the choice of the thread.
-    pub(crate) fn set_choice(&self, choice: Option<Layout>) {
-        let enabled = Layout::enabled(choice);
-
-        store!(self, enabled, rseq.slice.state.__bindgen_anon_1.enabled);
+    pub(crate) fn set_choice(&self, choice: Choice) {
+        store!(
+            self,
+            choice.enabled(),
+            rseq.slice.state.__bindgen_anon_1.enabled
+        );
     }
 
-    /// Whether the thread has a grant, and which.
+    /// Whether user space sees a grant.
+    #[inline]
+    pub(crate) fn has_grant(&self) -> bool {
+        load!(self, rseq.slice.state.__bindgen_anon_1.granted) != 0
+    }
+
+    /// What the thread is doing.
     #[inline]
     pub(crate) fn phase(&self) -> Phase {
-        if load!(self, rseq.slice.state.__bindgen_anon_1.granted) == 0 {
-            return Phase::Idle;
+        if self.has_grant() {
+            self.phase_with_grant()
+        } else {
+            Phase::Idle
         }
+    }
 
-        match load!(self, rseq.slice.expires) {
-            EXPIRED => Phase::Expired,
-            expires => Phase::Granted(Grant {
-                expires,
-                switches: load!(self, rseq.slice.switches),
-            }),
-        }
+    /// The phase of a thread that has a grant, or had one until now.
+    #[inline]
+    pub(crate) fn phase_with_grant(&self) -> Phase {
+        Phase::with_grant(load!(self, rseq.slice.switches), self.switches())
+    }
+
+    /// When the last grant ends or ended, in nanoseconds of `CLOCK_MONOTONIC`.
+    #[inline]
+    pub(crate) fn expires(&self) -> u64 {
+        load!(self, rseq.slice.expires)
     }
 
     /// Enters [`Phase::Granted`].
@@ -134,10 +146,10 @@ impl Thread {
         store!(self, 1, rseq.slice.state.__bindgen_anon_1.granted);
     }
 
-    /// Enters [`Phase::Expired`].
+    /// Enters [`Phase::Spent`] without a switch.
     #[inline]
-    pub(crate) fn expire(&self, _irq: &LocalInterruptDisabled) {
-        store!(self, EXPIRED, rseq.slice.expires);
+    pub(crate) fn spend(&self, _irq: &LocalInterruptDisabled) {
+        store!(self, Grant::spent(self.switches()), rseq.slice.switches);
     }
 
     /// Enters [`Phase::Idle`].
@@ -231,13 +243,16 @@ impl Thread {
     }
 
     /// Makes the thread enter the exit loop on its way to user mode.
+    ///
+    /// The flag is the one that a context switch sets too, for an update of user space. Without
+    /// a switch there is none.
     #[inline]
     pub(crate) fn visit_exit_loop(&self) {
         // SAFETY: The task is valid by the type invariants; this only computes an address.
         let flags = unsafe { &raw mut (*self.as_ptr()).thread_info.flags };
 
         // SAFETY: As in `watch_syscall()`.
-        unsafe { bindings::set_bit(bindings::TIF_NOTIFY_RESUME as usize, flags) };
+        unsafe { bindings::set_bit(bindings::TIF_RSEQ as usize, flags) };
     }
 
     /// Sends the thread a `SIGSEGV` that it cannot block or ignore.

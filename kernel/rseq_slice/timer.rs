@@ -5,10 +5,7 @@
 //! A timer is armed when a grant is made and cancelled when a system call ends it. It is not
 //! cancelled when the grant ends otherwise: that costs more than an expiry for nothing, and the
 //! context switch is no place for it. So a timer can outlive its grant, and fire while another
-//! thread, another grant, or after CPU hotplug even another CPU runs. [`Phase::at_expiry()`] sorts
-//! those out.
-//!
-//! [`Phase::at_expiry()`]: super::state::Phase::at_expiry
+//! thread or another grant runs, after CPU hotplug even on another CPU. It does nothing then.
 
 use super::{
     state::Grant,
@@ -73,16 +70,15 @@ impl HrTimerCallback for SliceTimer {
         // SAFETY: The timer is of a hard mode, so this is interrupt context.
         let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
         let thread = Thread::current();
-
-        let owner = core::ptr::eq(this.get_ref(), TIMER.this(irq).get_ref())
-            && this.owner.load(Relaxed) == thread.as_ptr();
+        let owner = this.owner.load(Relaxed) == thread.as_ptr()
+            && core::ptr::eq(this.get_ref(), TIMER.this(irq).get_ref());
 
         // CAST: An `Instant` is not negative.
         let at = this.timer.expires().as_nanos() as u64;
 
-        if thread.phase().at_expiry(owner, at, thread.switches()) {
+        if owner && thread.phase().at_expiry(thread.expires(), at) {
             stats::count(Event::Expired);
-            thread.expire(irq);
+            thread.spend(irq);
             preempt::set_need_resched(irq);
             thread.visit_exit_loop();
         }

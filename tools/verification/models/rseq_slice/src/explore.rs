@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use stateright::{Checker as _, HasDiscoveries, Model};
 
 use crate::{
+    abi::{Choice, Layout},
     action::{self, Action},
     config::Config,
     cover::Cover,
@@ -45,7 +46,10 @@ impl<R: Rules> Model for Exploration<R> {
     type Action = Action;
 
     fn init_states(&self) -> Vec<Self::State> {
-        let choice = Some(self.config.layout);
+        let choice = match self.config.layout {
+            Layout::Bytes => Choice::BYTES,
+            Layout::Bits => Choice::BITS,
+        };
         let second = if self.config.threads > 1 {
             Thread::new(Cpu(1), choice)
         } else {

@@ -6,7 +6,7 @@ use core::fmt;
 
 use bitflags::bitflags;
 
-use crate::{abi::Layout, ghost::Ghost, moment::Moment};
+use crate::{abi::Choice, ghost::Ghost, moment::Moment};
 
 /// A CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -176,7 +176,7 @@ pub(crate) struct Rseq {
     pub(crate) registered: bool,
     pub(crate) enabled: u8,
     pub(crate) granted: bool,
-    /// `None` is the zero that the Rust implementation stores at expiry.
+    /// `None` where there is no grant.
     pub(crate) expires: Option<Moment>,
     pub(crate) switches: u8,
     pub(crate) yielded: bool,
@@ -238,13 +238,13 @@ impl<A> Thread<A> {
     };
 
     /// A thread in user mode with a registered area.
-    pub(crate) fn new(cpu: Cpu, choice: Option<Layout>) -> Self {
+    pub(crate) fn new(cpu: Cpu, choice: Choice) -> Self {
         Self {
             place: Place::On(cpu),
             pc: Pc::User,
             rseq: Rseq {
                 registered: true,
-                enabled: Layout::enabled(choice),
+                enabled: choice.enabled(),
                 ..Rseq::RESET
             },
             ..Self::GONE

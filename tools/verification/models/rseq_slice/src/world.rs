@@ -3,7 +3,7 @@
 //! The state of the model: threads, CPUs and their timers.
 
 use crate::{
-    abi::{ByteOrder, Layout},
+    abi::{ByteOrder, Choice, Layout},
     moment::Moment,
     property::Broken,
     thread::{Cpu, Pc, Place, Thread, Tid, Work},
@@ -220,9 +220,16 @@ impl<A: Copy> World<A> {
 }
 
 impl<A> Thread<A> {
+    /// The layout of the control word, if the extension is on.
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        let choice = Choice::from_enabled(self.rseq.enabled);
+
+        (choice != Choice::OFF).then(|| choice.layout())
+    }
+
     /// The bits of the control word that say whether there is a grant, as user space knows them.
     pub(crate) fn grant_bits(&self) -> u32 {
-        match Layout::from_enabled(self.rseq.enabled) {
+        match self.layout() {
             None => 0,
             Some(Layout::Bytes) => u32::from_ne_bytes([0, 0xff, 0, 0]),
             Some(Layout::Bits) => 2,
@@ -231,7 +238,7 @@ impl<A> Thread<A> {
 
     /// The control word that tells the truth about a grant.
     pub(crate) fn truth(&self) -> u32 {
-        match Layout::from_enabled(self.rseq.enabled) {
+        match self.layout() {
             Some(Layout::Bytes) if self.rseq.granted => u32::from_ne_bytes([0, 1, 0, 0]),
             Some(Layout::Bits) if self.rseq.granted => 2,
             _ => 0,

@@ -59,8 +59,7 @@ impl<A: Copy> Kernel<'_, '_, A> {
     /// Notes what the grant decision has to find in `word`.
     pub(crate) fn judge_at_decision(&mut self, word: u32) {
         let thread = self.thread();
-        let lie = Layout::from_enabled(thread.rseq.enabled) == Some(Layout::Bits)
-            && word & !1 != thread.truth();
+        let lie = thread.layout() == Some(Layout::Bits) && word & !1 != thread.truth();
 
         if lie {
             self.lied();
@@ -70,7 +69,7 @@ impl<A: Copy> Kernel<'_, '_, A> {
     /// Notes what system call entry has to find in the control word.
     pub(crate) fn judge_at_entry(&mut self) {
         let thread = self.thread();
-        let lie = match Layout::from_enabled(thread.rseq.enabled) {
+        let lie = match thread.layout() {
             None | Some(Layout::Bytes) => self.config.debug && thread.word != thread.truth(),
             Some(Layout::Bits) => thread.word & !1 != thread.truth(),
         };

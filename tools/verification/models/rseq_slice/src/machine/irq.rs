@@ -66,14 +66,14 @@ pub(super) fn interrupt<R: Rules>(
 
 /// `__run_hrtimer()`
 fn expire<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, slot: Cpu) {
-    let before = (k.thread().work, k.thread().rseq.expires);
+    let before = (k.thread().work, k.thread().rseq.switches);
 
     if k.world.slots[slot.index()].expires < Moment::NOW {
         k.log.cover(Cover::FIRED_LATE);
     }
     k.fire(slot);
     rules.expired(k, slot);
-    if before == (k.thread().work, k.thread().rseq.expires) {
+    if before == (k.thread().work, k.thread().rseq.switches) {
         let cpu = k.cpu();
         ignored(k.world, k.log, cpu, slot);
     }

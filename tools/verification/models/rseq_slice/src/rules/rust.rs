@@ -4,7 +4,7 @@
 //! mirrors the functions that the comments name. Whoever changes one of those changes this file.
 
 use crate::{
-    abi::{self, Layout, Prctl},
+    abi::{self, Choice, Prctl},
     cover::Cover,
     kernel::{note, Event, Kernel, Site},
     moment::{Moment, NOW},
@@ -18,27 +18,19 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rust;
 
-/// A phase that was read some steps ago. The grant itself is not used after that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Seen {
-    Idle,
-    Granted,
-    Expired,
-}
-
 /// The steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum At {
     // grant::at_resched()
-    Update { seen: Seen, plan: bool },
+    Update { granted: bool, offer: bool },
     Make,
     Withdraw,
     End(Ended),
-    Kill(Seen),
+    Kill,
 
     // grant::revoke()
-    RevokeEnd(Seen),
-    RevokeAsk(Seen),
+    RevokeEnd,
+    RevokeAsk,
 
     // syscall::leave()
     Guard { truthful: bool },
@@ -88,36 +80,16 @@ type K<'a, 'l> = Kernel<'a, 'l, At>;
 fn phase(k: &K<'_, '_>) -> Phase {
     let rseq = &k.thread().rseq;
 
-    if !rseq.granted {
-        return Phase::Idle;
-    }
-    match rseq.expires {
-        None => Phase::Expired,
-        Some(expires) => Phase::Granted(Grant {
-            expires: expires.as_nanos(),
-            switches: rseq.switches.into(),
-        }),
+    if rseq.granted {
+        phase_with_grant(k)
+    } else {
+        Phase::Idle
     }
 }
 
-fn see(phase: Phase) -> Seen {
-    match phase {
-        Phase::Idle => Seen::Idle,
-        Phase::Granted(_) => Seen::Granted,
-        Phase::Expired => Seen::Expired,
-    }
-}
-
-/// The phase that was seen. Its timer may have fired since.
-fn recall(k: &K<'_, '_>, seen: Seen) -> Phase {
-    match seen {
-        Seen::Idle => Phase::Idle,
-        Seen::Granted => Phase::Granted(Grant {
-            expires: k.thread().rseq.expires.map_or(NOW, Moment::as_nanos),
-            switches: k.thread().rseq.switches.into(),
-        }),
-        Seen::Expired => Phase::Expired,
-    }
+/// `Thread::phase_with_grant()` of task.rs.
+fn phase_with_grant(k: &K<'_, '_>) -> Phase {
+    Phase::with_grant(k.thread().rseq.switches.into(), switches(k))
 }
 
 /// `Thread::switches()` of task.rs.
@@ -126,8 +98,8 @@ fn switches(k: &K<'_, '_>) -> u32 {
 }
 
 /// `Thread::choice()` of task.rs.
-fn choice(k: &K<'_, '_>) -> Option<Layout> {
-    Layout::from_enabled(k.thread().rseq.enabled)
+fn choice(k: &K<'_, '_>) -> Choice {
+    Choice::from_enabled(k.thread().rseq.enabled)
 }
 
 /// `end()` of grant.rs.
@@ -168,12 +140,12 @@ impl Rust {
 
     /// `is_truthful()` of syscall.rs.
     fn is_truthful(self, k: &mut K<'_, '_>) -> bool {
-        let layout = choice(k).unwrap_or(Layout::Bytes);
+        let layout = choice(k).layout();
         if !layout.checked_at_entry(k.config.debug) {
             return true;
         }
 
-        let granted = phase(k).is_live();
+        let granted = k.thread().rseq.granted;
         k.get_word()
             .is_ok_and(|word| layout.truthful_at_entry(ORDER, word, granted))
     }
@@ -203,13 +175,12 @@ impl Rules for Rust {
             return Next::Done(false);
         }
 
-        let phase = phase(k);
-        let other_work = work.intersects(k.config.deny());
-        let plan = Plan::new(phase, other_work);
-        note!(k, "at_resched(): {phase:?}, {plan:?}");
+        let granted = rseq.granted;
+        let plan = Plan::new(granted, work.intersects(k.config.deny()));
+        note!(k, "at_resched(): {:?}, {plan:?}", phase(k));
         Next::At(At::Update {
-            seen: see(phase),
-            plan: plan == Plan::Offer,
+            granted,
+            offer: plan == Plan::Offer,
         })
     }
 
@@ -229,20 +200,19 @@ impl Rules for Rust {
         if !k.thread().rseq.granted {
             return Next::Done(false);
         }
-        Next::At(At::RevokeEnd(see(phase(k))))
+        Next::At(At::RevokeEnd)
     }
 
     fn resume(&self, k: &mut K<'_, '_>, at: At) -> Next<At> {
         match at {
             // at_resched()
-            At::Update { seen, plan } => {
-                let plan = if plan { Plan::Offer } else { Plan::Erase };
-                let layout = choice(k).unwrap_or(Layout::Bytes);
-                let seen_phase = recall(k, seen);
+            At::Update { granted, offer } => {
+                let plan = if offer { Plan::Offer } else { Plan::Erase };
+                let layout = choice(k).layout();
                 let verdict = match k.update_word(plan.update(layout, ORDER)) {
                     Ok(word) => {
                         k.judge_at_decision(word);
-                        plan.judge(layout, ORDER, seen_phase, word)
+                        plan.judge(layout, ORDER, granted, word)
                     }
                     Err(_) => Verdict::Kill,
                 };
@@ -251,7 +221,7 @@ impl Rules for Rust {
                     Verdict::Grant => Next::At(At::Make),
                     Verdict::Refuse => Next::Done(false),
                     Verdict::Revoke => Next::At(At::End(Ended::Revoked)),
-                    Verdict::Kill => Next::At(At::Kill(seen)),
+                    Verdict::Kill => Next::At(At::Kill),
                 }
             }
             At::Make => {
@@ -274,8 +244,8 @@ impl Rules for Rust {
                 end(k, how.into());
                 Next::Done(false)
             }
-            At::Kill(seen) => {
-                if recall(k, seen).is_live() {
+            At::Kill => {
+                if k.thread().rseq.granted {
                     end(k, Ending::Died);
                 }
                 let _ = k.erase_word();
@@ -284,12 +254,12 @@ impl Rules for Rust {
             }
 
             // revoke()
-            At::RevokeEnd(seen) => {
+            At::RevokeEnd => {
                 end(k, Ending::Revoked);
-                Next::At(At::RevokeAsk(seen))
+                Next::At(At::RevokeAsk)
             }
-            At::RevokeAsk(seen) => {
-                if recall(k, seen).owes_resched(switches(k)) {
+            At::RevokeAsk => {
+                if phase_with_grant(k) == Phase::Granted {
                     k.set_need_resched(Site::Exit);
                 }
                 Next::Done(false)
@@ -308,9 +278,8 @@ impl Rules for Rust {
                     _ => state::Call::Other,
                 };
                 let phase = phase(k);
-                let switches = switches(k);
-                note!(k, "leave(): {phase:?}, {switches} switches");
-                match phase.at_syscall(call, switches, truthful) {
+                note!(k, "leave(): {phase:?}");
+                match phase.at_syscall(call, truthful) {
                     AtSyscall::NoGrant => Next::At(At::DropEarly),
                     AtSyscall::GiveUp(how) => Next::At(At::Finish {
                         how: how.into(),
@@ -356,17 +325,12 @@ impl Rules for Rust {
     fn gate(&self, k: &mut K<'_, '_>) -> bool {
         let thread = *k.thread();
 
-        if thread.rseq.granted {
-            if thread.rseq.switches != thread.switches {
-                let thread = k.thread_mut();
-                thread.rseq.ids_changed = true;
-                thread.rseq.sched_switch = true;
-                thread.work |= Work::RSEQ;
-                return true;
-            }
-            if thread.rseq.expires.is_none() {
-                k.set_need_resched(Site::Exit);
-            }
+        if thread.rseq.granted && thread.rseq.switches != thread.switches {
+            let thread = k.thread_mut();
+            thread.rseq.ids_changed = true;
+            thread.rseq.sched_switch = true;
+            thread.work |= Work::RSEQ;
+            return true;
         }
         k.thread().work.contains(Work::RESCHED)
     }
@@ -374,15 +338,17 @@ impl Rules for Rust {
     /// `SliceTimer::run()` of timer.rs.
     fn expired(&self, k: &mut K<'_, '_>, slot: Cpu) {
         let timer = k.world.slots[slot.index()];
-        let owner = slot == k.cpu() && timer.owner == Some(k.tid);
+        let owner = timer.owner == Some(k.tid) && slot == k.cpu();
+        let at = timer.expires.as_nanos();
+        let expires = k.thread().rseq.expires.map_or(0, Moment::as_nanos);
 
-        if phase(k).at_expiry(owner, timer.expires.as_nanos(), switches(k)) {
+        if owner && phase(k).at_expiry(expires, at) {
             k.count(Event::Expired);
-            // Thread::expire()
-            k.thread_mut().rseq.expires = None;
+            // Thread::spend()
+            k.thread_mut().rseq.switches = Grant::spent(switches(k)) as u8;
             k.set_need_resched(Site::Expiry);
             // Thread::visit_exit_loop()
-            k.thread_mut().work |= Work::NOTIFY;
+            k.thread_mut().work |= Work::RSEQ;
         }
     }
 
@@ -419,7 +385,7 @@ impl Rules for Rust {
         };
         write().inspect_err(|_| k.segv())?;
         // Thread::set_choice()
-        k.thread_mut().rseq.enabled = Layout::enabled(to);
+        k.thread_mut().rseq.enabled = to.enabled();
         Ok(())
     }
 

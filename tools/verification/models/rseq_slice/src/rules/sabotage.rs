@@ -138,8 +138,8 @@ impl Rules for Sabotaged {
 
         match (self.0, at) {
             (Sabotage::NoRevocation, At::End(_)) => Next::Done(false),
-            (Sabotage::ForgetfulUpdate, At::RevokeAsk(_)) => Next::Done(false),
-            (Sabotage::InsistentUpdate, At::RevokeAsk(_)) => {
+            (Sabotage::ForgetfulUpdate, At::RevokeAsk) => Next::Done(false),
+            (Sabotage::InsistentUpdate, At::RevokeAsk) => {
                 k.set_need_resched(Site::Exit);
                 Next::Done(false)
             }
@@ -192,7 +192,7 @@ impl Rules for Sabotaged {
             Sabotage::DeadTimer => {}
             Sabotage::ZealousTimer if k.thread().rseq.granted => {
                 k.count(Event::Expired);
-                k.thread_mut().rseq.expires = None;
+                k.thread_mut().rseq.switches = u8::MAX;
                 k.set_need_resched(Site::Expiry);
             }
             _ => Rust.expired(k, slot),
