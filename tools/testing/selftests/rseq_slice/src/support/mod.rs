@@ -12,6 +12,7 @@ mod rival;
 mod scene;
 mod signals;
 mod timer;
+mod window;
 
 pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
 pub(crate) use call::{null_call, yield_call};
@@ -26,3 +27,4 @@ pub(crate) use scene::{
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use timer::{Due, SignalTimer, clock};
+pub(crate) use window::{INSTRUCTIONS, Walk, walk};
