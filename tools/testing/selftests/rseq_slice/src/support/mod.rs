@@ -9,6 +9,7 @@ mod ledger;
 mod memory;
 mod remote;
 mod rival;
+mod samples;
 mod scene;
 mod signals;
 mod timer;
@@ -21,6 +22,7 @@ pub(crate) use ledger::{Ledger, Tally};
 pub(crate) use memory::Page;
 pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
+pub(crate) use samples::Samples;
 pub(crate) use scene::{
     BOTH_CPUS, CPU, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
     granted, requested, soon,

@@ -13,6 +13,7 @@ mod knobs;
 mod lost;
 mod migrate;
 mod off;
+mod overrun;
 mod prctl;
 mod prctl_flags;
 mod proposal;
@@ -37,6 +38,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     yields::TESTS,
     abort::TESTS,
     expiry::TESTS,
+    overrun::TESTS,
     revoke::TESTS,
     lost::TESTS,
     race::TESTS,
