@@ -53,6 +53,14 @@ const C: &[(&str, &str)] = &[
         "fault.at_revocation.bytes",
         "C does not count threads that die inside of a grant",
     ),
+    (
+        "userfault.at_grant.bytes",
+        "C makes a grant after the thread was switched out, which ends at once",
+    ),
+    (
+        "userfault.at_check.bytes",
+        "C gives the CPU up again after it waited for the word and returns 1",
+    ),
 ];
 
 /// Why `case` is expected to fail on `kernel`, if it is.

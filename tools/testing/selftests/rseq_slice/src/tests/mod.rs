@@ -8,12 +8,14 @@ mod consistency;
 mod expiry;
 mod fault;
 mod grant;
+mod hostile;
 mod inherit;
 mod knobs;
 mod lost;
 mod migrate;
 mod off;
 mod overrun;
+mod patterns;
 mod prctl;
 mod prctl_flags;
 mod proposal;
@@ -21,6 +23,7 @@ mod race;
 mod registration;
 mod revoke;
 mod stale;
+mod userfault;
 mod words;
 mod yields;
 
@@ -46,7 +49,10 @@ pub(crate) const ALL: &[&[Test]] = &[
     inherit::TESTS,
     migrate::TESTS,
     fault::TESTS,
+    userfault::TESTS,
+    hostile::TESTS,
     consistency::TESTS,
     words::TESTS,
+    patterns::TESTS,
     proposal::TESTS,
 ];
