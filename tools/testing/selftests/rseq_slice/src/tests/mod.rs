@@ -4,6 +4,7 @@
 
 mod abort;
 mod boot;
+pub(crate) mod churn;
 mod consistency;
 mod expiry;
 mod fault;
@@ -55,4 +56,5 @@ pub(crate) const ALL: &[&[Test]] = &[
     words::TESTS,
     patterns::TESTS,
     proposal::TESTS,
+    churn::TESTS,
 ];
