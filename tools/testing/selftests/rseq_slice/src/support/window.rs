@@ -163,7 +163,7 @@ pub(crate) fn walk(scene: &Scene, layout: Layout, delay: u64) -> Result<Walk> {
             &raw mut registers,
         )
     };
-    let interrupted = (registers.aborted != 0).then(|| match registers {
+    let interrupted = (registers.aborted != 0).then_some(match registers {
         Registers { rax: 0, .. } => 0,
         Registers { rax, .. } if rax == number => 4,
         Registers { rcx, .. } if rcx != PASSES => 3,

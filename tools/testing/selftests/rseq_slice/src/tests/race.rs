@@ -92,8 +92,19 @@ impl Stage {
         })
     }
 
-    /// Walks through the window once.
+    /// Walks through the window once. Other work may refuse a request, which is then made again.
     fn step(&self, delay: u64) -> Result<Step> {
+        const ATTEMPTS: usize = 3;
+        for _ in 0..ATTEMPTS {
+            if let Some(step) = self.attempt(delay)? {
+                return Ok(step);
+            }
+        }
+        bail!("{ATTEMPTS} requests in a row were refused")
+    }
+
+    /// `None`: the request was refused.
+    fn attempt(&self, delay: u64) -> Result<Option<Step>> {
         let ledger = Ledger::open()?;
         let runs = (self.rival.runs(), self.second.runs());
         let due = soon()?;
@@ -108,13 +119,16 @@ impl Stage {
             self.second.ensure_runs(runs.1 + 1)?;
         }
         let tally = ledger.tally()?;
+        ensure!(self.rival.runs() == runs.0 + 1, "the rival did not run");
+        ensure!(word == 0, "the word is {word:#x}");
+        if !walk.obtained && walk.yielded.is_none() && tally == Tally::NOTHING {
+            return Ok(None);
+        }
         ensure!(
             walk.obtained && tally.granted == 1,
             "no grant: {walk:?}, {tally:?}"
         );
-        ensure!(self.rival.runs() == runs.0 + 1, "the rival did not run");
-        ensure!(word == 0, "the word is {word:#x}");
-        Ok(Step { walk, tally })
+        Ok(Some(Step { walk, tally }))
     }
 
     /// How a grant ends that is not yielded.
