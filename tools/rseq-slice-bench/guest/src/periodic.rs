@@ -15,6 +15,9 @@ use crate::ticks;
 /// Until the first wake-up: enough for all threads to start.
 const LEAD: Duration = Duration::from_micros(500);
 
+/// Of the periodic threads.
+pub const PRIORITY: i32 = 2;
+
 /// When a thread wakes up.
 #[derive(Debug, Clone, Copy)]
 pub enum Wake {
@@ -69,11 +72,22 @@ pub fn sleep_until(moment: Duration) -> Result<()> {
 ///
 /// `EPERM`.
 pub fn become_real_time(priority: i32) -> Result<()> {
-    let param = libc::sched_param {
-        sched_priority: priority,
-    };
+    schedule_as(libc::SCHED_FIFO, priority)
+}
+
+/// Makes this thread one of many again.
+///
+/// # Errors
+///
+/// None that the kernel would return for the calling thread.
+pub fn become_fair() -> Result<()> {
+    schedule_as(libc::SCHED_OTHER, 0)
+}
+
+fn schedule_as(policy: i32, sched_priority: i32) -> Result<()> {
+    let param = libc::sched_param { sched_priority };
     // SAFETY: The parameters are valid and outlive the call.
-    let ret = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) };
+    let ret = unsafe { libc::sched_setscheduler(0, policy, &raw const param) };
     Errno::result(ret).context("sched_setscheduler")?;
     Ok(())
 }
@@ -86,7 +100,7 @@ pub fn compute(duration: u64) {
 
 impl Periodic {
     fn run(&self, base: Duration, stop: &AtomicBool) -> Result<()> {
-        become_real_time(1)?;
+        become_real_time(PRIORITY)?;
         sleep_until(base)?;
         let mut due = base;
         while !stop.load(Ordering::Relaxed) {

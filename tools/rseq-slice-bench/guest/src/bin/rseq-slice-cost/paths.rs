@@ -18,7 +18,9 @@ use rseq_slice::{
     Bytes, Control, Counters, ExtensionLength, Layout, Registration, layout, set_layout,
 };
 use rseq_slice_bench_guest::PathName;
-use rseq_slice_bench_guest::periodic::{Periodic, Wake, become_real_time, beside};
+use rseq_slice_bench_guest::periodic::{
+    PRIORITY, Periodic, Wake, become_fair, become_real_time, beside,
+};
 
 use crate::sample::{
     ensure_nearly, finish, gap_of_grant, measure, next_gap, null_call, time, wait_for_grant,
@@ -124,8 +126,12 @@ pub(crate) fn grants(samples: usize, control: &Bytes<'_>) -> Result<()> {
         ends(samples, control)?;
         measure(samples, PathName::RefusedNoRequest, || Ok(next_gap()))
     })?;
+    // A real-time thread that waits for the CPU hides further ones from a thread that is none: they
+    // ask for no second reschedule.
+    become_real_time(PRIORITY - 1)?;
     revoked(samples, control)?;
-    refused_for_a_signal(samples, control)
+    refused_for_a_signal(samples, control)?;
+    become_fair()
 }
 
 /// A grant, and the ways in which it ends.
