@@ -8,13 +8,15 @@ export APPEND KDIR COMPILER SEED
 # and unapply.
 tree = $(or $(KDIR),$(error KDIR=dir is missing: the kernel source tree to work on))
 
-.PHONY: help run test shell kernel kernel-c apply unapply check
+.PHONY: help run test bench bench-check shell kernel kernel-c apply unapply check
 
 help:
 	@echo 'The rseq time slice extension in Rust: an overlay for Linux 7.3 and newer'
 	@echo
 	@echo '  make run       from nothing to a demo in QEMU: tools, kernel source, build, boot'
 	@echo '  make test      all tests, on the host and in the guest, Rust and C kernel'
+	@echo '  make bench     what it costs and what it is good for, against C: a table and a page with pictures'
+	@echo '  make bench-check   the figures that matter, judged by bounds, in 5 minutes'
 	@echo '  make shell     an interactive guest with the tests and the demo inside'
 	@echo '  make kernel    out/rust/bzImage: the guest kernel with the Rust implementation'
 	@echo '  make kernel-c  out/c/bzImage: the same with the C implementation'
@@ -26,7 +28,7 @@ help:
 	@echo '  APPEND="words"          more kernel command line (run, shell, test)'
 	@echo '  KDIR=dir                build from this kernel source, not from Debian'"'"'s (it is copied)'
 	@echo '  COMPILER=gcc            kernel by gcc (default: clang of the LLVM that rustc uses)'
-	@echo '  SEED=n                  another schedule (test)'
+	@echo '  SEED=n                  another schedule (test, bench)'
 	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n 's/^ALL=(\(.*\))/\1/p' scripts/test)'
 	@echo '  RSEQ_SLICE_CACHE=dir    downloads and build folders (default ~/.cache/rseq-slice)'
 
@@ -38,6 +40,12 @@ shell:
 
 test:
 	@scripts/test $(TESTS)
+
+bench:
+	@scripts/bench
+
+bench-check:
+	@scripts/bench --check
 
 kernel:
 	@scripts/build rust

@@ -241,3 +241,219 @@ fn explained(report: &Report, cpus: usize, threads: usize) -> Verdict {
         kept: preempted <= counters.expired + denied,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{CycleRow, PathRow};
+    use rseq_slice_bench_guest::{ContestRecord, CycleRecord, PathRecord, Quantiles, fairness};
+
+    /// Counts as a kernel would report them, by the names in their JSON.
+    fn counters<T: serde::de::DeserializeOwned>(expired: u64, revoked: u64) -> T {
+        let json = serde_json::json!({
+            "granted": 1000, "expired": expired, "revoked": revoked,
+            "yielded": 1000 - revoked, "aborted": 0, "died": null,
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn path(kernel: Kernel, path: PathName, p50: u64) -> PathRow {
+        let record = PathRecord::new(path, vec![p50]);
+        PathRow {
+            kernel,
+            record,
+            counted: None,
+        }
+    }
+
+    fn cycle(kernel: Kernel, cause: Cause, rival: Rival, programmings: u64) -> CycleRow {
+        CycleRow {
+            kernel,
+            cpus: 1,
+            record: CycleRecord {
+                cause,
+                rival,
+                cycles: 1000,
+                counters: counters(0, 0),
+            },
+            programmings: Some(programmings),
+            interrupts: Some(1000),
+        }
+    }
+
+    fn contest(kernel: Kernel, threads: usize, operations: u64) -> ContestRow {
+        let record = ContestRecord {
+            lock: LockKind::Spin,
+            threads,
+            cpus: 1,
+            waiting: Waiting::Dropped,
+            length: Some(5_000),
+            time: 1_000_000_000,
+            operations,
+            fewest: 1,
+            most: 1,
+            fairness: fairness(&[1, 1]),
+            all_operations: operations,
+            waits: Quantiles::default(),
+            preempted_holders: 8,
+            lost: 8,
+            too_late: 1,
+            counters: Some(counters(4, 5)),
+        };
+        ContestRow {
+            kernel,
+            denied: record.denied(),
+            record,
+        }
+    }
+
+    /// A report in which every bound is kept by nothing to spare.
+    fn at_the_bounds() -> Report {
+        let mut report = Report::default();
+        for (name, bound) in PATHS {
+            let above = match bound {
+                Bound::Equal => 0,
+                Bound::Above(limit) => limit,
+            };
+            report.paths.push(path(Kernel::C, name, 1000));
+            report.paths.push(path(
+                Kernel::Rust,
+                name,
+                1000_u64.wrapping_add_signed(above),
+            ));
+        }
+        for name in [PathName::NullUnregistered, PathName::NullRegistered] {
+            report.paths.push(path(Kernel::COffAtBoot, name, 1000));
+            report.paths.push(path(Kernel::RustOffAtBoot, name, 999));
+        }
+        for cause in [Cause::Timer, Cause::Ipi] {
+            for rival in [Rival::Sleeps, Rival::Computes] {
+                report.cycles.push(cycle(Kernel::C, cause, rival, 2980));
+                report.cycles.push(cycle(Kernel::Rust, cause, rival, 2980));
+            }
+        }
+        for (threads, operations) in [(1, 100_000), (32, 98_000)] {
+            report.contests.push(contest(Kernel::C, threads, 100_000));
+            report
+                .contests
+                .push(contest(Kernel::Rust, threads, operations));
+        }
+        report
+    }
+
+    fn broken(report: &Report) -> Vec<String> {
+        let verdicts = judge(report).into_iter();
+        verdicts.filter(|v| !v.kept).map(|v| v.name).collect()
+    }
+
+    /// Expects `change` to break exactly the bound whose name contains each of `words`.
+    fn breaks(words: &[&str], change: impl FnOnce(&mut Report)) {
+        let mut report = at_the_bounds();
+        change(&mut report);
+        let broken = broken(&report);
+        assert_eq!(broken.len(), 1, "{words:?}: {broken:?}");
+        assert!(
+            words.iter().all(|word| broken[0].contains(word)),
+            "{broken:?}"
+        );
+    }
+
+    fn rust_path(report: &mut Report, name: PathName) -> &mut PathRecord {
+        let mut rows = report.paths.iter_mut();
+        let row = rows.find(|row| row.kernel == Kernel::Rust && row.record.path == name);
+        &mut row.unwrap().record
+    }
+
+    #[test]
+    fn nothing_is_broken_at_the_bounds() {
+        assert_eq!(broken(&at_the_bounds()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_instruction_more_breaks_each_path() {
+        for (name, _) in PATHS {
+            breaks(&[name.title()], |report| rust_path(report, name).p50 += 1);
+        }
+    }
+
+    #[test]
+    fn equal_means_not_below_either() {
+        for (name, _) in PATHS.into_iter().filter(|(_, b)| matches!(b, Bound::Equal)) {
+            breaks(&[name.title()], |report| rust_path(report, name).p50 -= 1);
+        }
+    }
+
+    #[test]
+    fn off_at_boot_has_to_be_below_c() {
+        for name in [PathName::NullUnregistered, PathName::NullRegistered] {
+            breaks(&[name.title(), "off at boot"], |report| {
+                let mut rows = report.paths.iter_mut();
+                let row =
+                    rows.find(|row| row.kernel == Kernel::RustOffAtBoot && row.record.path == name);
+                row.unwrap().record.p50 = 1000;
+            });
+        }
+    }
+
+    #[test]
+    fn programmings_have_a_limit_and_c_has_no_fewer() {
+        // Both kernels program too often: only the absolute bound is broken.
+        breaks(&["at most 2.98"], |report| {
+            for row in &mut report.cycles {
+                row.programmings = Some(3980);
+            }
+        });
+        for cause in [Cause::Timer, Cause::Ipi] {
+            for rival in [Rival::Sleeps, Rival::Computes] {
+                let words = [
+                    format!("{cause:?}, rival {rival:?}"),
+                    "not above C".to_owned(),
+                ];
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                breaks(&words, |report| {
+                    let c = report.cycles.iter_mut().find(|row| {
+                        (row.kernel, row.record.cause, row.record.rival)
+                            == (Kernel::C, cause, rival)
+                    });
+                    c.unwrap().programmings = Some(2960);
+                });
+            }
+        }
+    }
+
+    fn of_rust(report: &mut Report, threads: usize) -> &mut ContestRow {
+        let mut rows = report.contests.iter_mut();
+        rows.find(|row| row.kernel == Kernel::Rust && row.record.threads == threads)
+            .unwrap()
+    }
+
+    #[test]
+    fn throughput_is_flat_and_no_worse_than_c() {
+        breaks(&["of one thread"], |report| {
+            of_rust(report, 1).record.operations = 100_100;
+        });
+        breaks(&["of C"], |report| {
+            for row in &mut report.contests {
+                if row.kernel == Kernel::C {
+                    row.record.operations = 100_100;
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn lost_holders_are_explained() {
+        breaks(&["expiry or denial"], |report| {
+            of_rust(report, 32).record.preempted_holders = 9;
+        });
+    }
+
+    #[test]
+    fn what_is_missing_is_broken() {
+        let verdicts = judge(&Report::default());
+        assert!(verdicts.iter().all(|verdict| !verdict.kept));
+        breaks(&["clock event", "Ipi", "Computes"], |report| {
+            report.cycles.pop();
+        });
+    }
+}
