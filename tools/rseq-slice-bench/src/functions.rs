@@ -129,9 +129,10 @@ impl Group {
         };
         for (index, (mut instructions, calls)) in counts {
             let name = &functions.0.get(index).context("no such function")?.name;
+            let name = format!("{:#}", rustc_demangle::demangle(name));
             let sum: u64 = instructions.iter().sum();
             instructions.resize(windows.len(), 0);
-            let cost = group.functions.entry(name.clone()).or_insert(Cost {
+            let cost = group.functions.entry(name).or_insert(Cost {
                 median: 0,
                 mean: 0.0,
                 calls: 0,
