@@ -138,7 +138,9 @@ pub unsafe extern "C" fn qemu_plugin_install(
     let args: Vec<&str> = (0..usize::try_from(argc).unwrap_or(0))
         .filter_map(|i| {
             // SAFETY: `i` is less than `argc`.
-            let arg = unsafe { *argv.add(i) };
+            let place = unsafe { argv.add(i) };
+            // SAFETY: As above.
+            let arg = unsafe { *place };
             // SAFETY: QEMU passes strings, which live through this call.
             unsafe { CStr::from_ptr(arg) }.to_str().ok()
         })
