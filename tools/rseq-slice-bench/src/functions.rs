@@ -64,6 +64,11 @@ impl Functions {
         Ok(Self(functions))
     }
 
+    /// The index of a function in the list.
+    pub(crate) fn index(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|function| function.name == name)
+    }
+
     /// Writes the list that the plugin reads.
     pub(crate) fn write(&self, to: &Path) -> Result<()> {
         let mut list = String::new();
@@ -92,6 +97,8 @@ pub(crate) struct Group {
     pub(crate) windows: usize,
     /// Median of the kernel's instructions in a window.
     pub(crate) kernel_median: u64,
+    /// Median of the bytes in use of the thread's kernel stack.
+    pub(crate) stack_median: u64,
     /// By name.
     pub(crate) functions: BTreeMap<String, Cost>,
 }
@@ -106,10 +113,10 @@ impl Group {
             .sum()
     }
 
-    fn new(windows: &[Vec<(usize, u64, u64)>], functions: &Functions) -> Result<Self> {
+    fn new(windows: &[Window], functions: &Functions) -> Result<Self> {
         let mut counts: BTreeMap<usize, (Vec<u64>, u64)> = BTreeMap::new();
         let mut sums = Vec::new();
-        for window in windows {
+        for Window { counts: window, .. } in windows {
             sums.push(
                 window
                     .iter()
@@ -125,6 +132,7 @@ impl Group {
         let mut group = Self {
             windows: windows.len(),
             kernel_median: median(&mut sums),
+            stack_median: median(&mut windows.iter().map(|w| w.stack).collect::<Vec<_>>()),
             functions: BTreeMap::new(),
         };
         for (index, (mut instructions, calls)) in counts {
@@ -143,6 +151,12 @@ impl Group {
         }
         Ok(group)
     }
+}
+
+/// One window: the bytes of the stack, and the index, the instructions and the calls of functions.
+struct Window {
+    stack: u64,
+    counts: Vec<(usize, u64, u64)>,
 }
 
 fn median(values: &mut [u64]) -> u64 {
@@ -164,13 +178,14 @@ impl Windows {
     }
 
     fn parse(functions: &Functions, text: &str) -> Result<Self> {
-        let mut groups: Vec<Vec<Vec<(usize, u64, u64)>>> = Vec::new();
+        let mut groups: Vec<Vec<Window>> = Vec::new();
         for line in text.lines() {
             let mut words = line.split(' ');
             let mut number = || words.next()?.parse::<usize>().ok();
             let group = number().context("no group")?;
             let total = number().context("no total")?;
-            let window: Vec<(usize, u64, u64)> = words
+            let stack = number().context("no stack")? as u64;
+            let counts: Vec<(usize, u64, u64)> = words
                 .map(|word| {
                     let mut parts = word.split(':').map(str::parse::<u64>);
                     let mut part = || parts.next()?.ok();
@@ -179,7 +194,7 @@ impl Windows {
                 })
                 .collect::<Option<_>>()
                 .with_context(|| line.to_owned())?;
-            let kernel: u64 = window.iter().map(|count| count.1).sum();
+            let kernel: u64 = counts.iter().map(|count| count.1).sum();
             ensure!(
                 kernel <= total as u64,
                 "more in the kernel than in all: {line}"
@@ -187,7 +202,7 @@ impl Windows {
             if groups.len() <= group {
                 groups.resize_with(group + 1, Vec::new);
             }
-            groups[group].push(window);
+            groups[group].push(Window { stack, counts });
         }
         let groups = groups
             .iter()
@@ -213,11 +228,12 @@ mod tests {
     #[test]
     fn windows_are_summed_up_by_function() {
         let functions = functions(&["enter", "timer", "exit"]);
-        let text = "0 30 0:10:1 2:5:1\n0 32 0:10:1 1:9:2 2:7:1\n0 99 0:10:1 2:6:1\n2 5 1:4:1\n";
+        let text =
+            "0 30 8 0:10:1 2:5:1\n0 32 9 0:10:1 1:9:2 2:7:1\n0 99 7 0:10:1 2:6:1\n2 5 0 1:4:1\n";
         let Windows(groups) = Windows::parse(&functions, text).unwrap();
         assert_eq!(groups.len(), 3);
         assert_eq!((groups[0].windows, groups[1].windows), (3, 0));
-        assert_eq!(groups[0].kernel_median, 16);
+        assert_eq!((groups[0].kernel_median, groups[0].stack_median), (16, 8));
         assert_eq!(groups[0].functions["exit"].median, 6);
         assert_eq!(
             groups[0].functions["timer"],
@@ -234,7 +250,14 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let functions = functions(&["enter"]);
-        for text in ["0", "x 1", "0 5 0:6:1", "0 5 0:1", "0 5 7:1:1"] {
+        for text in [
+            "0",
+            "x 1 1",
+            "0 5",
+            "0 5 0 0:6:1",
+            "0 5 0 0:1",
+            "0 5 0 7:1:1",
+        ] {
             assert!(Windows::parse(&functions, text).is_err(), "{text}");
         }
     }

@@ -107,7 +107,8 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 (render(&table::latencies(report)))
 
                 h2 { "Size" }
-                p { "In bytes. What is inlined into other functions counts in the sums only." }
+                p { "In bytes. What is inlined into other functions counts in the sums only. \
+                    The stack is that of the thread, in an interrupt with a grant." }
                 (render(&table::sizes(report)))
 
                 h2 { "Instructions by function" }

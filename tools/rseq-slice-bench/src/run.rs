@@ -85,9 +85,13 @@ fn boot(places: &Places, job: Job, seed: u64) -> Result<Output> {
         let counts = places.result(format!("{}.windows", job.name));
         let functions = Functions::read(&places.vmlinux(job.kernel))?;
         functions.write(&list)?;
+        // On the thread's stack, unlike the handlers of interrupts.
+        let stack = functions
+            .index("irqentry_exit")
+            .context("no irqentry_exit")?;
         args.push("--qemu".to_owned());
         args.push(format!(
-            "-plugin {},functions={},out={}",
+            "-plugin {},functions={},out={},stack={stack}",
             text(plugin)?,
             text(&list)?,
             text(&counts)?

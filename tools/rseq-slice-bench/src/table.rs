@@ -232,7 +232,9 @@ pub(crate) fn latencies(report: &Report) -> Table {
 
 /// Text and data.
 pub(crate) fn sizes(report: &Report) -> Table {
-    let mut table = Table::new(&["kernel", "text", "data", "bss", "own text", "own data"]);
+    let mut table = Table::new(&[
+        "kernel", "text", "data", "bss", "own text", "own data", "stack",
+    ]);
     for (kernel, image) in &report.images {
         table.rows.push(vec![
             kernel.title().to_owned(),
@@ -241,6 +243,10 @@ pub(crate) fn sizes(report: &Report) -> Table {
             image.bss.to_string(),
             image.own_text.to_string(),
             image.own_data.to_string(),
+            report
+                .path(*kernel, PathName::Granted)
+                .and_then(|row| row.counted.as_ref())
+                .map_or("-".to_owned(), |group| group.stack_median.to_string()),
         ]);
     }
     table

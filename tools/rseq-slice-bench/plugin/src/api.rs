@@ -11,10 +11,14 @@ pub(crate) static qemu_plugin_version: c_int = if cfg!(feature = "qemu-9") { 3 }
 
 pub(crate) type OnTranslation = extern "C" fn(id: u64, block: *mut c_void);
 pub(crate) type OnExecution = extern "C" fn(cpu: c_uint, userdata: *mut c_void);
+pub(crate) type OnStore =
+    extern "C" fn(cpu: c_uint, info: u32, address: u64, userdata: *mut c_void);
 pub(crate) type OnExit = extern "C" fn(id: u64, userdata: *mut c_void);
 
 /// `QEMU_PLUGIN_CB_NO_REGS`: the callback looks at no register.
 const NO_REGS: c_int = 0;
+/// `QEMU_PLUGIN_MEM_W`: stores only.
+const STORES: c_int = 2;
 
 unsafe extern "C" {
     fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, callback: OnTranslation);
@@ -31,6 +35,13 @@ unsafe extern "C" {
         instruction: *mut c_void,
         callback: OnExecution,
         flags: c_int,
+        userdata: *mut c_void,
+    );
+    fn qemu_plugin_register_vcpu_mem_cb(
+        instruction: *mut c_void,
+        callback: OnStore,
+        flags: c_int,
+        which: c_int,
         userdata: *mut c_void,
     );
 }
@@ -88,5 +99,11 @@ impl Instruction {
     pub(crate) fn call_before(&self, callback: OnExecution, userdata: *mut c_void) {
         // SAFETY: The callback lives as long as QEMU, and takes any user data.
         unsafe { qemu_plugin_register_vcpu_insn_exec_cb(self.0, callback, NO_REGS, userdata) };
+    }
+
+    /// Has `callback` called for each store of the instruction.
+    pub(crate) fn call_on_store(&self, callback: OnStore, userdata: *mut c_void) {
+        // SAFETY: The callback lives as long as QEMU, and takes any user data.
+        unsafe { qemu_plugin_register_vcpu_mem_cb(self.0, callback, NO_REGS, STORES, userdata) };
     }
 }

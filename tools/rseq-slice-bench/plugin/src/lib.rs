@@ -4,9 +4,10 @@
 //! the calls of it, inside the windows that a guest program opens and closes with marks.
 //!
 //! Arguments: `functions=FILE` names a list of `START END NAME`, hexadecimal and sorted, and
-//! `out=FILE` what to write. Each window becomes a line `GROUP TOTAL INDEX:INSTRUCTIONS:CALLS ...`,
-//! in which GROUP counts the marks between groups, TOTAL all instructions of the window, and INDEX
-//! the lines of the list.
+//! `out=FILE` what to write, and `stack=INDEX` one of the functions. Each window becomes a line
+//! `GROUP TOTAL STACK INDEX:INSTRUCTIONS:CALLS ...`, in which GROUP counts the marks between groups,
+//! TOTAL all instructions of the window, and INDEX the lines of the list. STACK is how many bytes of
+//! its stack are in use at most while the kernel is on the one that the function `stack` is on.
 
 mod api;
 mod windows;
@@ -86,6 +87,9 @@ extern "C" fn translated(_id: u64, block: *mut c_void) {
                 },
             };
             instruction.call_before(executed, place.to_userdata());
+            if let Place::Function { .. } = place {
+                instruction.call_on_store(stored, place.to_userdata());
+            }
         }
         Ok(())
     });
@@ -105,6 +109,18 @@ extern "C" fn executed(cpu: c_uint, userdata: *mut c_void) {
     });
 }
 
+extern "C" fn stored(cpu: c_uint, _info: u32, address: u64, userdata: *mut c_void) {
+    if cpu != 0 {
+        return;
+    }
+    with_state(|State { windows, .. }| {
+        if let Place::Function { index, .. } = Place::from_userdata(userdata) {
+            windows.store(index, address);
+        }
+        Ok(())
+    });
+}
+
 extern "C" fn at_exit(_id: u64, _userdata: *mut c_void) {
     with_state(|state| state.windows.flush());
 }
@@ -113,13 +129,16 @@ fn open(args: &[&str]) -> Result<State, String> {
     let value = |key: &str| {
         args.iter()
             .find_map(|arg| arg.strip_prefix(key)?.strip_prefix('='))
-            .ok_or(format!("{key}=FILE is missing"))
+            .ok_or(format!("{key}= is missing"))
     };
     let (list, out) = (value("functions")?, value("out")?);
     let text = std::fs::read_to_string(list).map_err(|error| format!("{list}: {error}"))?;
     let functions = Functions::parse(&text).map_err(|line| format!("{list}: {line}"))?;
     let out = File::create(out).map_err(|error| format!("{out}: {error}"))?;
-    let windows = Windows::new(functions.len(), BufWriter::new(out));
+    let stack = value("stack")?
+        .parse()
+        .map_err(|_| "stack=INDEX: not a number")?;
+    let windows = Windows::new(functions.len(), stack, BufWriter::new(out));
     Ok(State { functions, windows })
 }
 

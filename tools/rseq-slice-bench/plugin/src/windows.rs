@@ -2,6 +2,7 @@
 
 //! Counting inside windows.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use rseq_slice_bench_guest::mark::Mark;
@@ -41,6 +42,9 @@ impl Functions {
     }
 }
 
+/// log2 of a kernel stack's size and alignment on x86_64 without KASAN.
+const STACK_SHIFT: u32 = 14;
+
 #[derive(Default, Clone, Copy)]
 struct Count {
     instructions: u64,
@@ -54,17 +58,26 @@ pub(crate) struct Windows<W> {
     total: u64,
     group: u64,
     open: bool,
+    /// The function whose first store tells the stack.
+    on_stack: usize,
+    /// The stack, by the upper bits of its addresses.
+    stack: Option<u64>,
+    /// The lowest store in each block of memory of a stack's size.
+    lowest: HashMap<u64, u64>,
     out: W,
 }
 
 impl<W: Write> Windows<W> {
-    pub(crate) fn new(functions: usize, out: W) -> Self {
+    pub(crate) fn new(functions: usize, on_stack: usize, out: W) -> Self {
         Self {
             counts: vec![Count::default(); functions],
             touched: Vec::new(),
             total: 0,
             group: 0,
             open: false,
+            on_stack,
+            stack: None,
+            lowest: HashMap::new(),
             out,
         }
     }
@@ -85,6 +98,25 @@ impl<W: Write> Windows<W> {
         }
     }
 
+    /// A store of a function.
+    pub(crate) fn store(&mut self, function: usize, address: u64) {
+        if !self.open {
+            return;
+        }
+        let block = address >> STACK_SHIFT;
+        if function == self.on_stack {
+            self.stack.get_or_insert(block);
+        }
+        let lowest = self.lowest.entry(block).or_insert(address);
+        *lowest = address.min(*lowest);
+    }
+
+    /// Bytes of the stack that were in use; 0 if the function did not run.
+    fn depth(&self) -> u64 {
+        let in_use = |block: u64| Some(((block + 1) << STACK_SHIFT) - self.lowest.get(&block)?);
+        self.stack.and_then(in_use).unwrap_or(0)
+    }
+
     pub(crate) fn mark(&mut self, mark: Mark) -> io::Result<()> {
         match mark {
             Mark::Begin => self.open = true,
@@ -98,8 +130,10 @@ impl<W: Write> Windows<W> {
         if !std::mem::take(&mut self.open) {
             return Ok(());
         }
-        write!(self.out, "{} {}", self.group, self.total)?;
+        write!(self.out, "{} {} {}", self.group, self.total, self.depth())?;
         self.total = 0;
+        self.stack = None;
+        self.lowest.clear();
         self.touched.sort_unstable();
         for index in self.touched.drain(..) {
             let Count {
