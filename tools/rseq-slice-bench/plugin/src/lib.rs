@@ -16,6 +16,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fs::File;
 use std::io::BufWriter;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rseq_slice_bench_guest::mark::{self, Mark};
 
@@ -25,6 +26,9 @@ struct State {
     functions: Functions,
     windows: Windows<BufWriter<File>>,
 }
+
+/// Whether a window is open, to be asked before the lock is taken: most of the time none is.
+static OPEN: AtomicBool = AtomicBool::new(false);
 
 static STATE: Mutex<Option<State>> = Mutex::new(None);
 
@@ -96,12 +100,16 @@ extern "C" fn translated(_id: u64, block: *mut c_void) {
 }
 
 extern "C" fn executed(cpu: c_uint, userdata: *mut c_void) {
-    if cpu != 0 {
+    let place = Place::from_userdata(userdata);
+    if cpu != 0 || !(matches!(place, Place::Mark(_)) || OPEN.load(Ordering::Relaxed)) {
         return;
     }
     with_state(|State { windows, .. }| {
-        match Place::from_userdata(userdata) {
-            Place::Mark(mark) => return windows.mark(mark),
+        match place {
+            Place::Mark(mark) => {
+                OPEN.store(mark == Mark::Begin, Ordering::Relaxed);
+                return windows.mark(mark);
+            }
             Place::Function { index, entry } => windows.count(Some((index, entry))),
             Place::Elsewhere => windows.count(None),
         }
@@ -110,7 +118,7 @@ extern "C" fn executed(cpu: c_uint, userdata: *mut c_void) {
 }
 
 extern "C" fn stored(cpu: c_uint, _info: u32, address: u64, userdata: *mut c_void) {
-    if cpu != 0 {
+    if cpu != 0 || !OPEN.load(Ordering::Relaxed) {
         return;
     }
     with_state(|State { windows, .. }| {
