@@ -26,13 +26,7 @@ pub struct Intended {
 }
 
 /// Whether, at the step with that index of that program, Rust may do the second where C does the first.
-#[derive(Clone, Copy)]
-enum Pairs {
-    /// In a step.
-    Steps(fn(&Program, usize, &Seen, &Seen) -> bool),
-    /// At the end.
-    Ends(fn(&Program, &End, &End) -> bool),
-}
+type Pairs = fn(&Program, usize, &Branch, &Branch) -> bool;
 
 /// All of them.
 pub const ALL: &[Intended] = &[
@@ -40,57 +34,45 @@ pub const ALL: &[Intended] = &[
         name: "bits-layout",
         reason: "PR_RSEQ_SLICE_EXT_BITS is an addition: C answers EINVAL to mode 3, Rust does not",
         certain: true,
-        pairs: Pairs::Steps(bits_layout),
+        pairs: bits_layout,
     },
     Intended {
         name: "expiry-of-the-dead",
         reason: "C leaves the grant of a thread that dies in place, and counts that it expires",
         certain: true,
-        pairs: Pairs::Ends(expiry_of_the_dead),
+        pairs: expiry_of_the_dead,
     },
     Intended {
         name: "expiry-in-the-kernel",
         reason: "C starts the timer on the way out, and counts no expiry of a grant that is over by then",
         certain: false,
-        pairs: Pairs::Ends(expiry_in_the_kernel),
+        pairs: expiry_in_the_kernel,
     },
     Intended {
         name: "expiry-at-entry",
         reason: "the timer fires inside system call entry: C counts a yield or an abort, Rust a revocation",
         certain: false,
-        pairs: Pairs::Ends(expiry_at_entry),
+        pairs: expiry_at_entry,
     },
     Intended {
         name: "lie-counted",
         reason: "C counts a grant whose thread lies as yielded or aborted, Rust counts it as died",
         certain: true,
-        pairs: Pairs::Ends(lie_counted),
+        pairs: lie_counted,
     },
     Intended {
         name: "lost-reschedule",
         reason: "membarrier(2) ends a grant: C forgets the postponed reschedule, Rust asks for it again",
         certain: true,
-        pairs: Pairs::Steps(lost_reschedule),
+        pairs: lost_reschedule,
     },
     Intended {
         name: "stale-yield",
         reason: "C keeps the result of a yield that a filter skipped for a later grant or a child",
         certain: true,
-        pairs: Pairs::Steps(stale_yield),
+        pairs: stale_yield,
     },
 ];
-
-impl Intended {
-    fn pairs(&self, program: &Program, index: usize, c: &Branch, rust: &Branch) -> bool {
-        match (self.pairs, c, rust) {
-            (Pairs::Steps(pairs), Branch::Step(c), Branch::Step(rust)) => {
-                pairs(program, index, c, rust)
-            }
-            (Pairs::Ends(pairs), Branch::End(c), Branch::End(rust)) => pairs(program, c, rust),
-            _ => false,
-        }
-    }
-}
 
 /// The names of the entries that explain a fork; `None` if they do not explain all of it.
 ///
@@ -100,7 +82,7 @@ pub fn explain(list: &[Intended], program: &Program, fork: &Fork) -> Option<Vec<
     let name = |c: &Branch, rust: &Branch| {
         let entry = list
             .iter()
-            .find(|entry| entry.pairs(program, fork.index, c, rust));
+            .find(|entry| (entry.pairs)(program, fork.index, c, rust));
         entry.map(|entry| entry.name)
     };
     let on_rust = |c| fork.rust.keys().find_map(|rust| name(c, rust));
@@ -113,14 +95,17 @@ pub fn explain(list: &[Intended], program: &Program, fork: &Fork) -> Option<Vec<
 
 const EINVAL: i64 = -(libc::EINVAL as i64);
 
-fn bits_layout(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
+/// On Rust the call may also kill, as any other change does where the area is not accessible or its
+/// flags are wrong.
+fn bits_layout(program: &Program, index: usize, c: &Branch, rust: &Branch) -> bool {
     let asked = Op::Prctl {
         op: 2,
         value: 3,
         arg4: 0,
         arg5: 0,
     };
-    program.ops().nth(index) == Some(&asked) && c.result == EINVAL && rust.result != EINVAL
+    let refused = |branch: &Branch| matches!(branch, Branch::Step(seen) if seen.result == EINVAL);
+    program.ops().nth(index) == Some(&asked) && refused(c) && !refused(rust)
 }
 
 /// Whether there are as many more expiries on C as there may be of threads that died in a grant.
@@ -129,7 +114,10 @@ fn expired_dead(c: &End, rust: &End) -> bool {
     matches!(more, Some(Ok(more)) if more <= c.unaccounted)
 }
 
-fn expiry_of_the_dead(_: &Program, c: &End, rust: &End) -> bool {
+fn expiry_of_the_dead(_: &Program, _: usize, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
+        return false;
+    };
     let as_rust = End {
         expired: rust.expired,
         ..c.clone()
@@ -138,7 +126,10 @@ fn expiry_of_the_dead(_: &Program, c: &End, rust: &End) -> bool {
 }
 
 /// Takes a short extension: others are not over before user mode is reached.
-fn expiry_in_the_kernel(program: &Program, c: &End, rust: &End) -> bool {
+fn expiry_in_the_kernel(program: &Program, _: usize, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
+        return false;
+    };
     let shortens = |op: &Op| match op {
         Op::Length { .. } => true,
         Op::Then { event, .. } => *event == Event::Length,
@@ -155,7 +146,10 @@ fn expiry_in_the_kernel(program: &Program, c: &End, rust: &End) -> bool {
         && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
 }
 
-fn expiry_at_entry(_: &Program, c: &End, rust: &End) -> bool {
+fn expiry_at_entry(_: &Program, _: usize, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
+        return false;
+    };
     let as_rust = End {
         revoked: rust.revoked,
         yielded: rust.yielded,
@@ -170,7 +164,10 @@ fn expiry_at_entry(_: &Program, c: &End, rust: &End) -> bool {
         && c.yielded + c.aborted + c.revoked == rust.yielded + rust.aborted + rust.revoked
 }
 
-fn lie_counted(program: &Program, c: &End, rust: &End) -> bool {
+fn lie_counted(program: &Program, _: usize, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
+        return false;
+    };
     let yields = c.yielded.checked_sub(rust.yielded);
     let aborts = c.aborted.checked_sub(rust.aborted);
     let (Some(yields), Some(aborts)) = (yields, aborts) else {
@@ -200,7 +197,8 @@ fn checks_words(program: &Program) -> bool {
     })
 }
 
-fn lost_reschedule(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
+/// The rival runs in a step on Rust, and later on C: in the end if there is no step in which it can.
+fn lost_reschedule(program: &Program, index: usize, c: &Branch, rust: &Branch) -> bool {
     let ends_grants = |op: &Op| match op {
         Op::Membarrier => true,
         Op::Then { event, .. } => *event == Event::Membarrier,
@@ -211,12 +209,20 @@ fn lost_reschedule(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bo
         timeout: 0,
         ..seen.clone()
     };
-    program.ops().take(index + 1).any(ends_grants)
-        && c.rival + 1 == rust.rival
-        && without(c) == without(rust)
+    let later = match (c, rust) {
+        (Branch::Step(c), Branch::Step(rust)) => {
+            c.rival + 1 == rust.rival && without(c) == without(rust)
+        }
+        (Branch::End(c), Branch::Step(rust)) => c.rival == 1 && rust.rival == 1 && c.revoked >= 1,
+        _ => false,
+    };
+    later && program.ops().take(index + 1).any(ends_grants)
 }
 
-fn stale_yield(program: &Program, index: usize, c: &Seen, rust: &Seen) -> bool {
+fn stale_yield(program: &Program, index: usize, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::Step(c), Branch::Step(rust)) = (c, rust) else {
+        return false;
+    };
     let without = |seen: &Seen| Seen {
         result: 0,
         handler_result: 0,
@@ -265,6 +271,7 @@ mod tests {
         assert_eq!(explained("prctl 2 2 0 0", c, rust), ["nothing"]);
         assert_eq!(explained("prctl 2 3 1 0", c, rust), ["nothing"]);
         assert_eq!(explained("prctl 2 3 0 0", rust, c), ["nothing"]);
+        assert_eq!(explained("prctl 2 3 0 0", c, "signal:11"), ["bits-layout"]);
         assert_eq!(
             explained("prctl 2 3 0 0", "-6/exit:0", "0/exit:0"),
             ["nothing"]
@@ -329,6 +336,13 @@ mod tests {
         assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
         assert_eq!(explained("yield", c, rust), ["nothing"]);
         assert_eq!(explained("membarrier", rust, c), ["nothing"]);
+        let dies = "signal:10,a1,g1,v1";
+        assert_eq!(explained("membarrier", dies, rust), ["lost-reschedule"]);
+        assert_eq!(explained("yield", dies, rust), ["nothing"]);
+        assert_eq!(
+            explained("membarrier", "signal:10,g1,v1", rust),
+            ["nothing"]
+        );
         assert_eq!(
             explained("membarrier", "0,w100/exit:0", "0,a1/exit:0"),
             ["nothing"]

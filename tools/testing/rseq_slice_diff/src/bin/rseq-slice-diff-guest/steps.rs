@@ -136,7 +136,7 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
             0
         }
         Op::Length { ref text } => knobs::write(knobs::LENGTH, text.as_str()),
-        Op::Debug { ref text } => knobs::write(knobs::DEBUG, text.as_str()),
+        Op::Debug { ref text } => knobs::write_debug(text.as_str()),
         Op::Membarrier => {
             planned::register_membarrier();
             planned::membarrier()
