@@ -8,7 +8,7 @@ export APPEND KDIR COMPILER SEED SEEDS PROGRAMS
 # and unapply.
 tree = $(or $(KDIR),$(error KDIR=dir is missing: the kernel source tree to work on))
 
-.PHONY: help run test diff model mutants shell kernel kernel-c apply unapply check
+.PHONY: help run test diff model mutants bench bench-check shell kernel kernel-c apply unapply check
 
 help:
 	@echo 'The rseq time slice extension in Rust: an overlay for Linux 7.3 and newer'
@@ -16,6 +16,8 @@ help:
 	@echo '  make run       from nothing to a demo in QEMU: tools, kernel source, build, boot'
 	@echo '  make test      all tests, on the host and in the guest, Rust and C kernel'
 	@echo '  make diff      random programs on the Rust and on the C kernel: where do they differ?'
+	@echo '  make bench     what it costs and what it is good for, against C: a table and a page with pictures'
+	@echo '  make bench-check   the figures that matter, judged by bounds, in 5 minutes'
 	@echo '  make shell     an interactive guest with the tests and the demo inside'
 	@echo '  make kernel    out/rust/bzImage: the guest kernel with the Rust implementation'
 	@echo '  make kernel-c  out/c/bzImage: the same with the C implementation'
@@ -29,7 +31,7 @@ help:
 	@echo '  APPEND="words"          more kernel command line (run, shell, test)'
 	@echo '  KDIR=dir                build from this kernel source, not from Debian'"'"'s (it is copied)'
 	@echo '  COMPILER=gcc            kernel by gcc (default: clang of the LLVM that rustc uses)'
-	@echo '  SEED=n                  another schedule (test), the first seed (diff)'
+	@echo '  SEED=n                  another schedule (test, bench), the first seed (diff)'
 	@echo '  SEEDS=n PROGRAMS=n      how many seeds, and random programs over all of them (diff)'
 	@echo '  FILTER=word             only the configurations with this in their name (model)'
 	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n 's/^ALL=(\(.*\))/\1/p' scripts/test)'
@@ -46,6 +48,12 @@ test:
 
 diff:
 	@scripts/diff
+
+bench:
+	@scripts/bench
+
+bench-check:
+	@scripts/bench --check
 
 kernel:
 	@scripts/build rust

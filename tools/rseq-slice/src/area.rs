@@ -4,6 +4,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::offset_of;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::abi::{AREA_LEN, MIN_LEN};
 
@@ -82,6 +83,21 @@ impl Area {
         mm_cid: u32;
         /// The whole control word of the time slice extension, both layouts.
         slice_ctrl / set_slice_ctrl: u32;
+    }
+
+    /// Sets `bits` in the control word, in one instruction of the calling thread.
+    pub fn set_bits_in_slice_ctrl(&self, bits: u32) {
+        self.atomic_slice_ctrl().fetch_or(bits, Ordering::Relaxed);
+    }
+
+    /// Clears `bits` in the control word, in one instruction of the calling thread.
+    pub fn clear_bits_in_slice_ctrl(&self, bits: u32) {
+        self.atomic_slice_ctrl().fetch_and(!bits, Ordering::Relaxed);
+    }
+
+    fn atomic_slice_ctrl(&self) -> &AtomicU32 {
+        // SAFETY: An aligned word of our own area, which outlives the reference.
+        unsafe { AtomicU32::from_ptr(self.slice_ctrl_ptr()) }
     }
 
     /// Address of the control word.

@@ -59,6 +59,7 @@ fn read(path: &'static str) -> Result<String, DebugfsError> {
 ///
 /// The difference of two values counts what happened in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Counters {
     /// Grants.
     pub granted: u64,

@@ -33,12 +33,15 @@
 pub mod abi;
 mod affinity;
 mod area;
+pub mod contest;
 mod control;
 mod debugfs;
+pub mod lock;
 mod prctl;
 mod registration;
 mod section;
 pub mod sys;
+mod witness;
 
 pub use affinity::pin_to;
 pub use area::Area;
@@ -50,3 +53,4 @@ pub use debugfs::{
 pub use prctl::{Layout, SliceError, layout, set_layout};
 pub use registration::{RegisterError, Registration};
 pub use section::{End, Section};
+pub use witness::Witness;

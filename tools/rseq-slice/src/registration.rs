@@ -10,6 +10,7 @@ use crate::abi::{AREA_LEN, RSEQ_FLAG_UNREGISTER, SIGNATURE};
 use crate::area::Area;
 use crate::control::{Bits, Bytes};
 use crate::sys;
+use crate::witness::Witness;
 
 /// Why an area could not be registered.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +122,11 @@ impl Registration {
     /// The control word, for a thread that has enabled the BITS layout. The only one while it lives.
     pub fn bits(&mut self) -> Bits<'_> {
         Bits::new(self.area())
+    }
+
+    /// The control word as from [`bytes`](Self::bytes), and a [`Witness`] beside it.
+    pub fn parts(&mut self) -> (Bytes<'_>, Witness<'_>) {
+        (Bytes::new(self.area()), Witness::new(self.area()))
     }
 
     /// Unregisters the area, which also disables the extension.

@@ -44,26 +44,27 @@ impl<'a, C: Control> Section<'a, C> {
 
     /// Withdraws the request and gives the CPU up if there is a grant.
     pub fn end(self) -> End {
-        let end = self.leave();
+        let end = finish(self.control);
         std::mem::forget(self);
         end
-    }
-
-    fn leave(&self) -> End {
-        match self.control.withdraw() {
-            Request::Unused => End::Undisturbed,
-            Request::Lost => End::Preempted,
-            // A filter may forbid the call. Its entry has ended the grant all the same.
-            Request::Granted => match sys::rseq_slice_yield() {
-                Ok(1) => End::Yielded,
-                _ => End::TooLate,
-            },
-        }
     }
 }
 
 impl<C: Control> Drop for Section<'_, C> {
     fn drop(&mut self) {
-        self.leave();
+        finish(self.control);
+    }
+}
+
+/// Withdraws the request and gives the CPU up if there is a grant.
+pub(crate) fn finish<C: Control>(control: &C) -> End {
+    match control.withdraw() {
+        Request::Unused => End::Undisturbed,
+        Request::Lost => End::Preempted,
+        // A filter may forbid the call. Its entry has ended the grant all the same.
+        Request::Granted => match sys::rseq_slice_yield() {
+            Ok(1) => End::Yielded,
+            _ => End::TooLate,
+        },
     }
 }

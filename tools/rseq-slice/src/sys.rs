@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The three system calls, unadorned.
+//! System calls, unadorned.
 
 use std::ffi::c_long;
 use std::io;
+use std::ptr;
+use std::sync::atomic::AtomicU32;
 
 use crate::abi::{NR_RSEQ_SLICE_YIELD, PR_RSEQ_SLICE_EXTENSION};
 use crate::area::Area;
+
+const FUTEX_WAIT: i32 = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+const FUTEX_WAKE: i32 = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
 
 fn result(ret: c_long) -> io::Result<c_long> {
     if ret == -1 {
@@ -65,4 +70,17 @@ pub fn rseq_slice_yield() -> io::Result<c_long> {
     // SAFETY: This system call has no arguments and touches no memory but the registered area.
     let ret = unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD) };
     result(ret)
+}
+
+/// Sleeps until [`futex_wake`], unless `word` does not hold `expected`. May return for no reason.
+pub fn futex_wait(word: &AtomicU32, expected: u32) {
+    let timeout = ptr::null::<libc::timespec>();
+    // SAFETY: The word outlives the call, which only reads it.
+    unsafe { libc::syscall(libc::SYS_futex, word, FUTEX_WAIT, expected, timeout) };
+}
+
+/// Wakes up to `count` threads of this process that sleep in [`futex_wait`] on `word`.
+pub fn futex_wake(word: &AtomicU32, count: i32) {
+    // SAFETY: The call uses the address as a name only.
+    unsafe { libc::syscall(libc::SYS_futex, word, FUTEX_WAKE, count) };
 }

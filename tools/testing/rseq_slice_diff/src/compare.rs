@@ -55,7 +55,8 @@ pub struct Fork {
     pub c: BTreeMap<Branch, u64>,
     /// The branches that Rust took, and how often.
     pub rust: BTreeMap<Branch, u64>,
-    /// The probability that the difference is an accident, for the branch for which it is lowest.
+    /// The probability that the difference is an accident, for the unexplained branch for which it is
+    /// lowest.
     pub chance: f64,
 }
 
@@ -67,6 +68,16 @@ impl Fork {
             Implementation::Rust => (&self.rust, &self.c),
         };
         these.keys().filter(|branch| !those.contains_key(branch))
+    }
+
+    /// The probability that it is an accident that only this kernel took `branch`.
+    fn accident(&self, kernel: Implementation, branch: &Branch) -> f64 {
+        let (these, those) = match kernel {
+            Implementation::C => (&self.c, &self.rust),
+            Implementation::Rust => (&self.rust, &self.c),
+        };
+        let taken = these.get(branch).copied().unwrap_or_default();
+        chance(taken, these.values().sum(), those.values().sum())
     }
 
     /// What the fork is about: an operation, or the end.
@@ -146,13 +157,24 @@ fn descend(
     intended: &[Intended],
     result: &mut Comparison,
 ) {
-    let fork = fork(index, c, rust);
-    if fork.c.keys().ne(fork.rust.keys()) {
-        match explain(intended, program, &fork) {
-            Some(names) => result.intended.extend(names),
-            None if fork.chance < LEVEL => result.differences.push(fork.clone()),
-            None => result.undecided.push(fork.clone()),
+    let mut fork = fork(index, c, rust);
+    let mut unexplained = false;
+    for kernel in [Implementation::C, Implementation::Rust] {
+        let odd: Vec<_> = fork.only(kernel).cloned().collect();
+        for branch in odd {
+            match explain(intended, program, &fork, kernel, &branch) {
+                Some(name) => drop(result.intended.insert(name)),
+                None => {
+                    unexplained = true;
+                    fork.chance = fork.chance.min(fork.accident(kernel, &branch));
+                }
+            }
         }
+    }
+    match unexplained {
+        true if fork.chance < LEVEL => result.differences.push(fork.clone()),
+        true => result.undecided.push(fork.clone()),
+        false => {}
     }
     for common in fork.c.keys().filter(|b| fork.rust.contains_key(b)) {
         if matches!(common, Branch::Step(_)) {
@@ -173,26 +195,13 @@ fn descend(
 }
 
 fn fork(index: usize, c: &[(Outcome, u64)], rust: &[(Outcome, u64)]) -> Fork {
-    let (at_c, at_rust) = (branches(c, index), branches(rust, index));
-    let (of_c, of_rust): (u64, u64) = (at_c.values().sum(), at_rust.values().sum());
-    let missing = |these: &BTreeMap<Branch, u64>, those: &BTreeMap<Branch, u64>, of, without| {
-        these
-            .iter()
-            .filter(|(branch, _)| !those.contains_key(branch))
-            .map(|(_, &taken)| chance(taken, of, without))
-            .fold(1.0, f64::min)
-    };
-    let least = f64::min(
-        missing(&at_c, &at_rust, of_c, of_rust),
-        missing(&at_rust, &at_c, of_rust, of_c),
-    );
     let history = c.first().or(rust.first());
     Fork {
         index,
         history: history.map_or(Vec::new(), |(o, _)| o.steps[..index].to_vec()),
-        c: at_c,
-        rust: at_rust,
-        chance: least,
+        c: branches(c, index),
+        rust: branches(rust, index),
+        chance: 1.0,
     }
 }
 

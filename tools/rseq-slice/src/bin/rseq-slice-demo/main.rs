@@ -5,19 +5,15 @@
 //!
 //! Exits with 0 only if the extension is there and the kernel granted and took back requests.
 
-mod contest;
-mod lock;
-
 use std::env;
 use std::fs;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use rseq_slice::contest::{self, Contest, Longest};
+use rseq_slice::lock::{Pattern, SpinLock};
 use rseq_slice::{Counters, ExtensionLength, Implementation, implementation};
-
-use crate::contest::{Contest, Outcome};
-use crate::lock::Work;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -60,7 +56,7 @@ fn demo(per_thread: Duration) -> Result<()> {
     );
     println!(
         "one spin lock, {} steps of work under it, measured for {} ms of each thread",
-        Work::STEPS,
+        contest::STEPS,
         per_thread.as_millis(),
     );
 
@@ -91,6 +87,25 @@ fn kernel() -> Result<String> {
         .join(" "))
 }
 
+/// One contest, with the counts of the kernel meanwhile.
+struct Outcome {
+    operations_per_second: f64,
+    longest_wait: Duration,
+    counters: Counters,
+}
+
+impl Outcome {
+    fn of(contest: Contest<'_>) -> Result<Self> {
+        let before = Counters::read()?;
+        let outcome = contest.run::<SpinLock, Longest>()?;
+        Ok(Self {
+            operations_per_second: outcome.operations_per_second(),
+            longest_wait: outcome.waits.0,
+            counters: Counters::read()? - before,
+        })
+    }
+}
+
 /// Measures and prints one table. Returns how many grants ended with a yield.
 fn table(cpus: &[usize], length: u32, per_thread: Duration) -> Result<u64> {
     let _length = ExtensionLength::set(length)?;
@@ -109,15 +124,14 @@ fn table(cpus: &[usize], length: u32, per_thread: Duration) -> Result<u64> {
     let mut yielded = 0;
     for threads in THREADS {
         let contest = |extension| {
-            Contest {
+            Outcome::of(Contest {
                 threads,
                 cpus,
                 duration: per_thread * threads.max(FEWEST) as u32,
                 extension,
-            }
-            .run()
+            })
         };
-        let (off, on) = (contest(false)?, contest(true)?);
+        let (off, on) = (contest(None)?, contest(Some(Pattern::Dropped))?);
         row(threads, &off, &on);
         yielded += on.counters.yielded;
     }

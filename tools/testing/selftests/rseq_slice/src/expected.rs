@@ -14,8 +14,12 @@ const C: &[(&str, &str)] = &[
         "C erases the grant without the reschedule that it postponed",
     ),
     (
-        "race.yield_at_expiry.bytes",
-        "C gives the CPU up again and returns 1",
+        "race.entry_expiry.bytes",
+        "C gives the CPU up again after the expiry and returns 1",
+    ),
+    (
+        "race.entry_wakeup.bytes",
+        "C gives the CPU up again after the wakeup and returns 1",
     ),
     (
         "stale.filter_then_revoked.bytes",
@@ -48,6 +52,14 @@ const C: &[(&str, &str)] = &[
     (
         "fault.at_revocation.bytes",
         "C does not count threads that die inside of a grant",
+    ),
+    (
+        "userfault.at_grant.bytes",
+        "C makes a grant after the thread was switched out, which ends at once",
+    ),
+    (
+        "userfault.at_check.bytes",
+        "C gives the CPU up again after it waited for the word and returns 1",
     ),
 ];
 

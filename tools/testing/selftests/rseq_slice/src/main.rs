@@ -18,6 +18,7 @@ mod tests;
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Result, bail};
 use lexopt::prelude::*;
@@ -27,9 +28,10 @@ use crate::kernel::Kernel;
 use crate::ktap::{Report, diagnose};
 
 const USAGE: &str = "\
-Usage: rseq_slice_selftest [--list] [NAME...]
+Usage: rseq_slice_selftest [--list] [--grants NUMBER] [NAME...]
 
 Runs the tests whose names contain one of the NAMEs, or all, and prints KTAP.
+--grants says how many grants the churn takes.
 Exits with 0 if nothing failed, with 1 if something did.";
 
 /// Keeps the C library from registering an rseq area of its own, which would be in the way.
@@ -50,6 +52,10 @@ fn parse() -> Result<Option<Options>> {
     while let Some(arg) = parser.next()? {
         match arg {
             Long("list") => options.list = true,
+            Long("grants") => {
+                let grants = parser.value()?.parse()?;
+                tests::churn::GRANTS.store(grants, Ordering::Relaxed);
+            }
             Long("helper") => {
                 helper::run(&parser.value()?.string()?)?;
                 return Ok(None);

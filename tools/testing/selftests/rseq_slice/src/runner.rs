@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::{fs, io};
 
 use anyhow::{Context, Result};
@@ -19,9 +20,15 @@ use crate::case::{Case, Needs, Skip, Verdict};
 use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
 use crate::support::contained;
+use crate::tests::churn::GRANTS;
 
-/// Milliseconds of guest time that a case may take.
-const LIMIT: u16 = 20_000;
+/// Milliseconds of guest time that a case may take. A long churn has more.
+fn limit() -> u32 {
+    const CASE: u64 = 20_000;
+    const GRANTS_PER_MS: u64 = 4;
+    let limit = CASE + GRANTS.load(Ordering::Relaxed) / GRANTS_PER_MS;
+    u32::try_from(limit).unwrap_or(u32::MAX)
+}
 
 /// Nanoseconds of an extension for the cases that do not care: so many that the few instructions
 /// which a case runs inside of a grant do not use them up.
@@ -106,7 +113,7 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     let mut text = String::new();
     reader.read_to_string(&mut text)?;
     Ok(match status {
-        _ if !in_time => Verdict::Failed(format!("did not end within {LIMIT} ms")),
+        _ if !in_time => Verdict::Failed(format!("did not end within {} ms", limit())),
         WaitStatus::Exited(_, 0) => Verdict::Passed,
         WaitStatus::Exited(_, SKIPPED) => Verdict::Skipped(text),
         WaitStatus::Exited(_, FAILED) => Verdict::Failed(text),
@@ -130,7 +137,7 @@ fn exits_in_time(child: Pid) -> Result<bool> {
     // SAFETY: The kernel has just opened it for us.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut fds, PollTimeout::from(LIMIT))? > 0)
+    Ok(poll(&mut fds, PollTimeout::try_from(limit())?)? > 0)
 }
 
 /// Keeps dying tests from writing memory dumps.

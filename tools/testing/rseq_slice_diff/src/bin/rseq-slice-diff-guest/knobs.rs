@@ -4,20 +4,37 @@
 
 use std::ffi::CStr;
 use std::fs;
+use std::sync::atomic::Ordering::SeqCst;
 
 use anyhow::{Context, Result, ensure};
 use rseq_slice::extension_length;
 
 use crate::area::outcome;
+use crate::clock::wait_while;
+use crate::shared::shared;
 
 /// `rseq_debug`.
-pub(crate) const DEBUG: &CStr = c"/sys/kernel/debug/rseq/debug";
+const DEBUG: &CStr = c"/sys/kernel/debug/rseq/debug";
 /// The length of an extension.
 pub(crate) const LENGTH: &CStr = c"/sys/kernel/debug/rseq/slice_ext_nsec";
 
 /// The settings unless a program says otherwise. An extension is as long as it may be, so that what is
 /// to happen inside of a grant does, on a kernel that takes a little longer too.
 pub(crate) const DEFAULTS: (u32, u32) = (50_000, 0);
+
+/// Writes a text to [`DEBUG`] as [`write`] does.
+///
+/// One at a time: nothing in the kernel orders those who write there, and the static key behind it warns of
+/// one who switches it off while another is switching it on, in the C implementation as well.
+pub(crate) fn write_debug(text: &str) -> i64 {
+    /// Nanoseconds that whoever was first may take.
+    const PATIENCE: u64 = 2_000_000;
+    let switching = &shared().switching;
+    wait_while(PATIENCE, || switching.swap(true, SeqCst));
+    let result = write(DEBUG, text);
+    switching.store(false, SeqCst);
+    result
+}
 
 /// Writes a text in one call, an empty one as well. Returns what the call returned.
 pub(crate) fn write(path: &CStr, text: &str) -> i64 {
@@ -43,7 +60,7 @@ pub(crate) fn read() -> Result<(u32, u32)> {
 /// Puts the settings back.
 pub(crate) fn restore() -> Result<()> {
     write(LENGTH, &DEFAULTS.0.to_string());
-    write(DEBUG, "0");
+    write_debug("0");
     ensure!(read()? == DEFAULTS, "the settings cannot be put back");
     Ok(())
 }

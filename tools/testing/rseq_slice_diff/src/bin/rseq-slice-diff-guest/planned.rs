@@ -130,7 +130,7 @@ fn act(event: Event, page: &Page) {
             // SAFETY: The call takes no pointer.
             unsafe { libc::kill(getpid().as_raw(), libc::SIGKILL) };
         }
-        Event::Debug => drop(knobs::write(knobs::DEBUG, "1")),
+        Event::Debug => drop(knobs::write_debug("1")),
         Event::Length => drop(knobs::write(knobs::LENGTH, "5000")),
         Event::Rival | Event::Signal => unreachable!("these take no thread"),
     }

@@ -3,6 +3,7 @@
 //! The threads and processes of a program.
 
 use std::ffi::{CString, c_void};
+use std::mem;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -29,6 +30,10 @@ pub(crate) struct Process<'a> {
     pub(crate) program: &'a Program,
     pub(crate) repetition: u32,
     second: Option<Second>,
+    /// What the operation needs that leads elsewhere. Made in advance, because making it takes a good
+    /// part of an extension.
+    stack: Vec<u128>,
+    arguments: Vec<CString>,
 }
 
 impl<'a> Process<'a> {
@@ -38,11 +43,50 @@ impl<'a> Process<'a> {
             program,
             repetition,
             second: None,
+            stack: Vec::new(),
+            arguments: Vec::new(),
         }
+    }
+
+    /// Makes what the steps from that index on need.
+    fn prepare(&mut self, from: usize) -> Result<()> {
+        /// Bytes of a stack.
+        const STACK: usize = 1 << 18;
+        let steps = self.program.steps().iter().enumerate().skip(from);
+        let mut here = steps
+            .clone()
+            .take_while(|(_, step)| !step.op.goes_elsewhere());
+        if self.second.is_none() && here.any(|(_, step)| step.who == Who::Second) {
+            self.second = Some(start_second(self.program.clone(), self.repetition));
+        }
+        match steps
+            .map(|(index, step)| (index, &step.op))
+            .find(|(_, op)| op.goes_elsewhere())
+        {
+            Some((_, Op::Vfork)) => self.stack = vec![0; STACK / size_of::<u128>()],
+            Some((index, Op::Exec)) => self.arguments = self.arguments(index + 1)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn arguments(&self, next: usize) -> Result<Vec<CString>> {
+        let arguments = [
+            "/proc/self/exe".to_owned(),
+            "--resume".to_owned(),
+            next.to_string(),
+            self.repetition.to_string(),
+            self.program.to_string(),
+        ];
+        Ok(arguments
+            .into_iter()
+            .map(CString::new)
+            .collect::<Result<_, _>>()?)
     }
 
     /// Does the steps from that index on, here or wherever they lead to.
     pub(crate) fn run(&mut self, from: usize) -> Result<()> {
+        self.prepare(from)?;
         for (index, step) in self.program.steps().iter().enumerate().skip(from) {
             if step.op.goes_elsewhere() {
                 // The totals now, because what follows adds to them.
@@ -59,10 +103,7 @@ impl<'a> Process<'a> {
         planned::await_all()
     }
 
-    fn perform_in_second(&mut self, index: usize) -> Result<()> {
-        if self.second.is_none() {
-            self.second = Some(start_second(self.program.clone(), self.repetition));
-        }
+    fn perform_in_second(&self, index: usize) -> Result<()> {
         if let Some(second) = &self.second {
             second.todo.send(index)?;
             second.done.recv()?;
@@ -75,7 +116,7 @@ impl<'a> Process<'a> {
             Op::Fork => self.fork(next),
             Op::Thread => self.thread(next),
             Op::Vfork => self.vfork(next),
-            _ => self.exec(next),
+            _ => self.exec(),
         }
     }
 
@@ -85,7 +126,7 @@ impl<'a> Process<'a> {
             Ok(ForkResult::Parent { child }) => status(child),
             Ok(ForkResult::Child) => {
                 // The second thread is the parent's.
-                std::mem::forget(self.second.take());
+                mem::forget(self.second.take());
                 signals::start();
                 let ran = self.run(next);
                 // SAFETY: Ends the process without running the exit handlers of its parent.
@@ -108,15 +149,13 @@ impl<'a> Process<'a> {
     }
 
     fn vfork(&mut self, next: usize) -> Result<i64> {
-        const LEN: usize = 1 << 18;
-
         extern "C" fn child(argument: *mut c_void) -> i32 {
             // SAFETY: The parent passes a pointer to this and waits until this process has ended.
             let (process, next) = unsafe { &mut *argument.cast::<(&mut Process<'_>, usize)>() };
             i32::from(process.run(*next).is_err())
         }
 
-        let mut stack = vec![0_u128; LEN / 16];
+        let mut stack = mem::take(&mut self.stack);
         let mut argument = (&mut *self, next);
         // The storage of threads is the parent's as well.
         let before = area::use_page(SUCCESSOR);
@@ -132,21 +171,12 @@ impl<'a> Process<'a> {
         status(Pid::from_raw(pid))
     }
 
-    fn exec(&mut self, next: usize) -> Result<i64> {
-        let arguments = [
-            "/proc/self/exe".to_owned(),
-            "--resume".to_owned(),
-            next.to_string(),
-            self.repetition.to_string(),
-            self.program.to_string(),
-        ];
-        let arguments: Vec<_> = arguments
-            .into_iter()
-            .map(CString::new)
-            .collect::<Result<_, _>>()?;
-        let error = nix::unistd::execv(&arguments[0], &arguments)
-            .map_or_else(|e| e, |never| match never {});
-        Ok(-i64::from(error as i32))
+    fn exec(&mut self) -> Result<i64> {
+        let arguments = &self.arguments;
+        match nix::unistd::execv(&arguments[0], arguments) {
+            Ok(never) => match never {},
+            Err(errno) => Ok(-i64::from(errno as i32)),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     /// Nanoseconds per 2^32 ticks of the time stamp counter.
     pub(crate) scale: AtomicU64,
     pub(crate) totals: Totals,
+    /// Whether somebody is about to switch `rseq_debug`.
+    pub(crate) switching: AtomicBool,
     /// The last moment for which something is planned, of `CLOCK_MONOTONIC`; 0 if nothing is.
     pub(crate) planned_until: AtomicU64,
     /// What the last signal handler saw.
@@ -130,6 +132,7 @@ impl Shared {
             slot.copy_from(fresh);
         }
         self.totals.copy_from(&Totals::default());
+        self.switching.store(false, SeqCst);
         self.planned_until.store(0, SeqCst);
         self.handler_word.store(0, SeqCst);
         self.handler_result.store(0, SeqCst);

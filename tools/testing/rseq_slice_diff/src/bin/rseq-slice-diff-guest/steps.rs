@@ -136,7 +136,7 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
             0
         }
         Op::Length { ref text } => knobs::write(knobs::LENGTH, text.as_str()),
-        Op::Debug { ref text } => knobs::write(knobs::DEBUG, text.as_str()),
+        Op::Debug { ref text } => knobs::write_debug(text.as_str()),
         Op::Membarrier => {
             planned::register_membarrier();
             planned::membarrier()
@@ -257,11 +257,18 @@ fn fault(what: Fault, index: usize) {
 
 /// Notes what the calling thread sees after a step.
 pub(crate) fn complete(index: usize, result: &Done) {
-    let page = area::mine();
-    let (word, flags) = (page.read(WORD), page.read(FLAGS));
-    shared()
-        .slot(index)
-        .complete(result.value, result.timeout, word, flags);
+    let (page, shared) = (area::mine(), shared());
+    loop {
+        let sum = shared.totals.sum();
+        let (word, flags) = (page.read(WORD), page.read(FLAGS));
+        shared
+            .slot(index)
+            .complete(result.value, result.timeout, word, flags);
+        // Somebody ran between the looks: what was seen does not belong together.
+        if shared.totals.sum() == sum {
+            return;
+        }
+    }
 }
 
 /// Lets the pages of code be there that a grant is to find.

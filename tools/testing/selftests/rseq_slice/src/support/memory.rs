@@ -3,11 +3,12 @@
 //! A page of memory whose protection can be changed under a registered area.
 
 use std::num::NonZeroUsize;
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 use anyhow::Result;
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use rseq_slice::abi::AREA_LEN;
 use rseq_slice::{Area, Registration};
 
@@ -21,10 +22,29 @@ pub(crate) struct Page(NonNull<u8>);
 unsafe impl Send for Page {}
 
 impl Page {
+    /// Its length in bytes.
+    pub(crate) const SIZE: u64 = LEN.get() as u64;
+
     pub(crate) fn new() -> Result<Self> {
         let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: A new mapping, placed by the kernel.
         let page = unsafe { mmap_anonymous(None, LEN, prot, MapFlags::MAP_PRIVATE) }?;
+        Ok(Self(page.cast()))
+    }
+
+    /// A page that children share with their parent.
+    pub(crate) fn shared() -> Result<Self> {
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: A new mapping, placed by the kernel.
+        let page = unsafe { mmap_anonymous(None, LEN, prot, MapFlags::MAP_SHARED) }?;
+        Ok(Self(page.cast()))
+    }
+
+    /// A page of a file, shared with it; never unmapped by itself either.
+    pub(crate) fn of_file(file: BorrowedFd<'_>) -> Result<Self> {
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: A new mapping, placed by the kernel.
+        let page = unsafe { mmap(None, LEN, prot, MapFlags::MAP_SHARED, file, 0) }?;
         Ok(Self(page.cast()))
     }
 

@@ -6,23 +6,33 @@ mod apart;
 mod call;
 mod clock;
 mod ledger;
+mod loss;
 mod memory;
 mod remote;
 mod rival;
+mod samples;
 mod scene;
 mod signals;
+mod ticker;
 mod timer;
+mod userfault;
+mod window;
 
 pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
 pub(crate) use call::{null_call, yield_call};
 pub(crate) use clock::{now, spin, spin_while};
 pub(crate) use ledger::{Ledger, Tally};
+pub(crate) use loss::{LosablePage, Loss};
 pub(crate) use memory::Page;
 pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
+pub(crate) use samples::Samples;
 pub(crate) use scene::{
     BOTH_CPUS, CPU, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
     granted, requested, soon,
 };
 pub(crate) use signals::{handle, hits};
+pub(crate) use ticker::Ticker;
 pub(crate) use timer::{Due, SignalTimer, clock};
+pub(crate) use userfault::Userfault;
+pub(crate) use window::{INSTRUCTIONS, Walk, walk};

@@ -168,6 +168,11 @@ impl Scene {
         self.set_word(requested(self.layout));
     }
 
+    /// Adds a request to what is in the word.
+    pub(crate) fn add_request(&self) {
+        self.area().set_bits_in_slice_ctrl(requested(self.layout));
+    }
+
     pub(crate) fn is_granted(&self) -> bool {
         self.word() == granted(self.layout)
     }

@@ -5,16 +5,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Result, ensure};
-use nix::sys::mman::ProtFlags;
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice::{Layout, set_extension_length, sys};
+use rseq_slice::abi::{AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, SIGNATURE};
+use rseq_slice::{Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, set_debug};
+use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, be_on, ensure_dies, null_call,
-    soon, spin, spin_while, yield_call,
+    CPU, Due, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, Tally, be_on, ensure_dies,
+    null_call, soon, spin, spin_while, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -28,9 +29,13 @@ pub(crate) const TESTS: &[Test] = &[
     both("fault.at_other_call", Needs::OnTwoCpus, |_, layout| {
         at_call(layout, null_call)
     }),
+    both("fault.at_check", Needs::OnTwoCpus, |_, layout| {
+        set_debug(true)?;
+        at_call(layout, yield_call)
+    }),
+    both("fault.at_prctl", Needs::On, at_prctl),
+    both("fault.at_registration", Needs::On, at_registration),
 ];
-
-const DENIED: [ProtFlags; 2] = [ProtFlags::PROT_NONE, ProtFlags::PROT_READ];
 
 /// Somebody else still gets what he asks for.
 fn others_unhurt(layout: Layout) -> Result<()> {
@@ -41,61 +46,75 @@ fn others_unhurt(layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn on_page(layout: Layout) -> Result<(Page, Scene)> {
+fn on_page(layout: Layout, loss: Loss) -> Result<(LosablePage, Scene)> {
     be_on(CPU)?;
-    let page = Page::new()?;
-    let scene = Scene::with(page.register()?, layout)?;
+    let page = loss.page()?;
+    let scene = Scene::with(page.page().register()?, layout)?;
     Ok((page, scene))
+}
+
+/// Expects `program` to be killed by a fault of the kernel in whatever way the memory goes away, and
+/// what the counters say of its grants to be `right`. Prints how many faults that were.
+fn each_loss(
+    site: &str,
+    layout: Layout,
+    right: impl Fn(&Tally) -> bool,
+    program: impl Fn(Loss) -> Result<()>,
+) -> Result<()> {
+    let mut faults = 0;
+    for loss in Loss::ALL {
+        let ledger = Ledger::open()?;
+        ensure_dies(Signal::SIGSEGV, || program(loss)).with_context(|| format!("{loss:?}"))?;
+        let tally = ledger.tally()?;
+        ensure!(right(&tally), "{loss:?}: {tally:?}");
+        faults += 1;
+    }
+    diagnose(format_args!("{faults} faults at {site}"));
+    ensure!(faults == Loss::ALL.len());
+    others_unhurt(layout)
 }
 
 /// A reschedule is due while the page is gone. With a request in it that can still be read, the
 /// decision itself faults.
 fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
-    for prot in [None, Some(DENIED[0]), Some(DENIED[1])] {
-        ensure_dies(Signal::SIGSEGV, || {
-            let (page, scene) = on_page(layout)?;
-            let rival = Rival::new(CPU)?;
-            rival.wake_in(100_000)?;
-            scene.request();
-            prot.map_or_else(|| page.unmap(), |prot| page.protect(prot))?;
-            spin(PATIENCE);
-            Ok(())
-        })?;
-    }
-    ledger.ensure(Tally::NOTHING)?;
-    others_unhurt(layout)
+    let none = |tally: &Tally| *tally == Tally::NOTHING;
+    each_loss("the grant", layout, none, |loss| {
+        let (page, scene) = on_page(layout, loss)?;
+        let rival = Rival::new(CPU)?;
+        rival.wake_in(100_000)?;
+        scene.request();
+        page.lose()?;
+        spin(PATIENCE);
+        Ok(())
+    })
 }
 
+/// Without a request there is no decision, but the update of user space erases the word.
 fn without_request(_: &Kernel, layout: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
-    for prot in DENIED {
-        ensure_dies(Signal::SIGSEGV, || {
-            let (page, _scene) = on_page(layout)?;
-            let rival = Rival::new(CPU)?;
-            rival.wake_in(100_000)?;
-            page.protect(prot)?;
-            spin(PATIENCE);
-            Ok(())
-        })?;
-    }
-    ledger.ensure(Tally::NOTHING)?;
-    others_unhurt(layout)
+    let none = |tally: &Tally| *tally == Tally::NOTHING;
+    each_loss("the update of user space", layout, none, |loss| {
+        let (page, _scene) = on_page(layout, loss)?;
+        let rival = Rival::new(CPU)?;
+        rival.wake_in(100_000)?;
+        page.lose()?;
+        spin(PATIENCE);
+        Ok(())
+    })
 }
 
-/// Gets a grant and has the page protected by the other CPU while that is live. Returns once the
-/// page is protected; nothing may touch it then.
-fn protect_in_grant(
+/// Gets a grant and has the page taken away by the other CPU while that is live. Returns once it is
+/// gone; nothing may touch it then.
+fn lose_in_grant(
     layout: Layout,
-    prot: ProtFlags,
+    loss: Loss,
     also: impl FnOnce(u64) -> Result<()>,
 ) -> Result<Scene> {
-    let (page, scene) = on_page(layout)?;
+    let (page, scene) = on_page(layout, loss)?;
     let rival = Rival::new(CPU)?;
     let done = Arc::new(AtomicBool::new(false));
     let remote_done = Arc::clone(&done);
     let remote = Remote::ready(move || {
-        page.protect(prot)?;
+        page.lose()?;
         remote_done.store(true, Ordering::Release);
         Ok(())
     })?;
@@ -110,56 +129,81 @@ fn protect_in_grant(
 }
 
 /// One grant, which ended somehow: how is the kernel's business, if only it is counted.
-fn ensure_one(ledger: &Ledger, expired: Option<u64>) -> Result<()> {
-    let tally = ledger.tally()?;
-    ensure!(tally.granted == 1 && tally.adds_up(), "{tally:?}");
-    ensure!(
-        expired.is_none_or(|expired| tally.expired == expired),
-        "{tally:?}"
-    );
-    Ok(())
+fn one(tally: &Tally) -> bool {
+    tally.granted == 1 && tally.adds_up()
 }
 
 fn at_expiry(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    for prot in DENIED {
-        let ledger = Ledger::open()?;
-        ensure_dies(Signal::SIGSEGV, || {
-            let _scene = protect_in_grant(layout, prot, |_| Ok(()))?;
-            spin(PATIENCE);
-            Ok(())
-        })?;
-        ensure_one(&ledger, Some(1))?;
-    }
-    others_unhurt(layout)
+    let expired = |tally: &Tally| one(tally) && tally.expired == 1;
+    each_loss("the revocation by expiry", layout, expired, |loss| {
+        let _scene = lose_in_grant(layout, loss, |_| Ok(()))?;
+        spin(PATIENCE);
+        Ok(())
+    })
 }
 
 fn at_revocation(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    for prot in DENIED {
-        let ledger = Ledger::open()?;
-        ensure_dies(Signal::SIGSEGV, || {
-            let second = Rival::new(CPU)?;
-            let _scene = protect_in_grant(layout, prot, |due| second.wake(Due::At(due + 40_000)))?;
-            spin(PATIENCE);
-            Ok(())
-        })?;
-        ensure_one(&ledger, Some(0))?;
-    }
-    others_unhurt(layout)
+    let revoked = |tally: &Tally| one(tally) && tally.expired == 0;
+    each_loss("the revocation by a wakeup", layout, revoked, |loss| {
+        let second = Rival::new(CPU)?;
+        let _scene = lose_in_grant(layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
+        spin(PATIENCE);
+        Ok(())
+    })
 }
 
 fn at_call(layout: Layout, call: fn()) -> Result<()> {
     set_extension_length(50_000)?;
-    for prot in DENIED {
-        let ledger = Ledger::open()?;
-        ensure_dies(Signal::SIGSEGV, || {
-            let _scene = protect_in_grant(layout, prot, |_| Ok(()))?;
-            call();
-            // SAFETY: Ends the process, should it still be there, without touching the page.
-            unsafe { libc::_exit(0) }
+    let in_time = |tally: &Tally| one(tally) && tally.expired == 0;
+    each_loss("system call entry", layout, in_time, |loss| {
+        let _scene = lose_in_grant(layout, loss, |_| Ok(()))?;
+        call();
+        // SAFETY: Ends the process, should it still be there, without touching the page.
+        unsafe { libc::_exit(0) }
+    })
+}
+
+/// Every change of the setting writes to the flags. Reading it does not touch the page, nor does
+/// setting what is set.
+fn at_prctl(_: &Kernel, wanted: Layout) -> Result<()> {
+    let none = |tally: &Tally| *tally == Tally::NOTHING;
+    for from in [None, Some(wanted)] {
+        let to = from.xor(Some(wanted));
+        each_loss("prctl", wanted, none, |loss| {
+            be_on(CPU)?;
+            let page = loss.page()?;
+            std::mem::forget(page.page().register()?);
+            set_layout(from)?;
+            page.lose()?;
+            // A signal that is pending would be mistaken for one of these calls.
+            ensure!(layout()? == from);
+            set_layout(from)?;
+            let result = set_layout(to);
+            bail!("survived the change from {from:?} to {to:?}: {result:?}")
         })?;
-        ensure_one(&ledger, Some(0))?;
     }
-    others_unhurt(layout)
+    Ok(())
+}
+
+/// A registration of memory that is gone fails, and nothing is registered then.
+fn at_registration(_: &Kernel, wanted: Layout) -> Result<()> {
+    let mut faults = 0;
+    for loss in Loss::ALL {
+        for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
+            let page = loss.page()?;
+            page.lose()?;
+            // SAFETY: The call is to fail, and if not, nobody touches the page.
+            let result =
+                unsafe { sys::rseq(page.page().area().as_ptr(), AREA_LEN, flags, SIGNATURE) };
+            let errno = result.err().and_then(|error| error.raw_os_error());
+            ensure!(errno == Some(libc::EFAULT), "{loss:?}: {errno:?}");
+            ensure!(layout()?.is_none());
+            faults += 1;
+        }
+    }
+    diagnose(format_args!("{faults} faults at the registration"));
+    ensure!(faults == 2 * Loss::ALL.len());
+    others_unhurt(wanted)
 }

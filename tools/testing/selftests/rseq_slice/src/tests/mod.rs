@@ -4,15 +4,19 @@
 
 mod abort;
 mod boot;
+pub(crate) mod churn;
 mod consistency;
 mod expiry;
 mod fault;
 mod grant;
+mod hostile;
 mod inherit;
 mod knobs;
 mod lost;
 mod migrate;
 mod off;
+mod overrun;
+mod patterns;
 mod prctl;
 mod prctl_flags;
 mod proposal;
@@ -20,6 +24,7 @@ mod race;
 mod registration;
 mod revoke;
 mod stale;
+mod userfault;
 mod words;
 mod yields;
 
@@ -37,6 +42,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     yields::TESTS,
     abort::TESTS,
     expiry::TESTS,
+    overrun::TESTS,
     revoke::TESTS,
     lost::TESTS,
     race::TESTS,
@@ -44,7 +50,11 @@ pub(crate) const ALL: &[&[Test]] = &[
     inherit::TESTS,
     migrate::TESTS,
     fault::TESTS,
+    userfault::TESTS,
+    hostile::TESTS,
     consistency::TESTS,
     words::TESTS,
+    patterns::TESTS,
     proposal::TESTS,
+    churn::TESTS,
 ];

@@ -1,95 +1,258 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The yield that arrives at the moment of expiry.
+//! A grant ends while its thread is about to yield.
 //!
-//! The timer may fire, and the thread may be switched out, after the yield has entered the kernel and
-//! before the grant is ended there. The CPU was taken then: the yield must not claim that it gave it
-//! up, nor give it up again.
+//! Between the look at the control word and the system call the CPU may be taken at every
+//! instruction: the yield must not claim then that it gave the CPU up. The same holds after the yield
+//! has entered the kernel and before the grant is ended there; furthermore the CPU must not be given
+//! up again.
 
-use std::hint::black_box;
+use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
-use rseq_slice::{Layout, set_extension_length, sys};
+use rseq_slice::{Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Rival, Scene, Tally, now};
+use crate::ktap::diagnose;
+use crate::support::{CPU, Due, INSTRUCTIONS, Ledger, Rival, Scene, Tally, Walk, soon, walk};
 
-pub(crate) const TESTS: &[Test] = &[both("race.yield_at_expiry", Needs::On, yield_at_expiry)];
+pub(crate) const TESTS: &[Test] = &[
+    both("race.window_expiry", Needs::On, |_, layout| {
+        window(layout, Taker::Timer)
+    }),
+    both("race.window_wakeup", Needs::On, |_, layout| {
+        window(layout, Taker::Rival)
+    }),
+    both("race.entry_expiry", Needs::On, |_, layout| {
+        entry(layout, Taker::Timer)
+    }),
+    both("race.entry_wakeup", Needs::On, |_, layout| {
+        entry(layout, Taker::Rival)
+    }),
+];
 
-const LENGTH: u32 = 10_000;
-/// Nanoseconds before and after the end of user mode within which the yield is called.
-const BEFORE: u64 = 2_000;
-const AFTER: u64 = 200;
-/// Spins for a time that is proportional to `turns`, a few nanoseconds each.
-fn turn(turns: u64) {
-    for turn in 0..turns {
-        black_box(turn);
-    }
+/// Who takes the CPU away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taker {
+    /// The timer of the grant.
+    Timer,
+    /// A second rival.
+    Rival,
 }
 
+/// Nanoseconds from the first rival's wakeup to the second's.
+const APART: u64 = 10_000;
+/// The longest delay that a search considers, in instructions.
+const LONGEST: u64 = 20_000;
+
+struct Stage {
+    scene: Scene,
+    layout: Layout,
+    rival: Rival,
+    second: Rival,
+    taker: Taker,
+}
+
+/// A walk whose request was granted.
+#[derive(Clone, Copy)]
 struct Step {
-    yielded: i64,
+    walk: Walk,
     tally: Tally,
-    /// Whether the rival ran before the yield was called.
-    before: bool,
 }
 
-fn step(scene: &Scene, rival: &Rival, turns: u64) -> Result<Step> {
-    let ledger = Ledger::open()?;
-    scene.obtain(rival)?;
-    turn(turns);
-    let called = now();
-    let yielded = sys::rseq_slice_yield()?;
-    Ok(Step {
-        yielded,
-        tally: ledger.tally()?,
-        before: rival.ran_at() < called,
-    })
-}
-
-/// Either the yield ended the grant, or the timer did.
-fn check(step: &Step) -> Result<()> {
-    match step.yielded {
-        1 => ensure!(step.tally == Tally::yields(1) && !step.before),
-        0 => ensure!(step.tally == Tally::expiries(1)),
-        other => bail!("returned {other}"),
+impl Step {
+    /// The word said no grant any more.
+    fn is_late(&self) -> bool {
+        self.walk.yielded.is_none()
     }
+
+    /// The kernel took the CPU away and accepted the yield all the same.
+    fn is_double(&self) -> bool {
+        self.tally.expired == 1 && self.tally.yielded == 1
+    }
+
+    /// The CPU was taken between the system call and the end of the grant by it.
+    fn is_in_entry(&self) -> bool {
+        self.walk.yielded == Some(0) && self.walk.interrupted.is_none()
+    }
+}
+
+impl Stage {
+    fn new(layout: Layout, taker: Taker) -> Result<Self> {
+        set_extension_length(match taker {
+            Taker::Timer => 10_000,
+            Taker::Rival => 50_000,
+        })?;
+        Ok(Self {
+            scene: Scene::new(layout)?,
+            layout,
+            rival: Rival::new(CPU)?,
+            second: Rival::new(CPU)?,
+            taker,
+        })
+    }
+
+    /// Walks through the window once. Other work may refuse a request, which is then made again.
+    fn step(&self, delay: u64) -> Result<Step> {
+        const ATTEMPTS: usize = 3;
+        for _ in 0..ATTEMPTS {
+            if let Some(step) = self.attempt(delay)? {
+                return Ok(step);
+            }
+        }
+        bail!("{ATTEMPTS} requests in a row were refused")
+    }
+
+    /// `None`: the request was refused.
+    fn attempt(&self, delay: u64) -> Result<Option<Step>> {
+        let ledger = Ledger::open()?;
+        let runs = (self.rival.runs(), self.second.runs());
+        let due = soon()?;
+        if self.taker == Taker::Rival {
+            self.second.wake(Due::At(due + APART))?;
+        }
+        self.rival.wake(Due::At(due))?;
+        let walk = walk(&self.scene, self.layout, delay)?;
+        self.scene.area().set_rseq_cs(0);
+        let word = self.scene.word();
+        if self.taker == Taker::Rival {
+            self.second.ensure_runs(runs.1 + 1)?;
+        }
+        let tally = ledger.tally()?;
+        ensure!(self.rival.runs() == runs.0 + 1, "the rival did not run");
+        ensure!(word == 0, "the word is {word:#x}");
+        if !walk.obtained && walk.yielded.is_none() && tally == Tally::NOTHING {
+            return Ok(None);
+        }
+        ensure!(
+            walk.obtained && tally.granted == 1,
+            "no grant: {walk:?}, {tally:?}"
+        );
+        Ok(Some(Step { walk, tally }))
+    }
+
+    /// How a grant ends that is not yielded.
+    fn taken(&self) -> Tally {
+        match self.taker {
+            Taker::Timer => Tally::expiries(1),
+            Taker::Rival => Tally::revokes(1),
+        }
+    }
+
+    /// Either the yield ended the grant, or the taker did.
+    fn judge(&self, step: &Step) -> Result<()> {
+        match step.walk.yielded {
+            Some(1) => ensure!(step.tally == Tally::yields(1) && step.walk.interrupted.is_none()),
+            Some(0) | None => ensure!(step.tally == self.taken()),
+            Some(other) => bail!("returned {other}"),
+        }
+        Ok(())
+    }
+
+    /// A delay after which the word still said grant, and the next one, after which it did not.
+    fn find(&self) -> Result<Range<u64>> {
+        let (mut early, mut late) = (4, LONGEST);
+        let in_time = self.step(early)?;
+        ensure!(in_time.walk.yielded == Some(1), "{:?}", in_time.walk);
+        self.judge(&in_time)?;
+        ensure!(
+            self.step(late)?.is_late(),
+            "in time after {late} instructions"
+        );
+        while late - early > 1 {
+            let middle = early.midpoint(late);
+            if self.step(middle)?.is_late() {
+                late = middle;
+            } else {
+                early = middle;
+            }
+        }
+        Ok(early..late)
+    }
+}
+
+/// The interrupt comes in front of every instruction of the window, and what follows is right.
+fn window(layout: Layout, taker: Taker) -> Result<()> {
+    /// How far the moments of two walks with the same delay lie apart at most, in instructions.
+    const AROUND: u64 = 60;
+    const ROUNDS: usize = 12;
+    /// So much earlier the yield is in time, in instructions.
+    const EARLIER: u64 = 600;
+    let stage = Stage::new(layout, taker)?;
+    let edge = stage.find()?;
+    let (mut hits, mut yields, mut late, mut entered) = ([0; INSTRUCTIONS.len()], 0, 0, 0);
+    for _ in 0..ROUNDS {
+        let in_time = (edge.start - EARLIER..edge.start - EARLIER / 2).step_by(30);
+        for delay in in_time.chain(edge.start - AROUND..edge.end + AROUND / 2) {
+            let step = stage.step(delay)?;
+            if let Some(hit) = step.walk.interrupted {
+                hits[hit] += 1;
+                // In front of the read: it finds no grant. Later: the yield finds none.
+                let seen = step.walk.yielded.is_some();
+                ensure!(seen == (hit > 0), "{hit}: {:?}", step.walk);
+                stage.judge(&step).with_context(|| {
+                    format!(
+                        "taken at {}: {:?}, {:?}",
+                        INSTRUCTIONS[hit], step.walk, step.tally
+                    )
+                })?;
+            } else if step.is_late() {
+                late += 1;
+            } else if step.walk.yielded == Some(1) {
+                yields += 1;
+            } else {
+                entered += 1;
+            }
+        }
+    }
+    let at: Vec<_> = INSTRUCTIONS
+        .iter()
+        .zip(hits)
+        .map(|(instruction, hits)| format!("{instruction} {hits}"))
+        .collect();
+    diagnose(format_args!(
+        "yielded {yields}, taken in the kernel {entered}, taken before {late}, taken in front of: {}",
+        at.join(", ")
+    ));
+    ensure!(yields > 0 && late > 0, "missed the moment");
+    ensure!(
+        hits.iter().all(|&hits| hits > 0),
+        "missed an instruction: {at:?}"
+    );
     Ok(())
 }
 
-fn yield_at_expiry(_: &Kernel, layout: Layout) -> Result<()> {
-    set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-
-    let start = now();
-    turn(10_000);
-    let per_1000 = (now() - start) / 10;
-    let turns_in = |nanos: u64| nanos * 1000 / per_1000;
-
-    let in_time = step(&scene, &rival, 0)?;
-    ensure!(in_time.tally == Tally::yields(1) && in_time.yielded == 1);
-    let first = scene.obtain(&rival)?;
-    let last = scene.outlast().context("the grant never ended")?;
-    sys::rseq_slice_yield()?;
-    let user = last - first;
-
-    let (mut yields, mut expiries) = (0, 0);
-    for turns in turns_in(user.saturating_sub(BEFORE))..turns_in(user + AFTER) {
-        let step = step(&scene, &rival, turns)?;
-        check(&step).with_context(|| {
-            format!(
-                "after {turns} turns: yield returned {}, {:?}",
-                step.yielded, step.tally
-            )
-        })?;
-        yields += step.tally.yielded;
-        expiries += step.tally.expired;
+/// The interrupt comes at any moment of system call entry, and the CPU is given up once.
+fn entry(layout: Layout, taker: Taker) -> Result<()> {
+    const BEFORE: u64 = 1_500;
+    const AFTER: u64 = 100;
+    const STEP: usize = 4;
+    let stage = Stage::new(layout, taker)?;
+    let edge = stage.find()?;
+    let delays = (edge.start - BEFORE..edge.end + AFTER).step_by(STEP);
+    let (mut grants, mut yields, mut late, mut entered) = (0, 0, 0, 0);
+    let (mut double, mut first_wrong) = (0, None);
+    for delay in delays {
+        let step = stage.step(delay)?;
+        grants += 1;
+        yields += u32::from(step.walk.yielded == Some(1));
+        late += u32::from(step.is_late());
+        entered += u32::from(step.is_in_entry());
+        double += u32::from(step.is_double());
+        if let (Err(error), None) = (stage.judge(&step), &first_wrong) {
+            first_wrong = Some(format!("{error}: {:?}, {:?}", step.walk, step.tally));
+        }
+    }
+    diagnose(format_args!(
+        "of {grants} grants yielded {yields}, taken in the kernel {entered}, taken before {late}, \
+         expired and yielded {double}"
+    ));
+    if let Some(wrong) = first_wrong {
+        bail!("{double} grants of {grants} expired and yielded; first: {wrong}");
     }
     ensure!(
-        yields > 10 && expiries > 10,
-        "{yields} yields, {expiries} expiries: missed the moment"
+        yields > 10 && late > 10 && entered > 0,
+        "missed the moment: {yields}, {late}, {entered}"
     );
     Ok(())
 }

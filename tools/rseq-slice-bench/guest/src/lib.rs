@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the benchmark of the rseq time slice extension runs in the guest, and the form in which it
+//! reports to the host.
+//!
+//! The programs print one [`Record`] in JSON per line on standard output, and nothing else there.
+//!
+//! They are meant for a guest whose clock counts instructions (QEMU's `-icount shift=0`), where a
+//! tick of the time stamp counter is an instruction and a figure repeats to the digit.
+
+pub mod mark;
+pub mod periodic;
+mod quantiles;
+mod record;
+mod ticks;
+
+pub use quantiles::Quantiles;
+pub use record::{
+    Cause, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord, Policy,
+    Record, Rival, Waiting, fairness,
+};
+pub use ticks::ticks;
+
+use std::fs;
+use std::io::{self, Write};
+
+use rseq_slice::{DebugfsError, Implementation, implementation};
+
+/// Prints a record.
+///
+/// # Errors
+///
+/// Those of standard output.
+pub fn report(record: &Record) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, record)?;
+    writeln!(out)
+}
+
+/// Says which kernel runs. Returns its implementation of the extension, if it has one.
+///
+/// # Errors
+///
+/// Whatever keeps `/proc` or debugfs from being read.
+pub fn introduce() -> anyhow::Result<Option<Implementation>> {
+    let implementation = match implementation() {
+        Ok(implementation) => Some(implementation),
+        Err(DebugfsError::Missing { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let version = fs::read_to_string("/proc/sys/kernel/version")?;
+    report(&Record::Kernel {
+        implementation: implementation.map(|implementation| match implementation {
+            Implementation::C => "C".to_owned(),
+            Implementation::Rust => "Rust".to_owned(),
+        }),
+        release: release.trim().to_owned(),
+        version: version.trim().to_owned(),
+        cpus: std::thread::available_parallelism()?.get(),
+    })?;
+    Ok(implementation)
+}

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the guest tells the host.
+
+use rseq_slice::Counters;
+use serde::{Deserialize, Serialize};
+
+use crate::quantiles::Quantiles;
+
+/// One line of output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub enum Record {
+    /// The kernel that runs.
+    Kernel {
+        /// The language of its time slice extension, if it has that.
+        implementation: Option<String>,
+        /// As `uname -r`.
+        release: String,
+        /// As `uname -v`.
+        version: String,
+        /// CPUs of the guest.
+        cpus: usize,
+    },
+    /// What a path costs.
+    Path(PathRecord),
+    /// Many cycles of a grant and what follows.
+    Cycle(CycleRecord),
+    /// Threads that fought for a lock.
+    Contest(ContestRecord),
+    /// A periodic thread beside threads that abuse the extension.
+    Latency(LatencyRecord),
+}
+
+/// The paths, in the order of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "`title` says it")]
+pub enum PathName {
+    Nothing,
+    NullUnregistered,
+    NullRegistered,
+    NullEnabled,
+    InterruptUnregistered,
+    InterruptRegistered,
+    InterruptEnabled,
+    Granted,
+    RefusedNoRequest,
+    RefusedOtherWork,
+    Revoked,
+    Expired,
+    Yield,
+    YieldWithoutGrant,
+    Abort,
+    PrctlGet,
+    PrctlSetOff,
+    PrctlSetOn,
+    SwitchUnregistered,
+    SwitchRegistered,
+}
+
+impl PathName {
+    /// In words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Nothing => "the measuring itself",
+            Self::NullUnregistered => "null system call, unregistered",
+            Self::NullRegistered => "null system call, registered",
+            Self::NullEnabled => "null system call, enabled",
+            Self::InterruptUnregistered => "interrupt without work, unregistered",
+            Self::InterruptRegistered => "interrupt without work, registered",
+            Self::InterruptEnabled => "interrupt without work, enabled",
+            Self::Granted => "interrupt with a grant",
+            Self::RefusedNoRequest => "interrupt with a refusal: no request",
+            Self::RefusedOtherWork => "interrupt with a refusal: a signal pending",
+            Self::Revoked => "interrupt with a revocation",
+            Self::Expired => "expiry",
+            Self::Yield => "yield round trip",
+            Self::YieldWithoutGrant => "yield without a grant",
+            Self::Abort => "abort round trip",
+            Self::PrctlGet => "prctl GET",
+            Self::PrctlSetOff => "prctl SET, off",
+            Self::PrctlSetOn => "prctl SET, on",
+            Self::SwitchUnregistered => "context switch and back, unregistered",
+            Self::SwitchRegistered => "context switch and back, registered",
+        }
+    }
+}
+
+/// Ticks that a path takes, the measuring included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathRecord {
+    /// Which one.
+    pub path: PathName,
+    /// Measurements behind the percentiles.
+    pub samples: usize,
+    /// 10th percentile.
+    pub p10: u64,
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+}
+
+impl PathRecord {
+    /// Sums `samples` up, of which there must be one.
+    pub fn new(path: PathName, mut samples: Vec<u64>) -> Self {
+        samples.sort_unstable();
+        let percentile = |p: usize| samples[(samples.len() - 1) * p / 100];
+        Self {
+            path,
+            samples: samples.len(),
+            p10: percentile(10),
+            p50: percentile(50),
+            p99: percentile(99),
+        }
+    }
+}
+
+/// What causes a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A timer interrupt of the thread's CPU wakes the rival.
+    Timer,
+    /// Another CPU wakes the rival.
+    Ipi,
+}
+
+/// What the rival does once it has the CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rival {
+    /// It sleeps again at once.
+    Sleeps,
+    /// It computes for 100 us before.
+    Computes,
+}
+
+/// Cycles in which a rival wakes up, a thread is granted an extension and yields, and the rival runs
+/// and sleeps again. They lie in one window between marks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleRecord {
+    /// What causes the grants.
+    pub cause: Cause,
+    /// What the rival does.
+    pub rival: Rival,
+    /// Requests made and ended.
+    pub cycles: u64,
+    /// The kernel's counts meanwhile.
+    pub counters: Counters,
+}
+
+/// The kinds of lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockKind {
+    /// Test and set.
+    Spin,
+    /// In the order of arrival.
+    Ticket,
+    /// Spins, then sleeps.
+    Futex,
+}
+
+/// When threads ask for extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Waiting {
+    /// Never.
+    Off,
+    /// While waiting as well.
+    Held,
+    /// Not while waiting.
+    Dropped,
+}
+
+/// What came out of a fight for a lock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContestRecord {
+    /// The lock.
+    pub lock: LockKind,
+    /// Threads that took part.
+    pub threads: usize,
+    /// CPUs that they shared.
+    pub cpus: usize,
+    /// When they asked for extensions.
+    pub waiting: Waiting,
+    /// Length of an extension in nanoseconds; `None` if nobody asks.
+    pub length: Option<u32>,
+    /// Nanoseconds in which operations were counted.
+    pub time: u64,
+    /// Operations in that time.
+    pub operations: u64,
+    /// Those of the thread with the fewest.
+    pub fewest: u64,
+    /// Those of the thread with the most.
+    pub most: u64,
+    /// Jain's index of fairness of the operations of each thread: 1 if all have the same, 1/threads
+    /// if one has all.
+    pub fairness: f64,
+    /// Operations from the first to the last, to which all that follows belongs.
+    pub all_operations: u64,
+    /// Nanoseconds that threads waited, of those that had to.
+    pub waits: Quantiles,
+    /// Operations in which the holder was scheduled out.
+    pub preempted_holders: u64,
+    /// Requests that ended with the request gone and no grant.
+    pub lost: u64,
+    /// Requests that ended with a grant, which the kernel then ended before the yield could.
+    pub too_late: u64,
+    /// The kernel's counts meanwhile, if threads asked for extensions.
+    pub counters: Option<Counters>,
+}
+
+impl ContestRecord {
+    /// Operations per second of guest time.
+    pub fn rate(&self) -> f64 {
+        self.operations as f64 * 1e9 / self.time as f64
+    }
+
+    /// Requests that the kernel refused, scheduling the thread out. A request is lost by a refusal
+    /// or a revocation, and a revocation loses a request or comes too late to. `None` where threads
+    /// also make other system calls inside requests.
+    pub fn denied(&self) -> Option<u64> {
+        let counters = self.counters?;
+        let sleeps_inside = self.lock == LockKind::Futex && self.waiting == Waiting::Held;
+        (!sleeps_inside).then(|| {
+            (self.lost + self.too_late).saturating_sub(counters.revoked + counters.aborted)
+        })
+    }
+}
+
+/// Jain's index: the square of the sum over the count times the sum of the squares.
+pub fn fairness(shares: &[u64]) -> f64 {
+    let sum: f64 = shares.iter().map(|&share| share as f64).sum();
+    let squares: f64 = shares.iter().map(|&share| (share as f64).powi(2)).sum();
+    if squares == 0.0 {
+        return 1.0;
+    }
+    sum * sum / (shares.len() as f64 * squares)
+}
+
+/// The scheduling policy of a periodic thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// `SCHED_OTHER`.
+    Other,
+    /// `SCHED_FIFO`.
+    Fifo,
+}
+
+/// A periodic thread on one CPU with a thread that always asks for extensions and never yields,
+/// and one that never asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LatencyRecord {
+    /// Length of an extension in nanoseconds; `None` if nobody asks.
+    pub length: Option<u32>,
+    /// Of the periodic thread.
+    pub policy: Policy,
+    /// Nanoseconds from the moment for which it asked to when it ran.
+    pub latencies: Quantiles,
+    /// CPU time of the thread that asks, in nanoseconds.
+    pub asking: u64,
+    /// CPU time of the one that does not, in nanoseconds.
+    pub honest: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_samples() {
+        let record = PathRecord::new(PathName::Yield, (0..=100).rev().collect());
+        assert_eq!((record.samples, record.p10), (101, 10));
+        assert_eq!((record.p50, record.p99), (50, 99));
+        let one = PathRecord::new(PathName::Yield, vec![7]);
+        assert_eq!((one.p10, one.p50, one.p99), (7, 7, 7));
+    }
+
+    #[test]
+    fn fairness_is_jains_index() {
+        assert_eq!(fairness(&[5, 5, 5, 5]), 1.0);
+        assert_eq!(fairness(&[8, 0, 0, 0]), 0.25);
+        assert_eq!(fairness(&[0, 0]), 1.0);
+        assert!((fairness(&[1, 3]) - 0.8).abs() < 1e-12);
+    }
+
+    pub(crate) fn contest() -> ContestRecord {
+        ContestRecord {
+            lock: LockKind::Spin,
+            threads: 2,
+            cpus: 1,
+            waiting: Waiting::Dropped,
+            length: Some(5_000),
+            time: 2_000_000_000,
+            operations: 10,
+            fewest: 4,
+            most: 6,
+            fairness: fairness(&[4, 6]),
+            all_operations: 12,
+            waits: Quantiles::default(),
+            preempted_holders: 3,
+            lost: 5,
+            too_late: 1,
+            counters: Some(Counters {
+                granted: 10,
+                expired: 2,
+                revoked: 4,
+                yielded: 6,
+                aborted: 0,
+                died: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn lost_requests_were_denied_or_revoked() {
+        let spin = contest();
+        assert_eq!(spin.rate(), 5.0);
+        assert_eq!(spin.denied(), Some(2));
+        let futex = ContestRecord {
+            lock: LockKind::Futex,
+            waiting: Waiting::Held,
+            ..contest()
+        };
+        assert_eq!(futex.denied(), None);
+        let off = ContestRecord {
+            counters: None,
+            ..contest()
+        };
+        assert_eq!(off.denied(), None);
+    }
+
+    #[test]
+    fn records_survive_the_console() {
+        for record in [
+            Record::Contest(contest()),
+            Record::Path(PathRecord::new(PathName::NullEnabled, vec![1])),
+            Record::Kernel {
+                implementation: None,
+                release: "7.3".to_owned(),
+                version: "#1".to_owned(),
+                cpus: 1,
+            },
+        ] {
+            let line = serde_json::to_string(&record).unwrap();
+            assert!(line.starts_with("{\"record\":\""), "{line}");
+            assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record);
+        }
+    }
+}

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bounds on the figures that matter: against the C implementation of the same run, and exact
+//! counts. Never on seconds.
+
+use std::fmt;
+
+use rseq_slice_bench_guest::{Cause, LockKind, PathName, Rival, Waiting};
+
+use crate::kernels::Kernel;
+use crate::report::{ContestRow, Report};
+
+/// Whether a bound was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) name: String,
+    /// What was measured, in words.
+    pub(crate) what: String,
+    pub(crate) kept: bool,
+}
+
+/// Instructions above C that a path may take, or below C that it has to stay.
+const PATHS: [(PathName, Bound); 18] = [
+    (PathName::NullUnregistered, Bound::Equal),
+    (PathName::NullRegistered, Bound::Equal),
+    (PathName::NullEnabled, Bound::Equal),
+    (PathName::InterruptUnregistered, Bound::Equal),
+    (PathName::InterruptRegistered, Bound::Equal),
+    (PathName::InterruptEnabled, Bound::Equal),
+    (PathName::SwitchUnregistered, Bound::Equal),
+    (PathName::SwitchRegistered, Bound::Equal),
+    (PathName::Granted, Bound::Above(-20)),
+    (PathName::RefusedNoRequest, Bound::Above(12)),
+    (PathName::RefusedOtherWork, Bound::Above(12)),
+    (PathName::Revoked, Bound::Above(12)),
+    (PathName::Expired, Bound::Above(5)),
+    (PathName::Yield, Bound::Above(5)),
+    (PathName::Abort, Bound::Above(5)),
+    (PathName::PrctlGet, Bound::Above(5)),
+    (PathName::PrctlSetOff, Bound::Above(5)),
+    (PathName::PrctlSetOn, Bound::Above(5)),
+];
+
+/// Clock event device programmings in a cycle of a grant that a timer interrupt causes and a rival
+/// that sleeps at once, two of which are the rival's own.
+const PROGRAMMINGS: f64 = 2.98;
+
+/// The share of one thread's throughput that many threads keep.
+const FLAT: f64 = 0.98;
+
+#[derive(Clone, Copy)]
+enum Bound {
+    /// To the instruction.
+    Equal,
+    /// At most so many more.
+    Above(i64),
+}
+
+impl Bound {
+    fn allows(self, difference: i64) -> bool {
+        match self {
+            Self::Equal => difference == 0,
+            Self::Above(limit) => difference <= limit,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equal => write!(f, "equal to C"),
+            Self::Above(limit @ ..0) => write!(f, "at least {} below C", -limit),
+            Self::Above(limit) => write!(f, "at most {limit} above C"),
+        }
+    }
+}
+
+/// Judges a report by all bounds. What a bound needs and the report lacks breaks it.
+pub(crate) fn judge(report: &Report) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> = PATHS
+        .into_iter()
+        .map(|(path, bound)| against_c(report, path, bound))
+        .collect();
+    verdicts.extend(
+        [PathName::NullUnregistered, PathName::NullRegistered]
+            .map(|path| off_at_boot(report, path)),
+    );
+    verdicts.push(programmings(report));
+    for cause in [Cause::Timer, Cause::Ipi] {
+        for rival in [Rival::Sleeps, Rival::Computes] {
+            verdicts.push(programmings_against_c(report, cause, rival));
+        }
+    }
+    // The CPUs and thread counts that were measured, at the shipped length for each CPU.
+    let mut settings: Vec<(usize, usize)> = report
+        .contests
+        .iter()
+        .map(|row| (row.record.cpus, row.record.threads))
+        .filter(|&(_, threads)| threads >= 32)
+        .collect();
+    settings.sort_unstable();
+    settings.dedup();
+    if settings.is_empty() {
+        verdicts.push(missing("flat under contention".to_owned()));
+    }
+    for (cpus, threads) in settings {
+        verdicts.push(flat(report, cpus, threads));
+        verdicts.push(never_worse(report, cpus, threads));
+        verdicts.push(explained(report, cpus, threads));
+    }
+    verdicts
+}
+
+fn missing(name: String) -> Verdict {
+    Verdict {
+        name,
+        what: "not measured".to_owned(),
+        kept: false,
+    }
+}
+
+fn against_c(report: &Report, path: PathName, bound: Bound) -> Verdict {
+    let name = format!("{}: {bound}", path.title());
+    let median = |kernel| report.path(kernel, path).map(|row| row.record.p50);
+    let Some((c, rust)) = median(Kernel::C).zip(median(Kernel::Rust)) else {
+        return missing(name);
+    };
+    let difference = rust as i64 - c as i64;
+    Verdict {
+        name,
+        what: format!("C {c}, Rust {rust}, {difference:+}"),
+        kept: bound.allows(difference),
+    }
+}
+
+/// Invariant: off at boot costs nothing, where C pays a store.
+fn off_at_boot(report: &Report, path: PathName) -> Verdict {
+    let name = format!("{}, off at boot: below C", path.title());
+    let median = |kernel| report.path(kernel, path).map(|row| row.record.p50);
+    let Some((c, rust)) = median(Kernel::COffAtBoot).zip(median(Kernel::RustOffAtBoot)) else {
+        return missing(name);
+    };
+    Verdict {
+        name,
+        what: format!("C {c}, Rust {rust}"),
+        kept: rust < c,
+    }
+}
+
+fn programmings(report: &Report) -> Verdict {
+    let name =
+        format!("clock event programmings for each grant by a timer: at most {PROGRAMMINGS}");
+    let row = report.cycle(Kernel::Rust, Cause::Timer, Rival::Sleeps);
+    let Some((count, _)) = row.and_then(|row| row.per_grant()) else {
+        return missing(name);
+    };
+    Verdict {
+        name,
+        what: format!("{count:.3}"),
+        // To the digits of the bound.
+        kept: count < PROGRAMMINGS + 0.005,
+    }
+}
+
+fn programmings_against_c(report: &Report, cause: Cause, rival: Rival) -> Verdict {
+    let name = format!("clock event programmings, {cause:?}, rival {rival:?}: not above C");
+    let count = |kernel| report.cycle(kernel, cause, rival)?.per_grant();
+    let Some(((c, _), (rust, _))) = count(Kernel::C).zip(count(Kernel::Rust)) else {
+        return missing(name);
+    };
+    Verdict {
+        name,
+        what: format!("C {c:.3}, Rust {rust:.3} for each grant"),
+        // Ticks fall into the cycles by chance.
+        kept: rust <= c + 0.005,
+    }
+}
+
+/// The recommended pattern at the shipped length for each CPU.
+fn recommended(
+    report: &Report,
+    kernel: Kernel,
+    cpus: usize,
+    threads: usize,
+) -> Option<&ContestRow> {
+    let length = u32::try_from(5_000 * cpus).ok();
+    let lock = LockKind::Spin;
+    report.contest(kernel, lock, (cpus, threads), (Waiting::Dropped, length))
+}
+
+fn flat(report: &Report, cpus: usize, threads: usize) -> Verdict {
+    let name = format!("{threads} threads, {cpus} CPUs: at least {FLAT} of one thread");
+    let rate = |threads| {
+        Some(
+            recommended(report, Kernel::Rust, cpus, threads)?
+                .record
+                .rate(),
+        )
+    };
+    let Some((many, one)) = rate(threads).zip(rate(1)) else {
+        return missing(name);
+    };
+    let share = many / one;
+    Verdict {
+        name,
+        what: format!("{many:.0}/s of {one:.0}/s, {share:.4}"),
+        kept: share >= FLAT,
+    }
+}
+
+fn never_worse(report: &Report, cpus: usize, threads: usize) -> Verdict {
+    let name = format!("{threads} threads, {cpus} CPUs: at least {FLAT} of C");
+    let rate = |kernel| Some(recommended(report, kernel, cpus, threads)?.record.rate());
+    let Some((rust, c)) = rate(Kernel::Rust).zip(rate(Kernel::C)) else {
+        return missing(name);
+    };
+    Verdict {
+        name,
+        what: format!("Rust {rust:.0}/s, C {c:.0}/s, {:.4}", rust / c),
+        kept: rust >= FLAT * c,
+    }
+}
+
+/// A holder is scheduled out inside its critical section because a grant expired or was denied.
+fn explained(report: &Report, cpus: usize, threads: usize) -> Verdict {
+    let name = format!("{threads} threads, {cpus} CPUs: holders lost to expiry or denial only");
+    let Some(row) = recommended(report, Kernel::Rust, cpus, threads) else {
+        return missing(name);
+    };
+    let Some((counters, denied)) = row.record.counters.zip(row.denied) else {
+        return missing(name);
+    };
+    let preempted = row.record.preempted_holders;
+    Verdict {
+        name,
+        what: format!(
+            "{preempted} holders scheduled out; in all {} grants expired, {} were revoked, {denied} \
+             requests were denied",
+            counters.expired, counters.revoked
+        ),
+        kept: preempted <= counters.expired + denied,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{CycleRow, PathRow};
+    use rseq_slice_bench_guest::{ContestRecord, CycleRecord, PathRecord, Quantiles, fairness};
+
+    /// Counts as a kernel would report them, by the names in their JSON.
+    fn counters<T: serde::de::DeserializeOwned>(expired: u64, revoked: u64) -> T {
+        let json = serde_json::json!({
+            "granted": 1000, "expired": expired, "revoked": revoked,
+            "yielded": 1000 - revoked, "aborted": 0, "died": null,
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn path(kernel: Kernel, path: PathName, p50: u64) -> PathRow {
+        let record = PathRecord::new(path, vec![p50]);
+        PathRow {
+            kernel,
+            record,
+            counted: None,
+        }
+    }
+
+    fn cycle(kernel: Kernel, cause: Cause, rival: Rival, programmings: u64) -> CycleRow {
+        CycleRow {
+            kernel,
+            cpus: 1,
+            record: CycleRecord {
+                cause,
+                rival,
+                cycles: 1000,
+                counters: counters(0, 0),
+            },
+            programmings: Some(programmings),
+            interrupts: Some(1000),
+        }
+    }
+
+    fn contest(kernel: Kernel, threads: usize, operations: u64) -> ContestRow {
+        let record = ContestRecord {
+            lock: LockKind::Spin,
+            threads,
+            cpus: 1,
+            waiting: Waiting::Dropped,
+            length: Some(5_000),
+            time: 1_000_000_000,
+            operations,
+            fewest: 1,
+            most: 1,
+            fairness: fairness(&[1, 1]),
+            all_operations: operations,
+            waits: Quantiles::default(),
+            preempted_holders: 8,
+            lost: 8,
+            too_late: 1,
+            counters: Some(counters(4, 5)),
+        };
+        ContestRow {
+            kernel,
+            denied: record.denied(),
+            record,
+        }
+    }
+
+    /// A report in which every bound is kept by nothing to spare.
+    fn at_the_bounds() -> Report {
+        let mut report = Report::default();
+        for (name, bound) in PATHS {
+            let above = match bound {
+                Bound::Equal => 0,
+                Bound::Above(limit) => limit,
+            };
+            report.paths.push(path(Kernel::C, name, 1000));
+            report.paths.push(path(
+                Kernel::Rust,
+                name,
+                1000_u64.wrapping_add_signed(above),
+            ));
+        }
+        for name in [PathName::NullUnregistered, PathName::NullRegistered] {
+            report.paths.push(path(Kernel::COffAtBoot, name, 1000));
+            report.paths.push(path(Kernel::RustOffAtBoot, name, 999));
+        }
+        for cause in [Cause::Timer, Cause::Ipi] {
+            for rival in [Rival::Sleeps, Rival::Computes] {
+                report.cycles.push(cycle(Kernel::C, cause, rival, 2980));
+                report.cycles.push(cycle(Kernel::Rust, cause, rival, 2980));
+            }
+        }
+        for (threads, operations) in [(1, 100_000), (32, 98_000)] {
+            report.contests.push(contest(Kernel::C, threads, 100_000));
+            report
+                .contests
+                .push(contest(Kernel::Rust, threads, operations));
+        }
+        report
+    }
+
+    fn broken(report: &Report) -> Vec<String> {
+        let verdicts = judge(report).into_iter();
+        verdicts.filter(|v| !v.kept).map(|v| v.name).collect()
+    }
+
+    /// Expects `change` to break exactly the bound whose name contains each of `words`.
+    fn breaks(words: &[&str], change: impl FnOnce(&mut Report)) {
+        let mut report = at_the_bounds();
+        change(&mut report);
+        let broken = broken(&report);
+        assert_eq!(broken.len(), 1, "{words:?}: {broken:?}");
+        assert!(
+            words.iter().all(|word| broken[0].contains(word)),
+            "{broken:?}"
+        );
+    }
+
+    fn rust_path(report: &mut Report, name: PathName) -> &mut PathRecord {
+        let mut rows = report.paths.iter_mut();
+        let row = rows.find(|row| row.kernel == Kernel::Rust && row.record.path == name);
+        &mut row.unwrap().record
+    }
+
+    #[test]
+    fn nothing_is_broken_at_the_bounds() {
+        assert_eq!(broken(&at_the_bounds()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_instruction_more_breaks_each_path() {
+        for (name, _) in PATHS {
+            breaks(&[name.title()], |report| rust_path(report, name).p50 += 1);
+        }
+    }
+
+    #[test]
+    fn equal_means_not_below_either() {
+        for (name, _) in PATHS.into_iter().filter(|(_, b)| matches!(b, Bound::Equal)) {
+            breaks(&[name.title()], |report| rust_path(report, name).p50 -= 1);
+        }
+    }
+
+    #[test]
+    fn off_at_boot_has_to_be_below_c() {
+        for name in [PathName::NullUnregistered, PathName::NullRegistered] {
+            breaks(&[name.title(), "off at boot"], |report| {
+                let mut rows = report.paths.iter_mut();
+                let row =
+                    rows.find(|row| row.kernel == Kernel::RustOffAtBoot && row.record.path == name);
+                row.unwrap().record.p50 = 1000;
+            });
+        }
+    }
+
+    #[test]
+    fn programmings_have_a_limit_and_c_has_no_fewer() {
+        // Both kernels program too often: only the absolute bound is broken.
+        breaks(&["at most 2.98"], |report| {
+            for row in &mut report.cycles {
+                row.programmings = Some(3980);
+            }
+        });
+        for cause in [Cause::Timer, Cause::Ipi] {
+            for rival in [Rival::Sleeps, Rival::Computes] {
+                let words = [
+                    format!("{cause:?}, rival {rival:?}"),
+                    "not above C".to_owned(),
+                ];
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                breaks(&words, |report| {
+                    let c = report.cycles.iter_mut().find(|row| {
+                        (row.kernel, row.record.cause, row.record.rival)
+                            == (Kernel::C, cause, rival)
+                    });
+                    c.unwrap().programmings = Some(2960);
+                });
+            }
+        }
+    }
+
+    fn of_rust(report: &mut Report, threads: usize) -> &mut ContestRow {
+        let mut rows = report.contests.iter_mut();
+        rows.find(|row| row.kernel == Kernel::Rust && row.record.threads == threads)
+            .unwrap()
+    }
+
+    #[test]
+    fn throughput_is_flat_and_no_worse_than_c() {
+        breaks(&["of one thread"], |report| {
+            of_rust(report, 1).record.operations = 100_100;
+        });
+        breaks(&["of C"], |report| {
+            for row in &mut report.contests {
+                if row.kernel == Kernel::C {
+                    row.record.operations = 100_100;
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn lost_holders_are_explained() {
+        breaks(&["expiry or denial"], |report| {
+            of_rust(report, 32).record.preempted_holders = 9;
+        });
+    }
+
+    #[test]
+    fn what_is_missing_is_broken() {
+        let verdicts = judge(&Report::default());
+        assert!(verdicts.iter().all(|verdict| !verdict.kept));
+        breaks(&["clock event", "Ipi", "Computes"], |report| {
+            report.cycles.pop();
+        });
+    }
+}

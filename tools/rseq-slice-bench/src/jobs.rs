@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is booted, with what to do.
+
+use crate::kernels::Kernel;
+
+/// One boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) name: String,
+    pub(crate) kernel: Kernel,
+    pub(crate) cpus: usize,
+    /// Whether the plugin counts.
+    pub(crate) counted: bool,
+    /// What init is told.
+    pub(crate) words: String,
+}
+
+impl Job {
+    fn new(what: &str, kernel: Kernel, cpus: usize, words: String) -> Self {
+        Self {
+            name: format!("{what}-{}-{cpus}", kernel.word()),
+            kernel,
+            cpus,
+            counted: what == "paths" || what == "cycles",
+            words,
+        }
+    }
+}
+
+/// The two that are compared where there is something to grant.
+const BOTH: [Kernel; 2] = [Kernel::C, Kernel::Rust];
+const CPUS: [usize; 4] = [1, 2, 4, 8];
+
+/// The shipped length in microseconds. A clock that counts the instructions of all CPUs runs so
+/// many times as fast for each, and takes that many times the length.
+const SHIPPED: usize = 5;
+
+/// The whole benchmark, the longest jobs first.
+pub(crate) fn full() -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for cpus in CPUS.into_iter().rev() {
+        let scaled = SHIPPED * cpus;
+        for kernel in BOTH {
+            jobs.push(Job::new(
+                "threads",
+                kernel,
+                cpus,
+                format!("contest --threads 1,2,4,8,16,32,64 --lengths {scaled}"),
+            ));
+            let lengths: Vec<String> = [5, 10, 20, 50]
+                .into_iter()
+                .filter(|&length| length != scaled)
+                .map(|length| length.to_string())
+                .collect();
+            jobs.push(Job::new(
+                "lengths",
+                kernel,
+                cpus,
+                format!(
+                    "contest --threads 8,32 --lengths {} --waiting held,dropped",
+                    lengths.join(",")
+                ),
+            ));
+            jobs.push(Job::new(
+                "locks",
+                kernel,
+                cpus,
+                format!("contest --threads 1,8,32 --lengths {scaled} --locks ticket,futex"),
+            ));
+        }
+    }
+    for kernel in BOTH {
+        jobs.push(Job::new(
+            "others",
+            kernel,
+            1,
+            "latency --periods 1000".to_owned(),
+        ));
+        jobs.push(Job::new(
+            "cycles",
+            kernel,
+            2,
+            "cost --samples 1000".to_owned(),
+        ));
+    }
+    for kernel in Kernel::ALL {
+        jobs.push(Job::new(
+            "paths",
+            kernel,
+            1,
+            "cost --samples 2000".to_owned(),
+        ));
+    }
+    jobs
+}
+
+/// What the bounds need.
+pub(crate) fn short() -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for kernel in BOTH {
+        jobs.push(Job::new(
+            "paths",
+            kernel,
+            1,
+            "cost --samples 500".to_owned(),
+        ));
+        jobs.push(Job::new(
+            "cycles",
+            kernel,
+            2,
+            "cost --samples 300".to_owned(),
+        ));
+        for cpus in [1, 2] {
+            jobs.push(Job::new(
+                "threads",
+                kernel,
+                cpus,
+                format!(
+                    "contest --threads 1,32 --lengths {} --waiting dropped --ms 3",
+                    SHIPPED * cpus
+                ),
+            ));
+        }
+    }
+    for kernel in [Kernel::COffAtBoot, Kernel::RustOffAtBoot] {
+        jobs.push(Job::new(
+            "paths",
+            kernel,
+            1,
+            "cost --samples 500".to_owned(),
+        ));
+    }
+    jobs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_command_lines_fit() {
+        for jobs in [full(), short()] {
+            let names: HashSet<_> = jobs.iter().map(|job| &job.name).collect();
+            assert_eq!(names.len(), jobs.len());
+            assert!(jobs.iter().all(|job| job.words.len() < 1024));
+        }
+    }
+}

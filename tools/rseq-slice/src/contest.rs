@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Threads that fight for one lock.
+
+use std::error::Error;
+use std::hint::{black_box, spin_loop};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::lock::{Ends, Guarded, NoExtension, Pattern, RawLock, Requests};
+use crate::{Control, Layout, Registration, Witness, pin_to, set_layout};
+
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Contest<'a> {
+    /// How many threads take part.
+    pub threads: usize,
+    /// The CPUs that they share.
+    pub cpus: &'a [usize],
+    /// How long operations are counted.
+    pub duration: Duration,
+    /// When they ask for extensions; `None` for never.
+    pub extension: Option<Pattern>,
+}
+
+/// What came out.
+#[derive(Debug)]
+pub struct Outcome<W> {
+    /// Operations of each thread in the time that counts.
+    pub operations: Vec<u64>,
+    /// The time that counts.
+    pub time: Duration,
+    /// How long the lock kept threads waiting, from the first operation to the last.
+    pub waits: W,
+    /// Operations from the first to the last.
+    pub all_operations: u64,
+    /// Operations in which the holder of the lock was scheduled out.
+    pub preempted_holders: u64,
+    /// How requests ended.
+    pub ends: Ends,
+}
+
+impl<W> Outcome<W> {
+    /// Operations per second of all threads.
+    pub fn operations_per_second(&self) -> f64 {
+        self.operations.iter().sum::<u64>() as f64 / self.time.as_secs_f64()
+    }
+}
+
+/// What becomes of the waits of a thread.
+pub trait Waits: Default + Send {
+    /// A thread has waited.
+    fn record(&mut self, wait: Duration);
+
+    /// Takes in those of another thread.
+    fn merge(&mut self, other: Self);
+}
+
+/// The longest wait of all.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Longest(pub Duration);
+
+impl Waits for Longest {
+    fn record(&mut self, wait: Duration) {
+        self.0 = self.0.max(wait);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.record(other.0);
+    }
+}
+
+/// On cache lines of its own, so that counting disturbs nobody.
+#[repr(align(128))]
+#[derive(Default)]
+struct Count(AtomicU64);
+
+impl Count {
+    fn increment(&self) {
+        self.0.store(self.get() + 1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Shared<L> {
+    lock: Guarded<L, Work>,
+    start: Barrier,
+    stop: AtomicBool,
+}
+
+/// What a thread has to tell in the end.
+struct Report<W> {
+    waits: W,
+    preempted_holders: u64,
+    ends: Ends,
+}
+
+/// Why a contest failed.
+pub type ContestError = Box<dyn Error + Send + Sync>;
+
+impl Contest<'_> {
+    /// Runs the contest for a lock of type `L`, on threads of its own.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps a thread from registering, enabling the extension or running on its CPUs; and
+    /// a lock that lets two threads in at once.
+    ///
+    /// # Panics
+    ///
+    /// If a thread panics.
+    pub fn run<L: RawLock + Send, W: Waits>(&self) -> Result<Outcome<W>, ContestError> {
+        let shared = Shared {
+            lock: Guarded::<L, _>::new(Work::new()),
+            start: Barrier::new(self.threads + 1),
+            stop: AtomicBool::new(false),
+        };
+        let counts: Vec<Count> = (0..self.threads).map(|_| Count::default()).collect();
+        let operations = || counts.iter().map(Count::get).collect::<Vec<_>>();
+
+        let (operations_in, time, reports) = thread::scope(|scope| {
+            let workers: Vec<_> = counts
+                .iter()
+                .map(|count| scope.spawn(|| self.work(&shared, count)))
+                .collect();
+
+            shared.start.wait();
+            let (begin, already) = (Instant::now(), operations());
+            thread::sleep(self.duration);
+            let (until, time) = (operations(), begin.elapsed());
+            shared.stop.store(true, Ordering::Relaxed);
+
+            let reports: Result<Vec<Report<W>>, ContestError> = workers
+                .into_iter()
+                .map(|worker| worker.join().expect("a worker panicked"))
+                .collect();
+            let operations: Vec<u64> = until.iter().zip(already).map(|(b, a)| b - a).collect();
+            (operations, time, reports)
+        });
+
+        let all_operations = operations().iter().sum();
+        if shared.lock.into_inner().done() != all_operations {
+            return Err("the lock let two threads in at once".into());
+        }
+        let mut outcome = Outcome {
+            operations: operations_in,
+            time,
+            waits: W::default(),
+            all_operations,
+            preempted_holders: 0,
+            ends: Ends::default(),
+        };
+        for report in reports? {
+            outcome.waits.merge(report.waits);
+            outcome.preempted_holders += report.preempted_holders;
+            outcome.ends = outcome.ends + report.ends;
+        }
+        Ok(outcome)
+    }
+
+    /// One thread's part.
+    fn work<L: RawLock, W: Waits>(
+        &self,
+        shared: &Shared<L>,
+        count: &Count,
+    ) -> Result<Report<W>, ContestError> {
+        let ready = self.prepare();
+        shared.start.wait();
+        let mut registration = ready?;
+        let (mut bytes, witness) = registration.parts();
+        Ok(match self.extension {
+            Some(pattern) => fight(&mut bytes, pattern, &witness, shared, count),
+            None => fight(&mut NoExtension, Pattern::Dropped, &witness, shared, count),
+        })
+    }
+
+    /// Threads without the extension register as well, so that it is the only difference.
+    fn prepare(&self) -> Result<Registration, ContestError> {
+        pin_to(self.cpus)?;
+        let registration = Registration::new()?;
+        if self.extension.is_some() {
+            set_layout(Some(Layout::Bytes))?;
+        }
+        Ok(registration)
+    }
+}
+
+fn fight<C: Control, L: RawLock, W: Waits>(
+    control: &mut C,
+    pattern: Pattern,
+    witness: &Witness<'_>,
+    shared: &Shared<L>,
+    count: &Count,
+) -> Report<W> {
+    let mut requests = Requests::new(control, pattern);
+    let mut waits = W::default();
+    let mut preempted_holders = 0;
+    while !shared.stop.load(Ordering::Relaxed) {
+        let waited = shared.lock.with(&mut requests, &shared.stop, |work| {
+            witness.watch();
+            compiler_fence(Ordering::SeqCst);
+            work.do_one();
+            count.increment();
+            compiler_fence(Ordering::SeqCst);
+            preempted_holders += u64::from(witness.was_scheduled_out());
+        });
+        if let Some(wait) = waited {
+            waits.record(wait);
+        }
+        // An emulator that counts instructions lets its other CPUs run when one waits, and QEMU
+        // before 8.1 hardly does otherwise.
+        spin_loop();
+    }
+    Report {
+        waits,
+        preempted_holders,
+        ends: requests.ends(),
+    }
+}
+
+/// The data under the lock.
+struct Work {
+    state: u64,
+    done: u64,
+}
+
+/// Steps of one operation: the length of the critical section.
+pub const STEPS: u32 = 60;
+
+impl Work {
+    fn new() -> Self {
+        Self {
+            state: 0x9e37_79b9_7f4a_7c15,
+            done: 0,
+        }
+    }
+
+    /// How many pieces were done. Two threads at once would lose one, whenever they meet.
+    fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Does one piece: a few steps of a random sequence.
+    fn do_one(&mut self) {
+        let done = black_box(self.done);
+        for _ in 0..STEPS {
+            let mut x = self.state;
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            self.state = black_box(x);
+        }
+        self.done = done + 1;
+    }
+}

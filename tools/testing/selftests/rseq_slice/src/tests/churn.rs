@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Many grants, while everything changes that an administrator can change: CPUs come and go, threads
+//! are moved, the length of an extension and `rseq_debug` are set.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use std::{fs, mem};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::{Pid, gettid};
+use rseq_slice::{
+    Control, Implementation, Layout, Registration, Request, pin_to, set_extension_length,
+    set_layout, sys,
+};
+
+use crate::case::{Needs, Skip, Test, once};
+use crate::kernel::{CPU1_ONLINE, Kernel, set_debug};
+use crate::ktap::diagnose;
+use crate::support::{
+    BOTH_CPUS, CPU, Ledger, OTHER_CPU, Tally, Ticker, null_call, spin, spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[once("churn.of_everything", Needs::OnTwoCpus, churn)];
+
+/// How many grants make a churn.
+pub(crate) static GRANTS: AtomicU64 = AtomicU64::new(2_000);
+
+/// Nanoseconds between two wakeups of a ticker, at least: with the extension and the switches so
+/// that most sections get a grant and are over in time.
+const PERIOD: u64 = 12_000;
+/// Nanoseconds for which a section waits for somebody who wants the CPU.
+const SECTION: u64 = 40_000;
+/// Microseconds of guest time between two changes.
+const BETWEEN: u64 = 400;
+/// Grants between two removals of the CPU.
+const PER_HOTPLUG: u64 = 700;
+/// Of a hundred grants so many end in a yield, at least.
+const YIELDED: u64 = 50;
+
+/// A cheap sequence of numbers without a pattern that matters.
+struct Numbers(u64);
+
+impl Numbers {
+    /// Less than `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// A thread that runs one critical section after the other. Returns how often a yield said 1.
+fn sections(mut control: impl Control, mut numbers: Numbers, over: &AtomicBool) -> Result<u64> {
+    let control = &mut control;
+    let mut yields = 0;
+    while !over.load(Ordering::Relaxed) {
+        control.request();
+        spin_while(SECTION, || !control.is_granted());
+        spin(numbers.below(1_500));
+        match numbers.below(100) {
+            0..5 if control.is_granted() => null_call(),
+            5..8 => {
+                spin_while(SECTION, || control.is_granted());
+            }
+            _ => {}
+        }
+        if control.withdraw() == Request::Granted {
+            yields += u64::from(sys::rseq_slice_yield()? == 1);
+        }
+    }
+    Ok(yields)
+}
+
+struct Worker {
+    thread: JoinHandle<Result<u64>>,
+    id: Pid,
+}
+
+fn worker(layout: Layout, seed: u64, over: &Arc<AtomicBool>) -> Result<Worker> {
+    let over = Arc::clone(over);
+    let (id, its_id) = std::sync::mpsc::channel();
+    let thread = thread::spawn(move || {
+        let mut registration = Registration::new()?;
+        set_layout(Some(layout))?;
+        id.send(gettid())?;
+        drop(id);
+        match layout {
+            Layout::Bytes => sections(registration.bytes(), Numbers(seed), &over),
+            Layout::Bits => sections(registration.bits(), Numbers(seed), &over),
+        }
+    });
+    let id = its_id.recv().context("a worker did not start")?;
+    Ok(Worker { thread, id })
+}
+
+/// How often each thing was changed.
+#[derive(Debug, Default)]
+struct Changes {
+    lengths: u64,
+    debug: u64,
+    moves: u64,
+    removals: u64,
+}
+
+fn change(changes: &mut Changes, numbers: &mut Numbers, workers: &[Worker]) -> Result<()> {
+    match numbers.below(4) {
+        0 => {
+            let length = 5_000 + 1_000 * numbers.below(46);
+            set_extension_length(u32::try_from(length)?)?;
+            changes.lengths += 1;
+        }
+        1 => {
+            set_debug(numbers.below(2) == 0)?;
+            changes.debug += 1;
+        }
+        _ => {
+            let worker = usize::try_from(numbers.below(workers.len() as u64))?;
+            let mut set = CpuSet::new();
+            let cpus: &[usize] = match numbers.below(3) {
+                0 => &[CPU],
+                1 => &[OTHER_CPU],
+                _ => &BOTH_CPUS,
+            };
+            cpus.iter().try_for_each(|&cpu| set.set(cpu))?;
+            sched_setaffinity(workers[worker].id, &set)?;
+            changes.moves += 1;
+        }
+    }
+    Ok(())
+}
+
+fn remove_cpu() -> Result<()> {
+    for state in ["0", "1"] {
+        fs::write(CPU1_ONLINE, state).context(CPU1_ONLINE)?;
+        thread::sleep(Duration::from_micros(BETWEEN));
+    }
+    Ok(())
+}
+
+fn churn(kernel: &Kernel) -> Result<()> {
+    if !Path::new(CPU1_ONLINE).exists() {
+        return Err(Skip("needs CONFIG_HOTPLUG_CPU".into()).into());
+    }
+    let target = GRANTS.load(Ordering::Relaxed);
+    let layouts = match kernel.implementation {
+        Implementation::C => [Layout::Bytes; 3],
+        Implementation::Rust => [Layout::Bytes, Layout::Bits, Layout::Bytes],
+    };
+    let ledger = Ledger::open()?;
+    let tickers = [
+        Ticker::start(CPU, PERIOD)?,
+        Ticker::start(OTHER_CPU, PERIOD)?,
+    ];
+    pin_to(&BOTH_CPUS)?;
+    let over = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = (1..)
+        .zip(layouts)
+        .map(|(seed, layout)| worker(layout, seed, &over))
+        .collect::<Result<_>>()?;
+
+    let mut numbers = Numbers(7);
+    let mut changes = Changes::default();
+    let mut reported = 0;
+    loop {
+        let tally = ledger.tally()?;
+        if tally.granted >= target {
+            break;
+        }
+        ensure!(
+            !workers.iter().any(|worker| worker.thread.is_finished()),
+            "a worker ended early"
+        );
+        if tally.granted >= (reported + 1) * target.div_ceil(10) {
+            reported += 1;
+            diagnose(format_args!("{tally:?}"));
+        }
+        if tally.granted / PER_HOTPLUG > changes.removals {
+            remove_cpu()?;
+            changes.removals += 1;
+        }
+        change(&mut changes, &mut numbers, &workers)?;
+        thread::sleep(Duration::from_micros(BETWEEN));
+    }
+
+    over.store(true, Ordering::Relaxed);
+    let mut yields = 0;
+    for worker in workers {
+        yields += worker.thread.join().map_err(|_| anyhow!("panic"))??;
+    }
+    mem::drop(tickers);
+    let tally = ledger.tally()?;
+    diagnose(format_args!("at rest: {tally:?}; {changes:?}"));
+    judge(kernel, &tally, yields)?;
+    ensure!(
+        changes.lengths > 0 && changes.debug > 0 && changes.moves > 0 && changes.removals > 0,
+        "{changes:?}"
+    );
+    Ok(())
+}
+
+fn judge(kernel: &Kernel, tally: &Tally, yields: u64) -> Result<()> {
+    let ended = tally.yielded + tally.aborted + tally.revoked + tally.died;
+    match kernel.implementation {
+        Implementation::Rust => ensure!(tally.granted == ended, "{tally:?}"),
+        Implementation::C => ensure!(tally.granted >= ended, "{tally:?}"),
+    }
+    ensure!(tally.yielded == yields, "{yields} yields, {tally:?}");
+    ensure!(
+        tally.yielded * 100 >= tally.granted * YIELDED,
+        "less than {YIELDED} % of the grants ended in a yield: {tally:?}"
+    );
+    ensure!(
+        tally.revoked > 0 && tally.aborted > 0 && tally.died == 0,
+        "{tally:?}"
+    );
+    Ok(())
+}

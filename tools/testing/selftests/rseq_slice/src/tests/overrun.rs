@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How long a grant keeps the one who wants the CPU waiting, whatever its thread does meanwhile.
+
+use anyhow::{Result, ensure};
+use rseq_slice::{Layout, set_extension_length};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::ktap::diagnose;
+use crate::support::{
+    CPU, Due, Ledger, PATIENCE, Rival, Samples, Scene, clock, granted, now, requested, soon,
+    spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("overrun.never_gives_up", Needs::On, |_, layout| {
+        each_length(layout, Manner::Stubborn)
+    }),
+    both("overrun.spins_on_requests", Needs::On, |_, layout| {
+        each_length(layout, Manner::Requesting)
+    }),
+    both("overrun.requests_again_at_once", Needs::On, requests_again),
+];
+
+const LENGTHS: [u32; 4] = [5_000, 10_000, 20_000, 50_000];
+/// Grants of each length.
+const TURNS: usize = 50;
+
+/// What a thread does with its grant. It makes no system call.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// Nothing.
+    Stubborn,
+    /// Requests, again and again.
+    Requesting,
+}
+
+/// A moment of [`clock`] as one of [`now`].
+fn here(moment: u64) -> Result<u64> {
+    let (clock, now) = (clock()?, now());
+    Ok(moment.wrapping_sub(clock).wrapping_add(now))
+}
+
+/// Lets `rival` want the CPU, calls `meanwhile` until it had it, and returns for how long it waited
+/// from the interrupt that woke it.
+fn wait(scene: &Scene, rival: &Rival, mut meanwhile: impl FnMut()) -> Result<u64> {
+    let runs = rival.runs();
+    let due = soon()?;
+    let from = here(due)?;
+    rival.wake(Due::At(due))?;
+    let ran = spin_while(PATIENCE, || {
+        meanwhile();
+        rival.runs() == runs
+    });
+    scene.set_word(0);
+    ensure!(ran, "the rival did not run within {PATIENCE} ns");
+    Ok(rival.ran_at().saturating_sub(from))
+}
+
+/// What an interrupt that switches to the rival takes here, without any grant.
+fn interrupt(scene: &Scene, rival: &Rival) -> Result<Samples> {
+    let ledger = Ledger::open()?;
+    let mut samples = Samples::default();
+    for _ in 0..TURNS {
+        samples.add(wait(scene, rival, || ())?);
+    }
+    ensure!(ledger.tally()?.granted == 0);
+    Ok(samples)
+}
+
+/// The wait of a rival is that of any interrupt, and the extension, and at most another interrupt.
+fn ensure_bounded(waits: &Samples, length: u32, plain: &Samples) -> Result<()> {
+    let length = u64::from(length);
+    let bound = length + 2 * plain.max();
+    ensure!(
+        waits.max() <= bound,
+        "a rival waited {} ns for an extension of {length} ns and two interrupts of {} ns",
+        waits.max(),
+        plain.max()
+    );
+    ensure!(
+        waits.min() >= length,
+        "a rival waited only {} ns in spite of a grant of {length} ns",
+        waits.min()
+    );
+    Ok(())
+}
+
+fn each_length(layout: Layout, manner: Manner) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let plain = interrupt(&scene, &rival)?;
+    diagnose(format_args!(
+        "a reschedule without an extension: {plain} ns"
+    ));
+    for length in LENGTHS {
+        set_extension_length(length)?;
+        let ledger = Ledger::open()?;
+        let mut waits = Samples::default();
+        for _ in 0..TURNS {
+            let mut asked = false;
+            waits.add(wait(&scene, &rival, || match manner {
+                Manner::Stubborn if asked => {}
+                Manner::Stubborn | Manner::Requesting => {
+                    // A grant that is there stays in the word.
+                    let grant = scene.word() & granted(layout);
+                    if grant != 0 || !asked {
+                        scene.add_request();
+                    }
+                    asked = true;
+                }
+            })?);
+        }
+        let tally = ledger.tally()?;
+        let overruns = waits.less(u64::from(length) + plain.median());
+        diagnose(format_args!(
+            "{length} ns, over it and that reschedule: {overruns} ns"
+        ));
+        ensure!(
+            tally.granted == TURNS as u64 && tally.expired == tally.granted && tally.adds_up(),
+            "{tally:?}"
+        );
+        ensure_bounded(&waits, length, &plain)?;
+    }
+    Ok(())
+}
+
+/// A thread that asks again the moment it has the CPU back: each rival waits for one extension only,
+/// wherever its wakeup falls.
+fn requests_again(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rivals = [Rival::new(CPU)?, Rival::new(CPU)?];
+    let plain = interrupt(&scene, &rivals[0])?;
+    for length in LENGTHS {
+        set_extension_length(length)?;
+        let length = u64::from(length);
+        let (mut first, mut second) = (Samples::default(), Samples::default());
+        let ledger = Ledger::open()?;
+        for turn in 0..TURNS as u64 {
+            let apart = 2 * (length + plain.max()) * turn / TURNS as u64;
+            let runs = [rivals[0].runs(), rivals[1].runs()];
+            let due = soon()?;
+            let from = here(due)?;
+            rivals[1].wake(Due::At(due + apart))?;
+            rivals[0].wake(Due::At(due))?;
+            let ran = spin_while(PATIENCE, || {
+                if scene.word() == 0 {
+                    scene.set_word(requested(layout));
+                }
+                rivals[0].runs() == runs[0] || rivals[1].runs() == runs[1]
+            });
+            scene.set_word(0);
+            ensure!(ran, "a rival did not run within {PATIENCE} ns");
+            first.add(rivals[0].ran_at().saturating_sub(from));
+            second.add(rivals[1].ran_at().saturating_sub(from + apart));
+        }
+        let tally = ledger.tally()?;
+        diagnose(format_args!(
+            "{length} ns, waits of the first: {first} ns, of the second: {second} ns, grants {}",
+            tally.granted
+        ));
+        ensure!(tally.adds_up(), "{tally:?}");
+        // Most second rivals found a grant of their own.
+        ensure!(tally.granted > TURNS as u64 * 5 / 4, "{tally:?}");
+        for waits in [&first, &second] {
+            let bound = length + 3 * plain.max();
+            ensure!(
+                waits.max() <= bound,
+                "a rival waited {} ns for an extension of {length} ns and the interrupts of two \
+                 rivals of {} ns",
+                waits.max(),
+                plain.max()
+            );
+        }
+    }
+    Ok(())
+}

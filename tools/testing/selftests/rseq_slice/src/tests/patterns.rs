@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every kind of control word at every point of a grant, with `rseq_debug` on and off: what follows
+//! is what the documentation says, and nothing else.
+
+use std::process;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+use rseq_slice::{Implementation, Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::{Kernel, set_debug};
+use crate::ktap::diagnose;
+use crate::support::{
+    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, Tally, granted, null_call, soon, spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("patterns.before_interrupt", Needs::On, |kernel, layout| {
+        matrix(kernel, layout, Point::Interrupt)
+    }),
+    both("patterns.before_expiry", Needs::On, |kernel, layout| {
+        matrix(kernel, layout, Point::Expiry)
+    }),
+    both("patterns.before_wakeup", Needs::On, |kernel, layout| {
+        matrix(kernel, layout, Point::Wakeup)
+    }),
+    both("patterns.before_yield", Needs::On, |kernel, layout| {
+        matrix(kernel, layout, Point::Yield)
+    }),
+    both("patterns.before_call", Needs::On, |kernel, layout| {
+        matrix(kernel, layout, Point::Call)
+    }),
+];
+
+/// Where a word is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    /// Before a reschedule is due.
+    Interrupt,
+    /// During the grant, which then expires.
+    Expiry,
+    /// During the grant, which a second rival then ends.
+    Wakeup,
+    /// During the grant, before the yield.
+    Yield,
+    /// During the grant, before another system call.
+    Call,
+}
+
+/// What the thread finds afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It was killed.
+    Killed,
+    /// The word when the rival had the CPU, or when there was an answer; and what the yield returned.
+    Lives(u32, i64),
+}
+
+/// One of each kind: each bit that means something, alone and together, with bits that mean nothing.
+const WORDS: [u32; 16] = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    1 | 4,
+    2 | 4,
+    0x80,
+    0x100,
+    0x101,
+    0x200,
+    0x1_0000,
+    0x1_0101,
+    0x8000_0000,
+    0x8000_0002,
+    !0,
+];
+
+/// What the documentation says.
+fn fate(layout: Layout, debug: bool, point: Point, word: u32) -> Fate {
+    let [request, _, low, high] = word.to_ne_bytes();
+    match (layout, point) {
+        (Layout::Bytes, Point::Interrupt) if request != 0 => {
+            let kept = u32::from_ne_bytes([0, 1, low, high]);
+            // The yield looks at the bytes that the grant kept.
+            if debug && kept != granted(layout) {
+                Fate::Killed
+            } else {
+                Fate::Lives(kept, 1)
+            }
+        }
+        (Layout::Bytes, Point::Interrupt | Point::Expiry | Point::Wakeup) => Fate::Lives(0, 0),
+        (Layout::Bytes, Point::Yield | Point::Call) if debug && word != granted(layout) => {
+            Fate::Killed
+        }
+        (Layout::Bits, Point::Interrupt) if word & !1 != 0 => Fate::Killed,
+        (Layout::Bits, Point::Interrupt) if word == 1 => Fate::Lives(2, 1),
+        (Layout::Bits, Point::Interrupt) => Fate::Lives(0, 0),
+        (Layout::Bits, _) if word & !1 != 2 => Fate::Killed,
+        (Layout::Bits, Point::Expiry | Point::Wakeup) => Fate::Lives(0, 0),
+        (_, Point::Yield) => Fate::Lives(0, 1),
+        (_, Point::Call) => Fate::Lives(0, 0),
+    }
+}
+
+/// What the counters say then. C counts the call that a liar makes, not its death.
+fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Tally {
+    let in_call = match point {
+        Point::Call => Tally::aborts(1),
+        _ => Tally::yields(1),
+    };
+    // A lie of the BYTES layout is found out after the grant that it came with.
+    let point = match (layout, point, fate) {
+        (Layout::Bytes, Point::Interrupt, Fate::Killed) => Point::Yield,
+        _ => point,
+    };
+    match (point, fate) {
+        (Point::Interrupt, Fate::Killed) => Tally::NOTHING,
+        (Point::Interrupt, Fate::Lives(0, _)) => Tally::NOTHING,
+        (Point::Interrupt, Fate::Lives(..)) => Tally::yields(1),
+        (Point::Expiry, Fate::Killed) => Tally {
+            expired: 1,
+            ..Tally::deaths(1)
+        },
+        (Point::Expiry, Fate::Lives(..)) => Tally::expiries(1),
+        (Point::Wakeup, Fate::Killed) => Tally::deaths(1),
+        (Point::Wakeup, Fate::Lives(..)) => Tally::revokes(1),
+        (Point::Yield | Point::Call, Fate::Killed) => match kernel.implementation {
+            Implementation::C => in_call,
+            Implementation::Rust => Tally::deaths(1),
+        },
+        (Point::Yield | Point::Call, Fate::Lives(..)) => in_call,
+    }
+}
+
+/// Lives through it, unless it is killed.
+fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
+    let scene = Scene::new(layout)?;
+    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let due = soon()?;
+    if point == Point::Interrupt {
+        rival.wake(Due::At(due))?;
+        scene.set_word(word);
+        spin_while(PATIENCE, || rival.runs() == 0 && scene.word() == word);
+        let end = scene.word();
+        let yielded = sys::rseq_slice_yield()?;
+        ensure!(rival.runs() == 1, "the rival did not run");
+        return Ok((end, yielded));
+    }
+    if point == Point::Wakeup {
+        second.wake(Due::At(due + 15_000))?;
+    }
+    scene.obtain_at(due, &rival)?;
+    scene.set_word(word);
+    match point {
+        Point::Yield => {
+            let yielded = sys::rseq_slice_yield()?;
+            return Ok((scene.word(), yielded));
+        }
+        Point::Call => null_call(),
+        _ => {
+            let ran = spin_while(PATIENCE, || rival.runs() == 0);
+            ensure!(ran, "the rival did not run");
+        }
+    }
+    Ok((scene.word(), sys::rseq_slice_yield()?))
+}
+
+fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
+    set_extension_length(match point {
+        Point::Expiry => 5_000,
+        _ => 50_000,
+    })?;
+    let (mut killed, mut lived) = (0, 0);
+    for debug in [false, true] {
+        set_debug(debug)?;
+        for word in WORDS {
+            let what = || format!("{word:#x}, rseq_debug {debug}");
+            let expected = fate(layout, debug, point, word);
+            let ledger = Ledger::open()?;
+            let status = Child::start(|| {
+                let (end, yielded) = live(layout, point, word)?;
+                let right = expected == Fate::Lives(end, yielded);
+                if !right {
+                    diagnose(format_args!("{}: {end:#x}, {yielded}", what()));
+                }
+                process::exit(i32::from(!right))
+            })?
+            .wait()?;
+            let right = match status {
+                WaitStatus::Signaled(_, Signal::SIGSEGV, _) => expected == Fate::Killed,
+                WaitStatus::Exited(_, 0) => expected != Fate::Killed,
+                _ => false,
+            };
+            ensure!(right, "{}: {status:?}, not {expected:?}", what());
+            ledger
+                .ensure(tally(kernel, layout, point, expected))
+                .with_context(what)?;
+            if expected == Fate::Killed {
+                killed += 1;
+            } else {
+                lived += 1;
+            }
+        }
+    }
+    diagnose(format_args!("{killed} killed, {lived} live"));
+    ensure!(lived > 0 && lived + killed == 2 * WORDS.len());
+    // The machine still grants.
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    set_debug(kernel.debug)?;
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    Ok(())
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel has to wait for the control word: a program answers the fault, and everything goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rseq_slice::{Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::{Kernel, set_debug};
+use crate::ktap::diagnose;
+use crate::support::{
+    CPU, LEAD, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, Userfault, be_on, spin,
+    spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("userfault.at_grant", Needs::OnTwoCpus, at_grant),
+    both("userfault.at_expiry", Needs::OnTwoCpus, |_, layout| {
+        in_grant(layout, End::Expiry)
+    }),
+    both("userfault.at_yield", Needs::OnTwoCpus, |_, layout| {
+        set_debug(false)?;
+        in_grant(layout, End::Yield)
+    }),
+    both("userfault.at_check", Needs::OnTwoCpus, |_, layout| {
+        set_debug(true)?;
+        in_grant(layout, End::CheckedYield)
+    }),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Expiry,
+    /// In the BYTES layout nothing but the erasure of the word waits.
+    Yield,
+    /// The look at the word waits.
+    CheckedYield,
+}
+
+/// How far the other CPU is.
+const GONE: u32 = 1;
+const FAULTED: u32 = 2;
+const ANSWERED: u32 = 3;
+
+/// Nanoseconds for which nobody answers.
+const LATE: u64 = 200_000;
+
+/// A scene on such a page, and a thread on the other CPU that takes the page away on a sign and
+/// answers the next fault.
+fn set_up(layout: Layout) -> Result<(Scene, Remote, Arc<AtomicU32>)> {
+    be_on(CPU)?;
+    let page = Page::new()?;
+    let scene = Scene::with(page.register()?, layout)?;
+    let mut faults = Userfault::new(page)?;
+    let state = Arc::new(AtomicU32::new(0));
+    let theirs = Arc::clone(&state);
+    let remote = Remote::ready(move || {
+        let content = faults.take()?;
+        theirs.store(GONE, Ordering::Release);
+        faults.wait()?;
+        theirs.store(FAULTED, Ordering::Release);
+        thread::sleep(Duration::from_nanos(LATE));
+        faults.answer(&content)?;
+        theirs.store(ANSWERED, Ordering::Release);
+        // The file has to stay: without it the page is an ordinary one.
+        std::mem::forget(faults);
+        Ok(())
+    })?;
+    Ok((scene, remote, state))
+}
+
+fn reaches(state: &AtomicU32, wanted: u32) -> bool {
+    spin_while(2 * PATIENCE, || state.load(Ordering::Acquire) < wanted)
+}
+
+/// The decision waits. The thread is scheduled out there, and so gets no grant.
+fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
+    // It has the kernel look at the area on the way out of every system call.
+    set_debug(false)?;
+    let (scene, remote, state) = set_up(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.request();
+    remote.go();
+    let gone = reaches(&state, GONE);
+    // A system call without a grant does not look at the word.
+    rival.wake_in(LEAD)?;
+    let answered = reaches(&state, ANSWERED);
+    let ran = rival.runs();
+    remote.join()?;
+    ensure!(
+        gone && answered && ran == 1,
+        "{gone}, {answered}, {ran} runs"
+    );
+    let word = scene.word();
+    let yielded = sys::rseq_slice_yield()?;
+    let tally = ledger.tally()?;
+    diagnose(format_args!(
+        "the word is {word:#x}, the yield returned {yielded}, {tally:?}"
+    ));
+    ensure!(word == 0 && yielded == 0, "{word:#x}, {yielded}");
+    ensure!(tally == Tally::NOTHING, "{tally:?}");
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    Ok(())
+}
+
+/// A grant that was taken back, which may have taken longer than the extension.
+fn revoked(tally: &Tally) -> Tally {
+    Tally {
+        expired: tally.expired,
+        ..Tally::revokes(1)
+    }
+}
+
+/// The end of the grant waits: the one who wants the CPU has it meanwhile.
+fn in_grant(layout: Layout, end: End) -> Result<()> {
+    set_extension_length(50_000)?;
+    let (scene, remote, state) = set_up(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    remote.go();
+    let gone = reaches(&state, GONE);
+    let yielded = match end {
+        End::Yield | End::CheckedYield => sys::rseq_slice_yield()?,
+        End::Expiry => {
+            spin_while(PATIENCE, || rival.runs() == 0);
+            spin(LATE);
+            sys::rseq_slice_yield()?
+        }
+    };
+    let (at, ran) = (state.load(Ordering::Acquire), rival.runs());
+    remote.join()?;
+    ensure!(
+        gone && at >= FAULTED && ran == 1,
+        "{gone}, {at}: the kernel did not touch the page; {ran} runs"
+    );
+    let word = scene.word();
+    let tally = ledger.tally()?;
+    diagnose(format_args!("the yield returned {yielded}, {tally:?}"));
+    ensure!(word == 0, "the word is {word:#x}");
+    // A thread that waited at the look at its word has given the CPU up there.
+    let (returns, expected) = match (end, layout) {
+        (End::Expiry, _) => (0, Tally::expiries(1)),
+        (End::Yield, Layout::Bytes) => (1, Tally::yields(1)),
+        (End::Yield, Layout::Bits) | (End::CheckedYield, _) => (0, revoked(&tally)),
+    };
+    ensure!(
+        yielded == returns && tally == expected,
+        "the yield returned {yielded}, {tally:?}"
+    );
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    Ok(())
+}
