@@ -202,36 +202,46 @@ fn recommended(
     report.contest(kernel, lock, (cpus, threads), (Waiting::Dropped, length))
 }
 
+/// Throughput does not depend on the number of threads, but for what lost holders cost.
 fn flat(report: &Report, cpus: usize, threads: usize) -> Verdict {
-    let name = format!("{threads} threads, {cpus} CPUs: at least {FLAT} of one thread");
-    let rate = |threads| {
-        Some(
-            recommended(report, Kernel::Rust, cpus, threads)?
-                .record
-                .rate(),
-        )
-    };
-    let Some((many, one)) = rate(threads).zip(rate(1)) else {
+    let name = format!(
+        "{threads} threads, {cpus} CPUs: at least {FLAT} of one thread but for lost holders"
+    );
+    let of = |threads| Some(&recommended(report, Kernel::Rust, cpus, threads)?.record);
+    let Some((many, one)) = of(threads).zip(of(1)) else {
         return missing(name);
     };
-    let share = many / one;
+    let share = many.rate() / one.rate();
     Verdict {
         name,
-        what: format!("{many:.0}/s of {one:.0}/s, {share:.4}"),
-        kept: share >= FLAT,
+        what: format!(
+            "{:.0}/s of {:.0}/s, {share:.4}; {} holders lost, for {:.4} of the time",
+            many.rate(),
+            one.rate(),
+            many.preempted_holders,
+            many.stopped()
+        ),
+        kept: share + many.stopped() >= FLAT,
     }
 }
 
 fn never_worse(report: &Report, cpus: usize, threads: usize) -> Verdict {
-    let name = format!("{threads} threads, {cpus} CPUs: at least {FLAT} of C");
-    let rate = |kernel| Some(recommended(report, kernel, cpus, threads)?.record.rate());
-    let Some((rust, c)) = rate(Kernel::Rust).zip(rate(Kernel::C)) else {
+    let name = format!("{threads} threads, {cpus} CPUs: at least {FLAT} of C but for lost holders");
+    let of = |kernel| Some(&recommended(report, kernel, cpus, threads)?.record);
+    let Some((rust, c)) = of(Kernel::Rust).zip(of(Kernel::C)) else {
         return missing(name);
     };
+    let share = rust.rate() / c.rate();
     Verdict {
         name,
-        what: format!("Rust {rust:.0}/s, C {c:.0}/s, {:.4}", rust / c),
-        kept: rust >= FLAT * c,
+        what: format!(
+            "Rust {:.0}/s and {} lost, C {:.0}/s and {} lost, {share:.4}",
+            rust.rate(),
+            rust.preempted_holders,
+            c.rate(),
+            c.preempted_holders
+        ),
+        kept: share + rust.stopped() >= FLAT,
     }
 }
 
@@ -469,6 +479,21 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn lost_holders_cost_what_they_cost_and_no_more() {
+        let lose = |report: &mut Report, operations| {
+            let record = &mut of_rust(report, 32).record;
+            record.operations = operations;
+            // Each of the 8 holders stops everything for 1 % of the second.
+            record.waits.points = vec![(1.0, 10_000_000)];
+        };
+        let mut report = at_the_bounds();
+        lose(&mut report, 90_100);
+        assert_eq!(broken(&report), Vec::<String>::new());
+        lose(&mut report, 89_900);
+        assert_eq!(broken(&report).len(), 2);
     }
 
     #[test]

@@ -157,7 +157,12 @@ fn curves(
             let mut points: Vec<_> = rows.map(&point).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             if !points.is_empty() {
-                let name = format!("{waiting:?}, {}", kernel.title());
+                let how = match waiting {
+                    Waiting::Off => "no request",
+                    Waiting::Held => "request held while waiting",
+                    Waiting::Dropped => "request dropped while waiting",
+                };
+                let name = format!("{how}, {}", kernel.title());
                 curves.push(Curve { name, points });
             }
         }
@@ -185,7 +190,11 @@ fn by_threads(report: &Report, cpus: usize, lock: LockKind) -> Result<Option<Str
         |row| (row.record.threads as f64, millions(row)),
     );
     plot(
-        &format!("{lock:?} lock, {cpus} CPUs, {} us", 5 * cpus),
+        &format!(
+            "{lock:?} lock, {cpus} CPU{}, extensions of {} us",
+            if cpus == 1 { "" } else { "s" },
+            5 * cpus
+        ),
         "threads",
         "M operations/s",
         curves,

@@ -77,6 +77,7 @@ impl Plot {
                 .configure_mesh()
                 .x_desc(self.x)
                 .y_desc(self.y)
+                .x_label_formatter(&|x| x.to_string())
                 .light_line_style(TRANSPARENT)
                 .draw()
                 .map_err(|error| failed(&error))?;
@@ -95,7 +96,7 @@ impl Plot {
             }
             chart
                 .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
+                .position(SeriesLabelPosition::MiddleRight)
                 .background_style(WHITE.mix(0.8))
                 .border_style(BLACK.mix(0.3))
                 .draw()

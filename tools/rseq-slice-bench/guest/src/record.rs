@@ -216,6 +216,13 @@ pub struct ContestRecord {
 }
 
 impl ContestRecord {
+    /// The share of the time that holders cost which were scheduled out, at most: until such a one
+    /// runs again everybody waits for it, and nobody waited longer than the longest wait.
+    pub fn stopped(&self) -> f64 {
+        let each = self.waits.max() as f64 / self.time as f64;
+        (self.preempted_holders as f64 * each).min(1.0)
+    }
+
     /// Operations per second of guest time.
     pub fn rate(&self) -> f64 {
         self.operations as f64 * 1e9 / self.time as f64
