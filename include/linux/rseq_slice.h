@@ -88,7 +88,7 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 		return true;
 	}
 
-	return unlikely(test_thread_flag(TIF_NEED_RESCHED));
+	return need_resched();
 }
 
 /**

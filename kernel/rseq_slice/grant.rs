@@ -31,16 +31,19 @@ pub(crate) fn at_resched(
     irqs: LocalInterruptEnabled,
 ) -> bool {
     let granted = thread.has_grant();
-    let plan = Plan::new(granted, work & deny != 0);
-    let layout = thread.choice().layout();
-    let decide = |plan, layout| decide(thread, plan, layout, granted, work, irqs);
+    let other_work = work & deny != 0;
+    let decide = |plan| match thread.choice().layout() {
+        Layout::Bytes => decide(thread, plan, Layout::Bytes, work, irqs),
+        Layout::Bits => decide(thread, plan, Layout::Bits, work, irqs),
+    };
 
     // One copy of what follows for each plan and layout, the constants of which then cost nothing.
-    match (plan, layout) {
-        (Plan::Offer, Layout::Bytes) => decide(Plan::Offer, Layout::Bytes),
-        (Plan::Offer, Layout::Bits) => decide(Plan::Offer, Layout::Bits),
-        (Plan::Erase, Layout::Bytes) => decide(Plan::Erase, Layout::Bytes),
-        (Plan::Erase, Layout::Bits) => decide(Plan::Erase, Layout::Bits),
+    if granted {
+        decide(Plan::new(true, other_work))
+    } else if other_work {
+        decide(Plan::new(false, true))
+    } else {
+        decide(Plan::new(false, false))
     }
 }
 
@@ -50,7 +53,6 @@ fn decide(
     thread: Thread,
     plan: Plan,
     layout: Layout,
-    granted: bool,
     work: usize,
     irqs: LocalInterruptEnabled,
 ) -> bool {
@@ -60,7 +62,7 @@ fn decide(
         .ctrl()
         .update_u32(update.need, update.clear, update.set)
     {
-        Ok(word) => plan.judge(layout, ByteOrder::NATIVE, granted, word),
+        Ok(word) => plan.judge(layout, ByteOrder::NATIVE, word),
         Err(_) => Verdict::Kill,
     };
 

@@ -55,11 +55,11 @@ impl Grant {
         })
     }
 
-    /// What takes the place of [`Grant::switches`] when the timer has asked for the reschedule:
-    /// another count than `switches`, the thread's count now, and than any to come.
+    /// What takes the place of [`Grant::switches`], which is `made`, when the timer has asked for
+    /// the reschedule: another count than the thread has or will have.
     #[inline]
-    pub(crate) const fn spent(switches: u32) -> u32 {
-        switches.wrapping_sub(1)
+    pub(crate) const fn spent(made: u32) -> u32 {
+        made.wrapping_sub(1)
     }
 }
 
@@ -159,8 +159,10 @@ pub(crate) enum Call {
 pub(crate) enum Plan {
     /// Look for a request and turn it into a grant.
     Offer,
-    /// Erase it: there is a grant already, or other work than the reschedule has to be done.
-    Erase,
+    /// Erase it: other work than the reschedule has to be done.
+    Refuse,
+    /// Erase it: there is a grant already.
+    Revoke,
 }
 
 impl Plan {
@@ -168,8 +170,10 @@ impl Plan {
     /// besides the reschedule.
     #[inline]
     pub(crate) const fn new(granted: bool, other_work: bool) -> Self {
-        if granted || other_work {
-            Self::Erase
+        if granted {
+            Self::Revoke
+        } else if other_work {
+            Self::Refuse
         } else {
             Self::Offer
         }
@@ -180,27 +184,21 @@ impl Plan {
     pub(crate) const fn update(self, layout: Layout, order: ByteOrder) -> Update {
         match self {
             Self::Offer => layout.offer(order),
-            Self::Erase => Update::ERASE,
+            Self::Refuse | Self::Revoke => Update::ERASE,
         }
     }
 
     /// Judges the control word as the update found it.
     #[inline]
-    pub(crate) const fn judge(
-        self,
-        layout: Layout,
-        order: ByteOrder,
-        granted: bool,
-        word: u32,
-    ) -> Verdict {
-        if !layout.truthful(order, word, granted) {
+    pub(crate) const fn judge(self, layout: Layout, order: ByteOrder, word: u32) -> Verdict {
+        if !layout.truthful(order, word, matches!(self, Self::Revoke)) {
             return Verdict::Kill;
         }
 
         match self {
             Self::Offer if word & layout.request(order) != 0 => Verdict::Grant,
-            Self::Erase if granted => Verdict::Revoke,
-            Self::Offer | Self::Erase => Verdict::Refuse,
+            Self::Offer | Self::Refuse => Verdict::Refuse,
+            Self::Revoke => Verdict::Revoke,
         }
     }
 }
@@ -226,7 +224,7 @@ mod tests {
     const ORDER: ByteOrder = ByteOrder::NATIVE;
 
     fn judge(layout: Layout, granted: bool, other_work: bool, word: u32) -> Verdict {
-        Plan::new(granted, other_work).judge(layout, ORDER, granted, word)
+        Plan::new(granted, other_work).judge(layout, ORDER, word)
     }
 
     #[test]
@@ -245,7 +243,7 @@ mod tests {
             let granted = layout.granted(ORDER);
             let again = granted | layout.request(ORDER);
             for work in [false, true] {
-                assert_eq!(Plan::new(true, work), Plan::Erase);
+                assert_eq!(Plan::new(true, work), Plan::Revoke);
                 assert_eq!(judge(layout, true, work, granted), Verdict::Revoke);
                 assert_eq!(judge(layout, true, work, again), Verdict::Revoke);
             }
@@ -256,9 +254,10 @@ mod tests {
     fn plans_update_the_word_accordingly() {
         for layout in [Layout::Bytes, Layout::Bits] {
             assert_eq!(Plan::Offer.update(layout, ORDER), layout.offer(ORDER));
-            assert_eq!(Plan::Erase.update(layout, ORDER), Update::ERASE);
+            assert_eq!(Plan::Refuse.update(layout, ORDER), Update::ERASE);
+            assert_eq!(Plan::Revoke.update(layout, ORDER), Update::ERASE);
         }
-        assert_eq!(Plan::new(false, true), Plan::Erase);
+        assert_eq!(Plan::new(false, true), Plan::Refuse);
         assert_eq!(Plan::new(false, false), Plan::Offer);
     }
 

@@ -149,7 +149,9 @@ impl Thread {
     /// Enters [`Phase::Spent`] without a switch.
     #[inline]
     pub(crate) fn spend(&self, _irq: &LocalInterruptDisabled) {
-        store!(self, Grant::spent(self.switches()), rseq.slice.switches);
+        let made = load!(self, rseq.slice.switches);
+
+        store!(self, Grant::spent(made), rseq.slice.switches);
     }
 
     /// Enters [`Phase::Idle`].
@@ -164,20 +166,27 @@ impl Thread {
         store!(self, 1, rseq.slice.yielded);
     }
 
-    /// Collects what [`Thread::set_yielded()`] left.
+    /// Collects what [`Thread::set_yielded()`] left: 1, or 0 if that was nothing.
     #[inline]
-    pub(crate) fn take_yielded(&self) -> bool {
+    pub(crate) fn take_yielded(&self) -> u8 {
         let yielded = load!(self, rseq.slice.yielded);
 
         store!(self, 0, rseq.slice.yielded);
-        yielded != 0
+        yielded
     }
 
     /// How often the thread was switched out. Wraps.
     #[inline]
     pub(crate) fn switches(&self) -> u32 {
+        // SAFETY: The task is valid by the type invariants. The thread itself counts, while it is
+        // switched out, so nobody writes now.
+        let (voluntary, involuntary) = unsafe {
+            let task = self.as_ptr();
+            ((*task).nvcsw, (*task).nivcsw)
+        };
+
         // CAST: Only equality counts, and a grant does not outlive 2^32 switches.
-        load!(self, nvcsw).wrapping_add(load!(self, nivcsw)) as u32
+        voluntary.wrapping_add(involuntary) as u32
     }
 
     /// Whether the thread was switched out since it was interrupted in user mode.

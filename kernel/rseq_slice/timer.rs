@@ -66,6 +66,7 @@ impl HrTimerCallback for SliceTimer {
     /// On the way to user mode the grant is revoked then, and at system call entry it counts as
     /// revoked too. In the kernel the scheduler may come first and pick the thread again; that the
     /// thread enters the exit loop all the same, and with it the gate, takes a flag of its own.
+    #[inline]
     fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         // SAFETY: The timer is of a hard mode, so this is interrupt context.
         let irq = unsafe { LocalInterruptDisabled::assume_disabled() };

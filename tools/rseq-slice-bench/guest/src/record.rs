@@ -57,6 +57,7 @@ pub enum PathName {
     PrctlSetOn,
     SwitchUnregistered,
     SwitchRegistered,
+    Preempted,
 }
 
 impl PathName {
@@ -83,6 +84,7 @@ impl PathName {
             Self::PrctlSetOn => "prctl SET, on",
             Self::SwitchUnregistered => "context switch and back, unregistered",
             Self::SwitchRegistered => "context switch and back, registered",
+            Self::Preempted => "preemption and back, registered",
         }
     }
 }

@@ -67,6 +67,7 @@ fn measure() -> Result<()> {
         samples,
         &[PathName::NullRegistered, PathName::InterruptRegistered],
     )?;
+    paths::preempted(samples)?;
 
     match set_layout(Some(Layout::Bytes)) {
         Ok(()) => (),

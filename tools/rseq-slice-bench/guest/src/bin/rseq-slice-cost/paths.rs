@@ -29,6 +29,11 @@ use crate::sample::{
 
 /// Until an interrupt that nobody waits for.
 const SOON: Duration = Duration::from_micros(30);
+/// Wants the CPU for next to nothing, again and again.
+const RIVAL: Periodic = Periodic {
+    wake: Wake::After(Duration::from_micros(50)),
+    compute: 0,
+};
 /// Between two wake-ups of a rival: more than a cycle takes.
 const PERIOD: Duration = Duration::from_micros(200);
 /// From one rival's wake-up to the next one's, in which a grant is seen but not over.
@@ -95,6 +100,13 @@ pub(crate) fn switch(samples: usize, path: PathName) -> Result<()> {
     })
 }
 
+/// An interrupt that wakes up a rival, beside which this thread has no chance.
+pub(crate) fn preempted(samples: usize) -> Result<()> {
+    beside(&[RIVAL], |_| {
+        measure(samples, PathName::Preempted, || Ok(next_gap()))
+    })
+}
+
 /// System calls of the extension, without a grant.
 pub(crate) fn calls(samples: usize) -> Result<()> {
     measure(samples, PathName::YieldWithoutGrant, || {
@@ -118,11 +130,7 @@ pub(crate) fn calls(samples: usize) -> Result<()> {
 /// What a rival and a request lead to.
 pub(crate) fn grants(samples: usize, control: &Bytes<'_>) -> Result<()> {
     let _length = ExtensionLength::set(SHORT)?;
-    let rival = Periodic {
-        wake: Wake::After(Duration::from_micros(50)),
-        compute: 0,
-    };
-    beside(&[rival], |_| {
+    beside(&[RIVAL], |_| {
         ends(samples, control)?;
         measure(samples, PathName::RefusedNoRequest, || Ok(next_gap()))
     })?;

@@ -22,7 +22,7 @@ pub(crate) struct Rust;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum At {
     // grant::at_resched()
-    Update { granted: bool, offer: bool },
+    Update(Planned),
     Make,
     Withdraw,
     End(Ended),
@@ -43,7 +43,35 @@ pub(crate) enum At {
     Erase,
 }
 
-/// `state::Ending`, which the kernel has no use for a hash of.
+/// `state::Plan`, which the kernel has no use for a hash of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Planned {
+    Offer,
+    Refuse,
+    Revoke,
+}
+
+impl From<Plan> for Planned {
+    fn from(plan: Plan) -> Self {
+        match plan {
+            Plan::Offer => Self::Offer,
+            Plan::Refuse => Self::Refuse,
+            Plan::Revoke => Self::Revoke,
+        }
+    }
+}
+
+impl From<Planned> for Plan {
+    fn from(plan: Planned) -> Self {
+        match plan {
+            Planned::Offer => Self::Offer,
+            Planned::Refuse => Self::Refuse,
+            Planned::Revoke => Self::Revoke,
+        }
+    }
+}
+
+/// `state::Ending`, the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ended {
     Yielded,
@@ -175,13 +203,9 @@ impl Rules for Rust {
             return Next::Done(false);
         }
 
-        let granted = rseq.granted;
-        let plan = Plan::new(granted, work.intersects(k.config.deny()));
+        let plan = Plan::new(rseq.granted, work.intersects(k.config.deny()));
         note!(k, "at_resched(): {:?}, {plan:?}", phase(k));
-        Next::At(At::Update {
-            granted,
-            offer: plan == Plan::Offer,
-        })
+        Next::At(At::Update(plan.into()))
     }
 
     /// `rseq_syscall_enter_work()`, that is `enter()` of syscall.rs, and `lie()` where it lies.
@@ -206,13 +230,13 @@ impl Rules for Rust {
     fn resume(&self, k: &mut K<'_, '_>, at: At) -> Next<At> {
         match at {
             // at_resched()
-            At::Update { granted, offer } => {
-                let plan = if offer { Plan::Offer } else { Plan::Erase };
+            At::Update(plan) => {
+                let plan = Plan::from(plan);
                 let layout = choice(k).layout();
                 let verdict = match k.update_word(plan.update(layout, ORDER)) {
                     Ok(word) => {
                         k.judge_at_decision(word);
-                        plan.judge(layout, ORDER, granted, word)
+                        plan.judge(layout, ORDER, word)
                     }
                     Err(_) => Verdict::Kill,
                 };
@@ -345,7 +369,7 @@ impl Rules for Rust {
         if owner && phase(k).at_expiry(expires, at) {
             k.count(Event::Expired);
             // Thread::spend()
-            k.thread_mut().rseq.switches = Grant::spent(switches(k)) as u8;
+            k.thread_mut().rseq.switches = Grant::spent(k.thread().rseq.switches.into()) as u8;
             k.set_need_resched(Site::Expiry);
             // Thread::visit_exit_loop()
             k.thread_mut().work |= Work::RSEQ;
