@@ -7,6 +7,7 @@ use std::ops::Range;
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use rseq_slice::abi::{
     RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED, RSEQ_SLICE_EXT_GRANTED,
     RSEQ_SLICE_EXT_REQUEST,
@@ -35,6 +36,8 @@ pub(crate) const PATIENCE: u64 = 2_000_000;
 /// of the normal class, from taking part.
 #[derive(Clone, Copy)]
 pub(crate) enum Class {
+    /// `SCHED_IDLE`, which every thread of the normal class precedes.
+    Idle,
     /// `SCHED_OTHER`.
     Fair,
     /// The thread that asks for extensions.
@@ -45,14 +48,20 @@ pub(crate) enum Class {
 
 /// Puts the calling thread into a class.
 pub(crate) fn set_class(class: Class) -> Result<()> {
+    set_class_of(Pid::from_raw(0), class)
+}
+
+/// Puts a thread into a class.
+pub(super) fn set_class_of(thread: Pid, class: Class) -> Result<()> {
     let (policy, sched_priority) = match class {
+        Class::Idle => (libc::SCHED_IDLE, 0),
         Class::Fair => (libc::SCHED_OTHER, 0),
         Class::Scene => (libc::SCHED_FIFO, 10),
         Class::Rival => (libc::SCHED_FIFO, 20),
     };
     let param = libc::sched_param { sched_priority };
     // SAFETY: The structure lives through the call.
-    let ret = unsafe { libc::sched_setscheduler(0, policy, &raw const param) };
+    let ret = unsafe { libc::sched_setscheduler(thread.as_raw(), policy, &raw const param) };
     Errno::result(ret)?;
     Ok(())
 }

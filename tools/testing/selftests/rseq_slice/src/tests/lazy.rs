@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reschedules in favour of threads of the normal class, which are lazy. With `CONFIG_PREEMPT_RT` they
+//! are the only ones that are postponed.
+
+use anyhow::{Result, ensure};
+use rseq_slice::{Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{
+    Class, LEAD, Ledger, PATIENCE, Scene, Seen, Sleeper, requested, set_class, soon,
+    spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("lazy.is_postponed", Needs::On, is_postponed),
+    both("lazy.expires", Needs::On, expires),
+    both("lazy.realtime_wakeup_revokes", Needs::On, realtime_revokes),
+    both(
+        "lazy.realtime_wakeup_is_not_postponed",
+        Needs::OnRealtime,
+        realtime_is_not_postponed,
+    ),
+];
+
+const TURNS: u64 = 20;
+
+/// A thread that everybody in the normal class precedes.
+fn scene(layout: Layout) -> Result<Scene> {
+    let scene = Scene::new(layout)?;
+    set_class(Class::Idle)?;
+    Ok(scene)
+}
+
+/// Requests, and says what became of it when `rival` wanted the CPU.
+fn ask(scene: &Scene, layout: Layout, rival: &Sleeper, class: Class) -> Result<Seen> {
+    rival.wake_at(soon()?, class)?;
+    let seen = scene.offer(requested(layout), LEAD + PATIENCE);
+    if !matches!(seen, Seen::Granted) {
+        scene.set_word(0);
+    }
+    Ok(seen)
+}
+
+/// The kernel's own threads take part, so that not every request has to be granted, and not every
+/// grant for the rival: but most.
+fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = scene(layout)?;
+    let rival = Sleeper::new()?;
+    let ledger = Ledger::open()?;
+    let (mut waited, mut yields) = (0, 0);
+    for _ in 0..TURNS {
+        let runs = rival.runs();
+        if ask(&scene, layout, &rival, Class::Fair)? != Seen::Granted {
+            continue;
+        }
+        waited += u64::from(rival.runs() == runs);
+        let yielded = sys::rseq_slice_yield()?;
+        ensure!(scene.word() == 0);
+        yields += u64::from(yielded == 1 && rival.runs() == runs + 1);
+    }
+    let tally = ledger.tally()?;
+    ensure!(
+        waited > TURNS / 2 && yields > TURNS / 2 && tally.adds_up(),
+        "waited {waited} times, yielded to {yields} times: {tally:?}"
+    );
+    Ok(())
+}
+
+fn expires(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = scene(layout)?;
+    let rival = Sleeper::new()?;
+    let ledger = Ledger::open()?;
+    let mut expired = 0;
+    for _ in 0..TURNS {
+        let runs = rival.runs();
+        if ask(&scene, layout, &rival, Class::Fair)? != Seen::Granted {
+            continue;
+        }
+        let over = scene.outlast().is_some();
+        let ran = rival.runs() == runs + 1;
+        ensure!(sys::rseq_slice_yield()? == 0);
+        expired += u64::from(over && ran);
+    }
+    let tally = ledger.tally()?;
+    ensure!(
+        expired > TURNS / 2 && tally.expired >= expired && tally.adds_up(),
+        "expired {expired} times: {tally:?}"
+    );
+    Ok(())
+}
+
+/// During the grant a real-time thread wants the CPU as well, and gets it long before the end.
+fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
+    const LENGTH: u32 = 50_000;
+    const AFTER: u64 = 20_000;
+    set_extension_length(LENGTH)?;
+    let scene = scene(layout)?;
+    let rivals = [Sleeper::new()?, Sleeper::new()?];
+    let ledger = Ledger::open()?;
+    let mut revoked = 0;
+    for _ in 0..TURNS {
+        let runs = rivals[1].runs();
+        let due = soon()? + LEAD;
+        rivals[1].wake_at(due + AFTER, Class::Rival)?;
+        rivals[0].wake_at(due, Class::Fair)?;
+        let seen = scene.offer(requested(layout), LEAD + PATIENCE);
+        if seen == Seen::Granted {
+            scene.outlast();
+            revoked += u64::from(rivals[1].runs() == runs + 1);
+        }
+        scene.set_word(0);
+        spin_while(PATIENCE, || rivals[1].runs() == runs);
+        sys::rseq_slice_yield()?;
+    }
+    let tally = ledger.tally()?;
+    ensure!(
+        revoked > TURNS / 2 && tally.revoked > tally.expired + TURNS / 2 && tally.adds_up(),
+        "revoked {revoked} times: {tally:?}"
+    );
+    Ok(())
+}
+
+fn realtime_is_not_postponed(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Sleeper::new()?;
+    let ledger = Ledger::open()?;
+    for _ in 0..TURNS {
+        let runs = rival.runs();
+        let seen = ask(&scene, layout, &rival, Class::Rival)?;
+        ensure!(seen == Seen::Erased, "the request is {seen:?}");
+        ensure!(rival.runs() == runs + 1, "the rival did not run");
+    }
+    ensure!(ledger.tally()?.granted == 0, "{:?}", ledger.tally()?);
+    Ok(())
+}
