@@ -49,7 +49,10 @@ pub(crate) fn become_reaper() -> Result<()> {
 pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     let mut kmsg = Kmsg::open()?;
     let before = kernel.has_extension().then(Counters::read).transpose()?;
-    if matches!(case.needs(), Needs::On | Needs::OnTwoCpus | Needs::OnRealtime) {
+    if matches!(
+        case.needs(),
+        Needs::On | Needs::OnTwoCpus | Needs::OnRealtime
+    ) {
         set_extension_length(LENGTH)?;
     }
     let verdict = in_child(case, kernel)?;

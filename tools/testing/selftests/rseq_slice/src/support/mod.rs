@@ -30,7 +30,7 @@ pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use samples::Samples;
 pub(crate) use scene::{
     BOTH_CPUS, CPU, Class, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
-    granted, requested, set_class, soon,
+    granted, requested, set_class, set_only_lazy, soon,
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use sleeper::Sleeper;

@@ -1,61 +1,94 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads that wake up in the interrupt of a timer in whatever class is wanted, also with
-//! `CONFIG_PREEMPT_RT`.
+//! Threads that wake up in the interrupt of a timer, in whatever class is wanted.
 
+use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::unistd::{Pid, gettid};
 use rseq_slice::pin_to;
 
-use super::scene::{CPU, Class, set_class, set_class_of};
-use super::timer::sleep_until;
+use super::scene::{Class, set_class, set_class_of};
+use super::timer::Due;
 
-/// A thread on [`CPU`] that sleeps until a given moment.
+/// A moment that does not come.
+const NEVER: u64 = u64::MAX;
+
+#[derive(Default)]
+struct Orders {
+    /// Changes with every order.
+    number: AtomicU32,
+    due: AtomicU64,
+}
+
+/// A thread that sleeps until it is due.
 ///
-/// It falls asleep as a real-time thread, whose timers expire in the interrupt itself, and is put
-/// into its class while it sleeps.
+/// With `CONFIG_PREEMPT_RT` the timers of other than real-time threads expire in a real-time thread.
+/// It falls asleep as a real-time thread, whose timers expire in the interrupt itself, and is put into
+/// its class while it sleeps.
 pub(crate) struct Sleeper {
-    orders: Sender<u64>,
+    orders: Arc<Orders>,
     id: Pid,
-    runs: Arc<AtomicU64>,
 }
 
 impl Sleeper {
-    pub(crate) fn new() -> Result<Self> {
-        let (orders, theirs) = channel();
-        let (ready, started) = channel();
-        let runs = Arc::<AtomicU64>::default();
-        let counts = Arc::clone(&runs);
+    /// A thread on `cpu` that calls `awake` each time it was due.
+    pub(crate) fn new(cpu: usize, awake: impl Fn() + Send + 'static) -> Result<Self> {
+        let orders = Arc::<Orders>::default();
+        orders.due.store(NEVER, Ordering::Relaxed);
+        let theirs = Arc::clone(&orders);
+        let (ready, started) = std::sync::mpsc::channel();
         thread::spawn(move || {
-            let set_up = pin_to(&[CPU]).map_err(anyhow::Error::from);
-            let _ = ready.send(set_up.and_then(|()| set_class(Class::Rival)).map(|()| gettid()));
-            for moment in theirs {
-                if set_class(Class::Rival).is_err() || sleep_until(moment).is_err() {
-                    break;
+            let set_up = pin_to(&[cpu])
+                .map_err(Into::into)
+                .and_then(|()| set_class(Class::Realtime));
+            let failed = set_up.is_err();
+            let _ = ready.send(set_up.map(|()| gettid()));
+            while !failed {
+                let number = theirs.number.load(Ordering::Acquire);
+                let due = theirs.due.load(Ordering::Relaxed);
+                if wait(&theirs.number, number, due) {
+                    theirs.due.store(NEVER, Ordering::Relaxed);
+                    awake();
                 }
-                counts.fetch_add(1, Ordering::Relaxed);
             }
         });
-        let id = started.recv()??;
-        Ok(Self { orders, id, runs })
+        let id = started.recv()?.context("cannot set up a sleeper")?;
+        Ok(Self { orders, id })
     }
 
-    /// Has it wake up at that moment of [`clock`](super::clock) as a thread of `class`. It must not
-    /// be asleep already.
-    pub(crate) fn wake_at(&self, moment: u64, class: Class) -> Result<()> {
-        // Waits for orders in the class of the last one, and gets the CPU from us for this one.
-        set_class_of(self.id, Class::Rival)?;
-        self.orders.send(moment)?;
+    /// Has it wake up when that is due, as a thread of `class`. Replaces an earlier call whose time
+    /// has not come. The caller is on the same CPU, in front of which real-time threads are.
+    pub(crate) fn wake(&self, due: Due, class: Class) -> Result<()> {
+        self.orders.due.store(due.moment()?, Ordering::Relaxed);
+        set_class_of(self.id, Class::Realtime)?;
+        self.orders.number.fetch_add(1, Ordering::Release);
+        rseq_slice::sys::futex_wake(&self.orders.number, 1);
         set_class_of(self.id, class)
     }
+}
 
-    /// How often it woke up.
-    pub(crate) fn runs(&self) -> u64 {
-        self.runs.load(Ordering::Relaxed)
-    }
+/// Sleeps until `moment` or until `word` is not `seen` any more. Returns whether the moment has come.
+fn wait(word: &AtomicU32, seen: u32, moment: u64) -> bool {
+    let timeout = (moment != NEVER).then(|| libc::timespec {
+        tv_sec: (moment / 1_000_000_000) as libc::time_t,
+        tv_nsec: (moment % 1_000_000_000) as libc::c_long,
+    });
+    // SAFETY: Word and timeout live through the call, which writes to neither.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+            seen,
+            timeout.as_ref().map_or(ptr::null(), ptr::from_ref),
+            ptr::null::<u32>(),
+            libc::FUTEX_BITSET_MATCH_ANY,
+        )
+    };
+    Errno::result(ret) == Err(Errno::ETIMEDOUT)
 }

@@ -20,7 +20,11 @@ pub(crate) const TESTS: &[Test] = &[
     once("absent.prctl", Needs::Absent, prctl),
     once("absent.no_system_call", Needs::Absent, no_system_call),
     once("absent.no_grant_no_store", Needs::Absent, no_grant_no_store),
-    once("absent.no_files_no_message", Needs::Absent, no_files_no_message),
+    once(
+        "absent.no_files_no_message",
+        Needs::Absent,
+        no_files_no_message,
+    ),
 ];
 
 /// `ENOTSUPP`, which the C library has no name for.
@@ -92,7 +96,9 @@ fn no_files_no_message(_: &Kernel) -> Result<()> {
         ensure!(!path.exists(), "{path:?}");
     }
     let log = Kmsg::from_boot()?.drain()?;
-    let told = log.iter().find(|line| line.contains("time slice extension"));
+    let told = log
+        .iter()
+        .find(|line| line.contains("time slice extension"));
     ensure!(told.is_none(), "{told:?}");
     Ok(())
 }

@@ -84,12 +84,7 @@ struct Worker {
     id: Pid,
 }
 
-fn worker(
-    layout: Layout,
-    seed: u64,
-    short_slices: bool,
-    over: &Arc<AtomicBool>,
-) -> Result<Worker> {
+fn worker(layout: Layout, seed: u64, short_slices: bool, over: &Arc<AtomicBool>) -> Result<Worker> {
     let over = Arc::clone(over);
     let (id, its_id) = std::sync::mpsc::channel();
     let thread = thread::spawn(move || {

@@ -3,13 +3,16 @@
 //! Reschedules in favour of threads of the normal class, which are lazy. With `CONFIG_PREEMPT_RT` they
 //! are the only ones that are postponed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use anyhow::{Result, ensure};
 use rseq_slice::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    Class, LEAD, Ledger, PATIENCE, Scene, Seen, Sleeper, requested, set_class, soon,
+    CPU, Class, Due, LEAD, Ledger, PATIENCE, Scene, Seen, Sleeper, requested, set_class, soon,
     spin_while,
 };
 
@@ -33,8 +36,33 @@ fn scene(layout: Layout) -> Result<Scene> {
     Ok(scene)
 }
 
+/// A thread that wants the CPU in the class that it is told, and how often it had it.
+struct Rival {
+    sleeper: Sleeper,
+    runs: Arc<AtomicU64>,
+}
+
+impl Rival {
+    fn new() -> Result<Self> {
+        let runs = Arc::<AtomicU64>::default();
+        let counts = Arc::clone(&runs);
+        let sleeper = Sleeper::new(CPU, move || {
+            counts.fetch_add(1, Ordering::Relaxed);
+        })?;
+        Ok(Self { sleeper, runs })
+    }
+
+    fn wake_at(&self, moment: u64, class: Class) -> Result<()> {
+        self.sleeper.wake(Due::At(moment), class)
+    }
+
+    fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+}
+
 /// Requests, and says what became of it when `rival` wanted the CPU.
-fn ask(scene: &Scene, layout: Layout, rival: &Sleeper, class: Class) -> Result<Seen> {
+fn ask(scene: &Scene, layout: Layout, rival: &Rival, class: Class) -> Result<Seen> {
     rival.wake_at(soon()?, class)?;
     let seen = scene.offer(requested(layout), LEAD + PATIENCE);
     if !matches!(seen, Seen::Granted) {
@@ -47,7 +75,7 @@ fn ask(scene: &Scene, layout: Layout, rival: &Sleeper, class: Class) -> Result<S
 /// grant for the rival: but most.
 fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = scene(layout)?;
-    let rival = Sleeper::new()?;
+    let rival = Rival::new()?;
     let ledger = Ledger::open()?;
     let (mut waited, mut yields) = (0, 0);
     for _ in 0..TURNS {
@@ -70,7 +98,7 @@ fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
 
 fn expires(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = scene(layout)?;
-    let rival = Sleeper::new()?;
+    let rival = Rival::new()?;
     let ledger = Ledger::open()?;
     let mut expired = 0;
     for _ in 0..TURNS {
@@ -97,13 +125,13 @@ fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
     const AFTER: u64 = 20_000;
     set_extension_length(LENGTH)?;
     let scene = scene(layout)?;
-    let rivals = [Sleeper::new()?, Sleeper::new()?];
+    let rivals = [Rival::new()?, Rival::new()?];
     let ledger = Ledger::open()?;
     let mut revoked = 0;
     for _ in 0..TURNS {
         let runs = rivals[1].runs();
         let due = soon()? + LEAD;
-        rivals[1].wake_at(due + AFTER, Class::Rival)?;
+        rivals[1].wake_at(due + AFTER, Class::Realtime)?;
         rivals[0].wake_at(due, Class::Fair)?;
         let seen = scene.offer(requested(layout), LEAD + PATIENCE);
         if seen == Seen::Granted {
@@ -123,12 +151,12 @@ fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 fn realtime_is_not_postponed(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Sleeper::new()?;
+    let scene = scene(layout)?;
+    let rival = Rival::new()?;
     let ledger = Ledger::open()?;
     for _ in 0..TURNS {
         let runs = rival.runs();
-        let seen = ask(&scene, layout, &rival, Class::Rival)?;
+        let seen = ask(&scene, layout, &rival, Class::Realtime)?;
         ensure!(seen == Seen::Erased, "the request is {seen:?}");
         ensure!(rival.runs() == runs + 1, "the rival did not run");
     }
