@@ -123,6 +123,11 @@ pub(crate) fn page(report: &Report) -> Result<String> {
     Ok(page.into_string())
 }
 
+/// The picture of the page that says most: one spin lock on one CPU.
+pub(crate) fn contention(report: &Report) -> Result<Option<String>> {
+    by_threads(report, 1, LockKind::Spin)
+}
+
 fn render(table: &Table) -> Markup {
     html! {
         table {

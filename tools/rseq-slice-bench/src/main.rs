@@ -18,7 +18,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -32,10 +32,10 @@ const USAGE: &str = "usage: rseq-slice-bench bench|check --out DIR --boot FILE [
     [--seed N] [--only NAME]
        rseq-slice-bench judge|render REPORT.json
 
-bench measures everything and writes report.json and report.html into DIR/bench; check measures
-little and judges it by bounds; judge does that with a report that is there, and render makes
-report.html of one. DIR holds c, rust and off, each with bzImage and vmlinux. --only runs the boots
-whose names contain NAME.";
+bench measures everything and writes report.json, report.html and contention.svg into DIR/bench;
+check measures little and judges it by bounds; judge does that with a report that is there, and
+render makes the page and the picture of one. DIR holds c, rust and off, each with bzImage and
+vmlinux. --only runs the boots whose names contain NAME.";
 
 fn main() -> ExitCode {
     match run() {
@@ -94,7 +94,7 @@ fn run() -> Result<bool> {
         "bench" => {
             let (places, report) = measure(&options, jobs::full())?;
             write(&report, &places.result("report.json"))?;
-            fs::write(places.result("report.html"), html::page(&report)?)?;
+            draw(&report, &places.result("report.html"))?;
             print!("{}", table::main(&report));
             eprintln!("* {}", places.result("report.html").display());
             Ok(true)
@@ -107,9 +107,7 @@ fn run() -> Result<bool> {
         "judge" => Ok(judge(&read(&options)?)),
         "render" => {
             let file = options.file.as_deref().context(USAGE)?;
-            let to = file.with_extension("html");
-            fs::write(&to, html::page(&read(&options)?)?)
-                .with_context(|| to.display().to_string())?;
+            draw(&read(&options)?, &file.with_extension("html"))?;
             Ok(true)
         }
         _ => bail!(USAGE),
@@ -138,9 +136,21 @@ fn measure(options: &Options, mut jobs: Vec<jobs::Job>) -> Result<(Places, Repor
     Ok((places, report))
 }
 
-fn write(report: &Report, to: &std::path::Path) -> Result<()> {
+fn write(report: &Report, to: &Path) -> Result<()> {
     fs::write(to, serde_json::to_string_pretty(report)? + "\n")
         .with_context(|| to.display().to_string())
+}
+
+/// Writes the page to `page`, and beside it a picture of its own.
+fn draw(report: &Report, page: &Path) -> Result<()> {
+    let write =
+        |to: &Path, text: String| fs::write(to, text).with_context(|| to.display().to_string());
+
+    write(page, html::page(report)?)?;
+    if let Some(picture) = html::contention(report)? {
+        write(&page.with_file_name("contention.svg"), picture)?;
+    }
+    Ok(())
 }
 
 fn read(options: &Options) -> Result<Report> {
