@@ -28,6 +28,8 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 const TURNS: u64 = 20;
+/// Nanoseconds within which the scheduler lets every thread of the normal class run.
+const TURN: u64 = 50_000_000;
 
 /// A thread that everybody in the normal class precedes.
 fn scene(layout: Layout) -> Result<Scene> {
@@ -59,6 +61,14 @@ impl Rival {
     fn runs(&self) -> u64 {
         self.runs.load(Ordering::Relaxed)
     }
+
+    /// Waits in user mode until it has run so often. The scheduler may first let the scene, which
+    /// it owes something, go on.
+    fn ensure_runs(&self, times: u64) -> Result<()> {
+        let ran = spin_while(TURN, || self.runs() < times);
+        ensure!(ran, "the rival ran {} times, not {times}", self.runs());
+        Ok(())
+    }
 }
 
 /// Requests, and says what became of it when `rival` wanted the CPU.
@@ -80,18 +90,18 @@ fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
     let (mut waited, mut yields) = (0, 0);
     for _ in 0..TURNS {
         let runs = rival.runs();
-        if ask(&scene, layout, &rival, Class::Fair)? != Seen::Granted {
-            continue;
+        let seen = ask(&scene, layout, &rival, Class::Fair)?;
+        if seen == Seen::Granted {
+            waited += u64::from(rival.runs() == runs);
+            yields += sys::rseq_slice_yield()?;
+            ensure!(scene.word() == 0);
         }
-        waited += u64::from(rival.runs() == runs);
-        let yielded = sys::rseq_slice_yield()?;
-        ensure!(scene.word() == 0);
-        yields += u64::from(yielded == 1 && rival.runs() == runs + 1);
+        rival.ensure_runs(runs + 1)?;
     }
     let tally = ledger.tally()?;
     ensure!(
-        waited > TURNS / 2 && yields > TURNS / 2 && tally.adds_up(),
-        "waited {waited} times, yielded to {yields} times: {tally:?}"
+        waited > TURNS / 2 && yields > TURNS as i64 / 2 && tally.adds_up(),
+        "the rival waited {waited} times, {yields} yields: {tally:?}"
     );
     Ok(())
 }
@@ -103,13 +113,13 @@ fn expires(_: &Kernel, layout: Layout) -> Result<()> {
     let mut expired = 0;
     for _ in 0..TURNS {
         let runs = rival.runs();
-        if ask(&scene, layout, &rival, Class::Fair)? != Seen::Granted {
-            continue;
+        if ask(&scene, layout, &rival, Class::Fair)? == Seen::Granted {
+            let waited = rival.runs() == runs;
+            let over = scene.outlast().is_some();
+            ensure!(sys::rseq_slice_yield()? == 0);
+            expired += u64::from(waited && over);
         }
-        let over = scene.outlast().is_some();
-        let ran = rival.runs() == runs + 1;
-        ensure!(sys::rseq_slice_yield()? == 0);
-        expired += u64::from(over && ran);
+        rival.ensure_runs(runs + 1)?;
     }
     let tally = ledger.tally()?;
     ensure!(
@@ -129,18 +139,19 @@ fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     let mut revoked = 0;
     for _ in 0..TURNS {
-        let runs = rivals[1].runs();
+        let runs = [rivals[0].runs(), rivals[1].runs()];
         let due = soon()? + LEAD;
         rivals[1].wake_at(due + AFTER, Class::Realtime)?;
         rivals[0].wake_at(due, Class::Fair)?;
         let seen = scene.offer(requested(layout), LEAD + PATIENCE);
         if seen == Seen::Granted {
             scene.outlast();
-            revoked += u64::from(rivals[1].runs() == runs + 1);
+            revoked += u64::from(rivals[1].runs() == runs[1] + 1);
         }
         scene.set_word(0);
-        spin_while(PATIENCE, || rivals[1].runs() == runs);
         sys::rseq_slice_yield()?;
+        rivals[1].ensure_runs(runs[1] + 1)?;
+        rivals[0].ensure_runs(runs[0] + 1)?;
     }
     let tally = ledger.tally()?;
     ensure!(
