@@ -2,13 +2,13 @@
 #
 # Doors to scripts/, nothing else. `make help` lists them.
 
-export APPEND KDIR COMPILER SEED SEEDS PROGRAMS
+export APPEND KDIR COMPILER SEED SEEDS PROGRAMS GRANTS CHROOT
 
 # KDIR= names a tree to work from everywhere, but the tree to work on in apply
 # and unapply.
 tree = $(or $(KDIR),$(error KDIR=dir is missing: the kernel source tree to work on))
 
-.PHONY: help run test diff model mutants bench bench-check shell kernel kernel-c apply unapply check
+.PHONY: help run test diff matrix model mutants bench bench-check shell kernel kernel-c apply unapply check
 
 help:
 	@echo 'The rseq time slice extension in Rust: an overlay for Linux 7.3 and newer'
@@ -16,6 +16,7 @@ help:
 	@echo '  make run       from nothing to a demo in QEMU: tools, kernel source, build, boot'
 	@echo '  make test      all tests, on the host and in the guest, Rust and C kernel'
 	@echo '  make diff      random programs on the Rust and on the C kernel: where do they differ?'
+	@echo '  make matrix    tests and churn in other configurations: sanitizers, PREEMPT_RT, LTO ... Takes hours'
 	@echo '  make bench     what it costs and what it is good for, against C: a table and a page with pictures'
 	@echo '  make bench-check   the figures that matter, judged by bounds, in 5 minutes'
 	@echo '  make shell     an interactive guest with the tests and the demo inside'
@@ -33,6 +34,9 @@ help:
 	@echo '  COMPILER=gcc            kernel by gcc (default: clang of the LLVM that rustc uses)'
 	@echo '  SEED=n                  another schedule (test, bench), the first seed (diff)'
 	@echo '  SEEDS=n PROGRAMS=n      how many seeds, and random programs over all of them (diff)'
+	@echo '  ROW=x                   only this configuration (matrix); scripts/matrix --list names them'
+	@echo '  GRANTS=n                another length of the churn (test, matrix)'
+	@echo '  CHROOT=dir              a Debian 13 to build one of the configurations in (matrix)'
 	@echo '  FILTER=word             only the configurations with this in their name (model)'
 	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n 's/^ALL=(\(.*\))/\1/p' scripts/test)'
 	@echo '  RSEQ_SLICE_CACHE=dir    downloads and build folders (default ~/.cache/rseq-slice)'
@@ -48,6 +52,9 @@ test:
 
 diff:
 	@scripts/diff
+
+matrix:
+	@scripts/matrix $(ROW)
 
 bench:
 	@scripts/bench

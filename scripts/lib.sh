@@ -60,7 +60,9 @@ at_least() {
 # complaints LOG...: prints what the kernels complained of on these consoles.
 # Fails if they did not.
 complaints() {
-	grep -ahE '^\[ *[0-9.]+\].*(WARNING: |BUG: |UBSAN: |INFO: .* (stall|hung))' "$@"
+	local words='WARNING: |BUG: |BUG at |UBSAN: |Oops: |Kernel panic|Call Trace:|INFO: .* (stall|hung|blocked for)'
+	words+='|INFO: trying to register|scheduling while atomic|CFI failure|panicked at|unchecked MSR access|(add|del) corruption'
+	grep -ahE "^\\[ *[0-9.]+\\].*($words)" "$@"
 }
 
 # progress LOG TITLE CMD...: runs CMD with all its output in LOG. A terminal

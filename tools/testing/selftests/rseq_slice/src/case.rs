@@ -20,13 +20,23 @@ pub(crate) enum Needs {
     Off,
     /// The extension is on, and there are two CPUs.
     OnTwoCpus,
+    /// The extension is on, in a kernel with `CONFIG_PREEMPT_RT`.
+    OnRealtime,
+    /// The extension is compiled out.
+    Absent,
 }
 
 impl Needs {
     /// Why `kernel` does not do, if so.
     pub(crate) fn missing_in(self, kernel: &Kernel) -> Option<&'static str> {
         match self {
-            Self::On | Self::OnTwoCpus if !kernel.on => Some("booted with rseq_slice_ext=0"),
+            Self::Absent if kernel.has_extension() => Some("needs a kernel without the extension"),
+            Self::Absent => None,
+            _ if !kernel.has_extension() => Some("the extension is compiled out"),
+            Self::On | Self::OnTwoCpus | Self::OnRealtime if !kernel.on => {
+                Some("booted with rseq_slice_ext=0")
+            }
+            Self::OnRealtime if !kernel.realtime => Some("needs CONFIG_PREEMPT_RT"),
             Self::OnTwoCpus if kernel.cpus < 2 => Some("needs two CPUs"),
             Self::Off if kernel.on => Some("needs a boot with rseq_slice_ext=0"),
             _ => None,

@@ -3,12 +3,18 @@
 //! The kernel under test, and how this boot has set it up.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_getres};
-use rseq_slice::{Implementation, extension_length, implementation, set_extension_length};
+use rseq_slice::{
+    DebugfsError, Implementation, extension_length, implementation, set_extension_length,
+};
+
+use crate::case::Skip;
 
 /// Where debugfs keeps the switch for the consistency checks.
 pub(crate) const DEBUG: &str = "/sys/kernel/debug/rseq/debug";
@@ -17,7 +23,8 @@ pub(crate) const CPU1_ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
 
 /// What the tests have to know.
 pub(crate) struct Kernel {
-    pub(crate) implementation: Implementation,
+    /// `None`: the extension is compiled out.
+    implementation: Option<Implementation>,
     /// The extension is on. Taken from the command line, not from the extension's own word.
     pub(crate) on: bool,
     /// What `rseq_slice_ext=` says if it says nothing sensible.
@@ -27,7 +34,20 @@ pub(crate) struct Kernel {
     /// The length of an extension at the start, in nanoseconds.
     pub(crate) length: u32,
     pub(crate) cpus: usize,
+    /// `CONFIG_PREEMPT_RT`: only lazy reschedules are postponed, and the timers of other than
+    /// real-time threads expire in a real-time thread.
+    pub(crate) realtime: bool,
+    /// The option that makes the kernel check itself all the time, if `/proc/config.gz` has one.
+    pub(crate) checks: Option<&'static str>,
 }
+
+/// Options with which the kernel takes a multiple of its time.
+const CHECKS: [&str; 4] = [
+    "CONFIG_KASAN",
+    "CONFIG_KCSAN",
+    "CONFIG_UBSAN",
+    "CONFIG_PROVE_LOCKING",
+];
 
 impl Kernel {
     /// Looks at the running kernel.
@@ -44,19 +64,50 @@ impl Kernel {
             .filter_map(|word| word.strip_prefix("rseq_slice_ext="))
             .next_back();
         let sense = switch.map(truth);
+        let implementation = match implementation() {
+            Err(DebugfsError::Missing { .. }) if Path::new(DEBUG).exists() => None,
+            known => Some(known?),
+        };
+        let version = fs::read_to_string("/proc/version")?;
         Ok(Self {
-            implementation: implementation()?,
-            on: sense.flatten().unwrap_or(true),
+            implementation,
+            on: implementation.is_some() && sense.flatten().unwrap_or(true),
             bad_switch: switch.filter(|_| sense == Some(None)).map(str::to_owned),
             debug: read_debug()?,
-            length: extension_length()?,
+            length: implementation.map_or(Ok(0), |_| extension_length())?,
             cpus: thread::available_parallelism()?.get(),
+            realtime: version.contains("PREEMPT_RT"),
+            checks: checks(),
         })
+    }
+
+    /// Whether the extension was compiled in.
+    pub(crate) const fn has_extension(&self) -> bool {
+        self.implementation.is_some()
+    }
+
+    /// Which implementation it is, for cases that need the extension.
+    ///
+    /// # Panics
+    ///
+    /// If it is compiled out.
+    pub(crate) fn implementation(&self) -> Implementation {
+        self.implementation.expect("the extension is compiled out")
+    }
+
+    /// Says that a bound in time, which is all that is left to assert, is not asserted here.
+    pub(crate) fn ensure_unchecked(&self) -> Result<()> {
+        match self.checks {
+            Some(option) => Err(Skip(format!("time is not asserted with {option}")).into()),
+            None => Ok(()),
+        }
     }
 
     /// Puts back what a test may have changed and not put back.
     pub(crate) fn restore(&self) -> Result<()> {
-        set_extension_length(self.length)?;
+        if self.has_extension() {
+            set_extension_length(self.length)?;
+        }
         set_debug(self.debug)?;
         if self.cpus > 1 && fs::read_to_string(CPU1_ONLINE).is_ok_and(|state| state == "0\n") {
             fs::write(CPU1_ONLINE, "1")?;
@@ -68,9 +119,13 @@ impl Kernel {
     pub(crate) fn describe(&self) -> String {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         format!(
-            "Linux {}, extension in {:?}, {}, rseq_debug {}, {} CPUs, {} ns",
+            "Linux {}, extension {}, {}, rseq_debug {}, {} CPUs, {} ns",
             release.trim(),
-            self.implementation,
+            match self.implementation {
+                None => "compiled out",
+                Some(Implementation::C) => "in C",
+                Some(Implementation::Rust) => "in Rust",
+            },
             if self.on { "on" } else { "off" },
             if self.debug { "on" } else { "off" },
             self.cpus,
@@ -90,6 +145,14 @@ fn read_debug() -> Result<bool> {
         "1\n" => Ok(true),
         other => bail!("{DEBUG} says {other:?}"),
     }
+}
+
+fn checks() -> Option<&'static str> {
+    let output = Command::new("zcat").arg("/proc/config.gz").output().ok()?;
+    let config = String::from_utf8_lossy(&output.stdout);
+    CHECKS
+        .into_iter()
+        .find(|option| config.lines().any(|line| line == format!("{option}=y")))
 }
 
 /// How the kernel reads a boolean parameter.

@@ -99,6 +99,9 @@ fn run() -> Result<ExitCode> {
     }
 
     let kernel = Kernel::look()?;
+    if kernel.realtime {
+        support::set_only_lazy();
+    }
     runner::become_reaper()?;
     runner::no_core_dumps()?;
     let mut report = Report::new(cases.len());

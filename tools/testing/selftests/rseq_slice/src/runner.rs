@@ -48,8 +48,11 @@ pub(crate) fn become_reaper() -> Result<()> {
 /// Runs `case` and leaves nothing of it behind.
 pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     let mut kmsg = Kmsg::open()?;
-    let before = Counters::read()?;
-    if matches!(case.needs(), Needs::On | Needs::OnTwoCpus) {
+    let before = kernel.has_extension().then(Counters::read).transpose()?;
+    if matches!(
+        case.needs(),
+        Needs::On | Needs::OnTwoCpus | Needs::OnRealtime
+    ) {
         set_extension_length(LENGTH)?;
     }
     let verdict = in_child(case, kernel)?;
@@ -60,6 +63,9 @@ pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     if let Some(splat) = kmsg.splat()? {
         return Ok(Verdict::Failed(format!("the kernel says: {splat}")));
     }
+    let Some(before) = before else {
+        return Ok(verdict);
+    };
     Ok(match ledger(kernel, Counters::read()? - before) {
         None => verdict,
         Some(error) => Verdict::Failed(error),
@@ -70,7 +76,7 @@ pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
 /// are counted. The C implementation loses some, and must not invent any.
 fn ledger(kernel: &Kernel, delta: Counters) -> Option<String> {
     let ended = delta.yielded + delta.aborted + delta.revoked + delta.died.unwrap_or(0);
-    let good = match kernel.implementation {
+    let good = match kernel.implementation() {
         Implementation::Rust => delta.granted == ended,
         Implementation::C => delta.granted >= ended,
     };

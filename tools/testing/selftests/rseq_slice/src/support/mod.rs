@@ -13,6 +13,7 @@ mod rival;
 mod samples;
 mod scene;
 mod signals;
+mod sleeper;
 mod ticker;
 mod timer;
 mod userfault;
@@ -28,11 +29,12 @@ pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use samples::Samples;
 pub(crate) use scene::{
-    BOTH_CPUS, CPU, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
-    granted, requested, soon,
+    BOTH_CPUS, CPU, Class, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
+    granted, requested, set_class, set_only_lazy, soon,
 };
 pub(crate) use signals::{handle, hits};
-pub(crate) use ticker::Ticker;
+pub(crate) use sleeper::Sleeper;
+pub(crate) use ticker::{Ticker, take_short_slices};
 pub(crate) use timer::{Due, SignalTimer, clock};
 pub(crate) use userfault::Userfault;
 pub(crate) use window::{INSTRUCTIONS, Walk, walk};

@@ -14,8 +14,10 @@ use nix::errno::Errno;
 use rseq_slice::pin_to;
 
 use super::clock::{now, spin_while};
-use super::scene::{Class, LEAD, PATIENCE, set_class, soon};
+use super::scene::{Class, LEAD, PATIENCE, only_lazy, set_class, soon};
+use super::sleeper::Sleeper;
 use super::timer::Due;
+use crate::case::Skip;
 
 #[derive(Default)]
 struct Runs {
@@ -23,19 +25,37 @@ struct Runs {
     first: AtomicU64,
 }
 
+impl Runs {
+    fn note(&self) {
+        self.first.store(now(), Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+enum Alarm {
+    Timer(File),
+    Sleeper(Sleeper),
+}
+
 /// A thread that sleeps until a timer wakes it, notes the time, and sleeps again.
 ///
 /// It wakes up in a timer interrupt of the CPU that armed the timer and is entitled to the CPU that
 /// it is bound to at once.
 pub(crate) struct Rival {
-    timer: File,
+    alarm: Alarm,
     runs: Arc<Runs>,
 }
 
 impl Rival {
     /// A rival on the given CPU that precedes every [`Scene`](super::Scene).
     pub(crate) fn new(cpu: usize) -> Result<Self> {
-        Self::start(cpu, Class::Rival)
+        if !only_lazy() {
+            return Self::start(cpu, Class::Rival);
+        }
+        let runs = Arc::<Runs>::default();
+        let counts = Arc::clone(&runs);
+        let alarm = Alarm::Sleeper(Sleeper::new(cpu, move || counts.note())?);
+        Ok(Self { alarm, runs })
     }
 
     fn start(cpu: usize, class: Class) -> Result<Self> {
@@ -48,6 +68,10 @@ impl Rival {
 
     /// A rival that an event wakes instead of a timer: any file of which 8 bytes can be read then.
     pub(crate) fn awaiting(event: File, cpu: usize) -> Result<Self> {
+        if only_lazy() {
+            let why = "a lazy reschedule that another CPU asks for sends no interrupt";
+            return Err(Skip(why.into()).into());
+        }
         Self::waiting_for(event, cpu, Class::Rival)
     }
 
@@ -65,18 +89,22 @@ impl Rival {
             let _ = ready.send(set_up);
             let mut expirations = [0; 8];
             while !failed && theirs.read_exact(&mut expirations).is_ok() {
-                counts.first.store(now(), Ordering::Relaxed);
-                counts.count.fetch_add(1, Ordering::Relaxed);
+                counts.note();
             }
         });
         started.recv()?.context("cannot set up a rival")?;
-        Ok(Self { timer, runs })
+        let alarm = Alarm::Timer(timer);
+        Ok(Self { alarm, runs })
     }
 
     /// Wakes the rival when that is due. Replaces an earlier call whose time has not come.
     pub(crate) fn wake(&self, due: Due) -> Result<()> {
+        let timer = match &self.alarm {
+            Alarm::Timer(timer) => timer,
+            Alarm::Sleeper(sleeper) => return sleeper.wake(due, Class::Rival),
+        };
         let (flags, when) = due.settings()?;
-        let fd = self.timer.as_raw_fd();
+        let fd = timer.as_raw_fd();
         // SAFETY: The structure lives through the call, and no old value is asked for.
         let ret =
             unsafe { libc::timerfd_settime(fd, flags, &raw const when, std::ptr::null_mut()) };

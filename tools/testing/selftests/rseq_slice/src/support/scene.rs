@@ -3,10 +3,12 @@
 //! A thread with the extension enabled, alone with its rivals on a CPU.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use rseq_slice::abi::{
     RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED, RSEQ_SLICE_EXT_GRANTED,
     RSEQ_SLICE_EXT_REQUEST,
@@ -31,28 +33,57 @@ pub(crate) const LEAD: u64 = 60_000;
 /// Nanoseconds after which a rival that did not get the CPU, not even late, is declared lost.
 pub(crate) const PATIENCE: u64 = 2_000_000;
 
+/// Whether lazy reschedules are the only ones that this kernel postpones.
+static ONLY_LAZY: AtomicBool = AtomicBool::new(false);
+
+/// Has scenes and rivals from now on be such that only lazy reschedules are needed.
+pub(crate) fn set_only_lazy() {
+    ONLY_LAZY.store(true, Ordering::Relaxed);
+}
+
+pub(super) fn only_lazy() -> bool {
+    ONLY_LAZY.load(Ordering::Relaxed)
+}
+
 /// The scheduling classes of the tests. Real-time threads keep the kernel's own threads, which are
-/// of the normal class, from taking part.
+/// of the normal class, from taking part; where only lazy reschedules are postponed, scenes and rivals
+/// are of the normal class, and those threads may disturb.
 #[derive(Clone, Copy)]
 pub(crate) enum Class {
+    /// `SCHED_IDLE`, which every thread of the normal class precedes.
+    Idle,
     /// `SCHED_OTHER`.
     Fair,
     /// The thread that asks for extensions.
     Scene,
     /// The threads that want its CPU.
     Rival,
+    /// `SCHED_FIFO`, in front of all others.
+    Realtime,
 }
 
 /// Puts the calling thread into a class.
 pub(crate) fn set_class(class: Class) -> Result<()> {
+    set_class_of(Pid::from_raw(0), class)
+}
+
+/// Puts a thread into a class.
+pub(super) fn set_class_of(thread: Pid, class: Class) -> Result<()> {
+    let class = match class {
+        Class::Scene if only_lazy() => Class::Idle,
+        Class::Rival if only_lazy() => Class::Fair,
+        class => class,
+    };
     let (policy, sched_priority) = match class {
+        Class::Idle => (libc::SCHED_IDLE, 0),
         Class::Fair => (libc::SCHED_OTHER, 0),
         Class::Scene => (libc::SCHED_FIFO, 10),
         Class::Rival => (libc::SCHED_FIFO, 20),
+        Class::Realtime => (libc::SCHED_FIFO, 30),
     };
     let param = libc::sched_param { sched_priority };
     // SAFETY: The structure lives through the call.
-    let ret = unsafe { libc::sched_setscheduler(0, policy, &raw const param) };
+    let ret = unsafe { libc::sched_setscheduler(thread.as_raw(), policy, &raw const param) };
     Errno::result(ret)?;
     Ok(())
 }

@@ -2,33 +2,53 @@
 
 //! Threads that want a CPU again and again.
 
+use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Result;
+use nix::errno::Errno;
 use rseq_slice::pin_to;
 
 use super::scene::{Class, set_class};
 
-/// A rival that wakes up by itself.
+/// A thread that wants a CPU by itself.
 pub(crate) struct Ticker {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    /// Wakes up on `cpu` about `nanos` after each run. A CPU that goes away and comes back gets it
-    /// back as well.
-    pub(crate) fn start(cpu: usize, nanos: u64) -> Result<Self> {
+    /// Wakes up on `cpu` about `nanos` after each run, in front of the normal class.
+    pub(crate) fn waking(cpu: usize, nanos: u64) -> Result<Self> {
+        Self::start(cpu, Class::Rival, move |turn| {
+            // Spreads the wakeups, so that they fall everywhere.
+            thread::sleep(Duration::from_nanos(nanos + turn * 7_919 % (nanos / 2)));
+        })
+    }
+
+    /// Never leaves `cpu` to the others of the normal class for longer than their slices.
+    pub(crate) fn spinning(cpu: usize) -> Result<Self> {
+        Self::start(cpu, Class::Fair, |turn| {
+            if turn == 0 {
+                let _ = take_short_slices();
+            }
+            for _ in 0..1_000 {
+                hint::spin_loop();
+            }
+        })
+    }
+
+    /// A CPU that goes away and comes back gets the thread back as well.
+    fn start(cpu: usize, class: Class, want: impl Fn(u64) + Send + 'static) -> Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         pin_to(&[cpu])?;
         set_class(Class::Fair)?;
         let thread = thread::spawn(move || {
-            let _ = set_class(Class::Rival);
-            // Spreads the wakeups, so that they fall everywhere.
+            let _ = set_class(class);
             for turn in 0_u64.. {
                 if seen.load(Ordering::Relaxed) {
                     break;
@@ -37,7 +57,7 @@ impl Ticker {
                     // Fails while the CPU is away.
                     let _ = pin_to(&[cpu]);
                 }
-                thread::sleep(Duration::from_nanos(nanos + turn * 7_919 % (nanos / 2)));
+                want(turn);
             }
         });
         Ok(Self {
@@ -45,6 +65,36 @@ impl Ticker {
             thread: Some(thread),
         })
     }
+}
+
+/// Has the scheduler look for somebody else after the shortest slice that there is, 100 us.
+pub(crate) fn take_short_slices() -> Result<()> {
+    /// `struct sched_attr` in its first version.
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    let attributes = Attributes {
+        size: u32::try_from(size_of::<Attributes>())?,
+        policy: 0,
+        flags: 0,
+        nice: 0,
+        priority: 0,
+        runtime: 100_000,
+        deadline: 0,
+        period: 0,
+    };
+    // SAFETY: The structure has the size that it names and lives through the call.
+    let ret = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    Errno::result(ret)?;
+    Ok(())
 }
 
 impl Drop for Ticker {

@@ -20,6 +20,14 @@ pub(crate) enum Due {
 }
 
 impl Due {
+    /// The moment of [`clock`].
+    pub(super) fn moment(self) -> Result<u64> {
+        match self {
+            Self::In(nanos) => Ok(clock()? + nanos),
+            Self::At(nanos) => Ok(nanos),
+        }
+    }
+
     /// The flags and the setting for the two families of system calls, which agree.
     pub(super) fn settings(self) -> Result<(i32, libc::itimerspec)> {
         const _: () = assert!(libc::TIMER_ABSTIME == libc::TFD_TIMER_ABSTIME);

@@ -22,7 +22,7 @@ fn log_line(kernel: &Kernel) -> Result<()> {
     let log = Kmsg::from_boot()?.drain()?;
     let lines: Vec<_> = log.iter().filter(|line| line.starts_with(PREFIX)).collect();
     let state = if kernel.on { "on" } else { "off" };
-    match kernel.implementation {
+    match kernel.implementation() {
         Implementation::C => ensure!(lines.is_empty(), "C says {lines:?}"),
         Implementation::Rust => {
             let expected = format!("{PREFIX}{state}, 5000 ns");

@@ -23,6 +23,7 @@ use crate::kernel::{CPU1_ONLINE, Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
     BOTH_CPUS, CPU, Ledger, OTHER_CPU, Tally, Ticker, null_call, spin, spin_while,
+    take_short_slices,
 };
 
 pub(crate) const TESTS: &[Test] = &[once("churn.of_everything", Needs::OnTwoCpus, churn)];
@@ -83,12 +84,15 @@ struct Worker {
     id: Pid,
 }
 
-fn worker(layout: Layout, seed: u64, over: &Arc<AtomicBool>) -> Result<Worker> {
+fn worker(layout: Layout, seed: u64, short_slices: bool, over: &Arc<AtomicBool>) -> Result<Worker> {
     let over = Arc::clone(over);
     let (id, its_id) = std::sync::mpsc::channel();
     let thread = thread::spawn(move || {
         let mut registration = Registration::new()?;
         set_layout(Some(layout))?;
+        if short_slices {
+            take_short_slices()?;
+        }
         id.send(gettid())?;
         drop(id);
         match layout {
@@ -149,20 +153,22 @@ fn churn(kernel: &Kernel) -> Result<()> {
         return Err(Skip("needs CONFIG_HOTPLUG_CPU".into()).into());
     }
     let target = GRANTS.load(Ordering::Relaxed);
-    let layouts = match kernel.implementation {
+    let layouts = match kernel.implementation() {
         Implementation::C => [Layout::Bytes; 3],
         Implementation::Rust => [Layout::Bytes, Layout::Bits, Layout::Bytes],
     };
     let ledger = Ledger::open()?;
-    let tickers = [
-        Ticker::start(CPU, PERIOD)?,
-        Ticker::start(OTHER_CPU, PERIOD)?,
-    ];
+    // Where the wakeup of a real-time thread is not postponed, slices come to their ends.
+    let ticker = |cpu| match kernel.realtime {
+        false => Ticker::waking(cpu, PERIOD),
+        true => Ticker::spinning(cpu),
+    };
+    let tickers = [ticker(CPU)?, ticker(OTHER_CPU)?];
     pin_to(&BOTH_CPUS)?;
     let over = Arc::new(AtomicBool::new(false));
     let workers: Vec<_> = (1..)
         .zip(layouts)
-        .map(|(seed, layout)| worker(layout, seed, &over))
+        .map(|(seed, layout)| worker(layout, seed, kernel.realtime, &over))
         .collect::<Result<_>>()?;
 
     let mut numbers = Numbers(7);
@@ -207,7 +213,7 @@ fn churn(kernel: &Kernel) -> Result<()> {
 
 fn judge(kernel: &Kernel, tally: &Tally, yields: u64) -> Result<()> {
     let ended = tally.yielded + tally.aborted + tally.revoked + tally.died;
-    match kernel.implementation {
+    match kernel.implementation() {
         Implementation::Rust => ensure!(tally.granted == ended, "{tally:?}"),
         Implementation::C => ensure!(tally.granted >= ended, "{tally:?}"),
     }

@@ -77,7 +77,7 @@ fn lie_in_grant(kernel: &Kernel) -> Result<()> {
             let ledger = Ledger::open()?;
             ensure_lie_kills(LAYOUT, lie, call)?;
             ledger
-                .ensure(match kernel.implementation {
+                .ensure(match kernel.implementation() {
                     Implementation::C => in_c,
                     Implementation::Rust => Tally::deaths(1),
                 })

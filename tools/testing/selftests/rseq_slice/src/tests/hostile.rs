@@ -298,8 +298,8 @@ fn storm(_: &Kernel, layout: Layout) -> Result<()> {
             let storm = Arc::<Storm>::default();
             let failed = Arc::new(AtomicBool::new(false));
             let _tickers = [
-                Ticker::start(CPU, 40_000)?,
-                Ticker::start(OTHER_CPU, 40_000)?,
+                Ticker::waking(CPU, 40_000)?,
+                Ticker::waking(OTHER_CPU, 40_000)?,
             ];
             for cpu in BOTH_CPUS {
                 let (storm, failed) = (Arc::clone(&storm), Arc::clone(&failed));

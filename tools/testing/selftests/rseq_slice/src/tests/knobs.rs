@@ -105,7 +105,7 @@ fn stats_lines(kernel: &Kernel) -> Result<()> {
         "exit", "signal", "slowp", "fastp", "ids", "cs", "clear", "fixup", "sgrant", "sexpir",
         "srevok", "syield", "sabort",
     ];
-    if kernel.implementation == Implementation::Rust {
+    if kernel.implementation() == Implementation::Rust {
         expected.push("sdied");
     }
     ensure!(names == expected, "{names:?}");
@@ -114,7 +114,7 @@ fn stats_lines(kernel: &Kernel) -> Result<()> {
 
 fn implementation(kernel: &Kernel) -> Result<()> {
     let path = format!("{FOLDER}/slice_ext_impl");
-    match kernel.implementation {
+    match kernel.implementation() {
         Implementation::C => ensure!(!Path::new(&path).exists()),
         Implementation::Rust => {
             ensure!(mode(&path)? == 0o444);

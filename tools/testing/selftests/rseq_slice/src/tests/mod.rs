@@ -3,6 +3,7 @@
 //! The tests, by topic.
 
 mod abort;
+mod absent;
 mod boot;
 pub(crate) mod churn;
 mod consistency;
@@ -12,6 +13,7 @@ mod grant;
 mod hostile;
 mod inherit;
 mod knobs;
+mod lazy;
 mod lost;
 mod migrate;
 mod off;
@@ -36,9 +38,11 @@ pub(crate) const ALL: &[&[Test]] = &[
     knobs::TESTS,
     registration::TESTS,
     off::TESTS,
+    absent::TESTS,
     prctl::TESTS,
     prctl_flags::TESTS,
     grant::TESTS,
+    lazy::TESTS,
     yields::TESTS,
     abort::TESTS,
     expiry::TESTS,

@@ -128,7 +128,7 @@ fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Tally {
         (Point::Expiry, Fate::Lives(..)) => Tally::expiries(1),
         (Point::Wakeup, Fate::Killed) => Tally::deaths(1),
         (Point::Wakeup, Fate::Lives(..)) => Tally::revokes(1),
-        (Point::Yield | Point::Call, Fate::Killed) => match kernel.implementation {
+        (Point::Yield | Point::Call, Fate::Killed) => match kernel.implementation() {
             Implementation::C => in_call,
             Implementation::Rust => Tally::deaths(1),
         },

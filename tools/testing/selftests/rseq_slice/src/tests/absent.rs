@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A kernel without `CONFIG_RSEQ_SLICE_EXTENSION` knows the calls and nothing behind them.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use rseq_slice::abi::{
+    PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON,
+};
+use rseq_slice::{Layout, Registration, sys};
+
+use crate::case::{Needs, Test, once};
+use crate::kernel::Kernel;
+use crate::kmsg::Kmsg;
+use crate::support::{CPU, Rival, be_on, requested};
+
+pub(crate) const TESTS: &[Test] = &[
+    once("absent.flags_stay_zero", Needs::Absent, flags_stay_zero),
+    once("absent.prctl", Needs::Absent, prctl),
+    once("absent.no_system_call", Needs::Absent, no_system_call),
+    once("absent.no_grant_no_store", Needs::Absent, no_grant_no_store),
+    once(
+        "absent.no_files_no_message",
+        Needs::Absent,
+        no_files_no_message,
+    ),
+];
+
+/// `ENOTSUPP`, which the C library has no name for.
+const ENOTSUPP: i32 = 524;
+
+fn flags_stay_zero(_: &Kernel) -> Result<()> {
+    for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
+        let registration = Registration::with_flags(flags)?;
+        ensure!(registration.area().flags() == 0);
+        registration.unregister()?;
+    }
+    Ok(())
+}
+
+/// Everything is not supported, registered or not, but for what no operation takes.
+fn prctl(_: &Kernel) -> Result<()> {
+    let refused = || -> Result<()> {
+        for (args, errno) in [
+            ([PR_RSEQ_SLICE_EXTENSION_GET, 0, 0, 0], ENOTSUPP),
+            ([PR_RSEQ_SLICE_EXTENSION_SET, 0, 0, 0], ENOTSUPP),
+            ([PR_RSEQ_SLICE_EXTENSION_SET, 1, 0, 0], ENOTSUPP),
+            ([PR_RSEQ_SLICE_EXTENSION_SET, 3, 0, 0], ENOTSUPP),
+            ([PR_RSEQ_SLICE_EXTENSION_SET, 1, 1, 0], libc::EINVAL),
+            ([PR_RSEQ_SLICE_EXTENSION_GET, 0, 0, 1], libc::EINVAL),
+        ] {
+            let error = sys::prctl_slice_extension(args).err();
+            let got = error.and_then(|error| error.raw_os_error());
+            ensure!(got == Some(errno), "{args:?}: {got:?}");
+        }
+        Ok(())
+    };
+    refused()?;
+    let registration = Registration::new()?;
+    refused()?;
+    drop(registration);
+    Ok(())
+}
+
+fn no_system_call(_: &Kernel) -> Result<()> {
+    let error = sys::rseq_slice_yield().err();
+    let got = error.and_then(|error| error.raw_os_error());
+    ensure!(got == Some(libc::ENOSYS), "{got:?}");
+    Ok(())
+}
+
+/// A request is no more than a word in the thread's memory, even while it is scheduled out.
+fn no_grant_no_store(_: &Kernel) -> Result<()> {
+    be_on(CPU)?;
+    let rival = Rival::new(CPU)?;
+    let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
+    let area = registration.area();
+    for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {
+        let runs = rival.runs();
+        rival.wake_soon()?;
+        area.set_slice_ctrl(word);
+        rival.ensure_runs(runs + 1)?;
+        ensure!(
+            area.slice_ctrl() == word,
+            "{word:#x} became {:#x}",
+            area.slice_ctrl()
+        );
+    }
+    Ok(())
+}
+
+fn no_files_no_message(_: &Kernel) -> Result<()> {
+    for name in ["slice_ext_nsec", "slice_ext_impl"] {
+        let path = Path::new("/sys/kernel/debug/rseq").join(name);
+        ensure!(!path.exists(), "{path:?}");
+    }
+    let log = Kmsg::from_boot()?.drain()?;
+    let told = log
+        .iter()
+        .find(|line| line.contains("time slice extension"));
+    ensure!(told.is_none(), "{told:?}");
+    Ok(())
+}

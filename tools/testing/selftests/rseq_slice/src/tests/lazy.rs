@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reschedules in favour of threads of the normal class, which are lazy. With `CONFIG_PREEMPT_RT` they
+//! are the only ones that are postponed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Result, ensure};
+use rseq_slice::{Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{
+    CPU, Class, Due, LEAD, Ledger, PATIENCE, Scene, Seen, Sleeper, requested, set_class, soon,
+    spin_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("lazy.is_postponed", Needs::On, is_postponed),
+    both("lazy.expires", Needs::On, expires),
+    both("lazy.realtime_wakeup_revokes", Needs::On, realtime_revokes),
+    both(
+        "lazy.realtime_wakeup_is_not_postponed",
+        Needs::OnRealtime,
+        realtime_is_not_postponed,
+    ),
+];
+
+const TURNS: u64 = 20;
+/// Nanoseconds within which the scheduler lets every thread of the normal class run.
+const TURN: u64 = 50_000_000;
+
+/// A thread that everybody in the normal class precedes.
+fn scene(layout: Layout) -> Result<Scene> {
+    let scene = Scene::new(layout)?;
+    set_class(Class::Idle)?;
+    Ok(scene)
+}
+
+/// A thread that wants the CPU in the class that it is told, and how often it had it.
+struct Rival {
+    sleeper: Sleeper,
+    runs: Arc<AtomicU64>,
+}
+
+impl Rival {
+    fn new() -> Result<Self> {
+        let runs = Arc::<AtomicU64>::default();
+        let counts = Arc::clone(&runs);
+        let sleeper = Sleeper::new(CPU, move || {
+            counts.fetch_add(1, Ordering::Relaxed);
+        })?;
+        Ok(Self { sleeper, runs })
+    }
+
+    fn wake_at(&self, moment: u64, class: Class) -> Result<()> {
+        self.sleeper.wake(Due::At(moment), class)
+    }
+
+    fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Waits in user mode until it has run so often. The scheduler may first let the scene, which
+    /// it owes something, go on.
+    fn ensure_runs(&self, times: u64) -> Result<()> {
+        let ran = spin_while(TURN, || self.runs() < times);
+        ensure!(ran, "the rival ran {} times, not {times}", self.runs());
+        Ok(())
+    }
+}
+
+/// Requests, and says what became of it when `rival` wanted the CPU.
+fn ask(scene: &Scene, layout: Layout, rival: &Rival, class: Class) -> Result<Seen> {
+    rival.wake_at(soon()?, class)?;
+    let seen = scene.offer(requested(layout), LEAD + PATIENCE);
+    if !matches!(seen, Seen::Granted) {
+        scene.set_word(0);
+    }
+    Ok(seen)
+}
+
+/// The kernel's own threads take part, so that not every request has to be granted, and not every
+/// grant for the rival: but most.
+fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = scene(layout)?;
+    let rival = Rival::new()?;
+    let ledger = Ledger::open()?;
+    let (mut waited, mut yields) = (0, 0);
+    for _ in 0..TURNS {
+        let runs = rival.runs();
+        let seen = ask(&scene, layout, &rival, Class::Fair)?;
+        if seen == Seen::Granted {
+            waited += u64::from(rival.runs() == runs);
+            yields += sys::rseq_slice_yield()?;
+            ensure!(scene.word() == 0);
+        }
+        rival.ensure_runs(runs + 1)?;
+    }
+    let tally = ledger.tally()?;
+    ensure!(
+        waited > TURNS / 2 && yields > TURNS as i64 / 2 && tally.adds_up(),
+        "the rival waited {waited} times, {yields} yields: {tally:?}"
+    );
+    Ok(())
+}
+
+fn expires(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = scene(layout)?;
+    let rival = Rival::new()?;
+    let ledger = Ledger::open()?;
+    let mut expired = 0;
+    for _ in 0..TURNS {
+        let runs = rival.runs();
+        if ask(&scene, layout, &rival, Class::Fair)? == Seen::Granted {
+            let waited = rival.runs() == runs;
+            let over = scene.outlast().is_some();
+            ensure!(sys::rseq_slice_yield()? == 0);
+            expired += u64::from(waited && over);
+        }
+        rival.ensure_runs(runs + 1)?;
+    }
+    let tally = ledger.tally()?;
+    ensure!(
+        expired > TURNS / 2 && tally.expired >= expired && tally.adds_up(),
+        "expired {expired} times: {tally:?}"
+    );
+    Ok(())
+}
+
+/// During the grant a real-time thread wants the CPU as well, and gets it long before the end.
+fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
+    const LENGTH: u32 = 50_000;
+    const AFTER: u64 = 20_000;
+    set_extension_length(LENGTH)?;
+    let scene = scene(layout)?;
+    let rivals = [Rival::new()?, Rival::new()?];
+    let ledger = Ledger::open()?;
+    let mut revoked = 0;
+    for _ in 0..TURNS {
+        let runs = [rivals[0].runs(), rivals[1].runs()];
+        let due = soon()? + LEAD;
+        rivals[1].wake_at(due + AFTER, Class::Realtime)?;
+        rivals[0].wake_at(due, Class::Fair)?;
+        let seen = scene.offer(requested(layout), LEAD + PATIENCE);
+        if seen == Seen::Granted {
+            scene.outlast();
+            revoked += u64::from(rivals[1].runs() == runs[1] + 1);
+        }
+        scene.set_word(0);
+        sys::rseq_slice_yield()?;
+        rivals[1].ensure_runs(runs[1] + 1)?;
+        rivals[0].ensure_runs(runs[0] + 1)?;
+    }
+    let tally = ledger.tally()?;
+    ensure!(
+        revoked > TURNS / 2 && tally.revoked > tally.expired + TURNS / 2 && tally.adds_up(),
+        "revoked {revoked} times: {tally:?}"
+    );
+    Ok(())
+}
+
+fn realtime_is_not_postponed(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = scene(layout)?;
+    let rival = Rival::new()?;
+    let ledger = Ledger::open()?;
+    for _ in 0..TURNS {
+        let runs = rival.runs();
+        let seen = ask(&scene, layout, &rival, Class::Realtime)?;
+        ensure!(seen == Seen::Erased, "the request is {seen:?}");
+        ensure!(rival.runs() == runs + 1, "the rival did not run");
+    }
+    ensure!(ledger.tally()?.granted == 0, "{:?}", ledger.tally()?);
+    Ok(())
+}
