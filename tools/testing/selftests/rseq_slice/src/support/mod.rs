@@ -28,8 +28,8 @@ pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use samples::Samples;
 pub(crate) use scene::{
-    BOTH_CPUS, CPU, Class, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills,
-    flags, granted, requested, set_class, soon,
+    BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
+    granted, lead, prepare_for_load, requested, set_class, soon,
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use ticker::Ticker;
