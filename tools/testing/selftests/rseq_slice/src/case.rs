@@ -58,6 +58,28 @@ pub(crate) struct Test {
     pub(crate) name: &'static str,
     pub(crate) needs: Needs,
     pub(crate) body: Body,
+    /// It wants the CPUs for itself.
+    pub(crate) alone: bool,
+}
+
+impl Test {
+    /// Marks a test that wants the CPUs for itself: it measures times, or places events by the
+    /// instruction. All others hold while programs of the normal class keep the CPUs busy.
+    pub(crate) const fn alone(self) -> Self {
+        Self {
+            alone: true,
+            ..self
+        }
+    }
+
+    const fn new(name: &'static str, needs: Needs, body: Body) -> Self {
+        Self {
+            name,
+            needs,
+            body,
+            alone: false,
+        }
+    }
 }
 
 /// A test that runs once.
@@ -66,8 +88,7 @@ pub(crate) const fn once(
     needs: Needs,
     body: fn(&Kernel) -> Result<()>,
 ) -> Test {
-    let body = Body::Once(body);
-    Test { name, needs, body }
+    Test::new(name, needs, Body::Once(body))
 }
 
 /// A test that runs in both layouts.
@@ -76,8 +97,7 @@ pub(crate) const fn both(
     needs: Needs,
     body: fn(&Kernel, Layout) -> Result<()>,
 ) -> Test {
-    let body = Body::PerLayout(body);
-    Test { name, needs, body }
+    Test::new(name, needs, Body::PerLayout(body))
 }
 
 /// A test in one layout: what gets a number and a result.
@@ -105,6 +125,10 @@ impl Case {
 
     pub(crate) fn needs(&self) -> Needs {
         self.test.needs
+    }
+
+    pub(crate) fn alone(&self) -> bool {
+        self.test.alone
     }
 
     pub(crate) fn run(&self, kernel: &Kernel) -> Result<()> {

@@ -28,9 +28,10 @@ use crate::kernel::Kernel;
 use crate::ktap::{Report, diagnose};
 
 const USAGE: &str = "\
-Usage: rseq_slice_selftest [--list] [--grants NUMBER] [NAME...]
+Usage: rseq_slice_selftest [--list] [--under-load] [--grants NUMBER] [NAME...]
 
 Runs the tests whose names contain one of the NAMEs, or all, and prints KTAP.
+--under-load leaves out those that want the CPUs for themselves.
 --grants says how many grants the churn takes.
 Exits with 0 if nothing failed, with 1 if something did.";
 
@@ -39,6 +40,7 @@ const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
 
 struct Options {
     list: bool,
+    under_load: bool,
     names: Vec<String>,
 }
 
@@ -46,12 +48,17 @@ struct Options {
 fn parse() -> Result<Option<Options>> {
     let mut options = Options {
         list: false,
+        under_load: false,
         names: Vec::new(),
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
             Long("list") => options.list = true,
+            Long("under-load") => {
+                options.under_load = true;
+                support::prepare_for_load();
+            }
             Long("grants") => {
                 let grants = parser.value()?.parse()?;
                 tests::churn::GRANTS.store(grants, Ordering::Relaxed);
@@ -82,13 +89,14 @@ fn run() -> Result<ExitCode> {
         .iter()
         .flat_map(|table| Case::all(table))
         .filter(wanted)
+        .filter(|case| !(options.under_load && case.alone()))
         .collect();
     if options.list {
         cases.iter().for_each(|case| println!("{}", case.name));
         return Ok(ExitCode::SUCCESS);
     }
     if cases.is_empty() {
-        bail!("no test has a name like {names:?}; --list shows them all");
+        bail!("no such test has a name like {names:?}; --list shows them all");
     }
     if env::var(TUNABLES.0).is_err() {
         let error = Command::new("/proc/self/exe")

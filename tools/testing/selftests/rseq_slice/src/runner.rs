@@ -72,9 +72,10 @@ pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     })
 }
 
-/// Now that all threads of a case are gone, every grant must have ended in one of the ways that
-/// are counted. The C implementation loses some, and must not invent any.
-fn ledger(kernel: &Kernel, delta: Counters) -> Option<String> {
+/// What is wrong with counts of a stretch at both ends of which there was no grant: every grant must
+/// have ended in one of the ways that are counted. The C implementation loses some, and must not
+/// invent any.
+pub(crate) fn ledger(kernel: &Kernel, delta: Counters) -> Option<String> {
     let ended = delta.yielded + delta.aborted + delta.revoked + delta.died.unwrap_or(0);
     let good = match kernel.implementation() {
         Implementation::Rust => delta.granted == ended,

@@ -68,13 +68,29 @@ pub(crate) fn spin_until(end: u64) {
 }
 
 /// Spins in user mode while `going` says so, for at most `nanos`. Returns whether `going` ended it.
-pub(crate) fn spin_while(nanos: u64, mut going: impl FnMut() -> bool) -> bool {
+pub(crate) fn spin_while(nanos: u64, going: impl FnMut() -> bool) -> bool {
+    spin_in_turns::<1>(nanos, going)
+}
+
+/// Like [`spin_while`], but makes a pause only every microsecond or so.
+///
+/// Where QEMU counts instructions, a pause is the other CPUs' turn and takes the host as long as
+/// hundreds of instructions.
+pub(crate) fn spin_long_while(nanos: u64, going: impl FnMut() -> bool) -> bool {
+    spin_in_turns::<32>(nanos, going)
+}
+
+fn spin_in_turns<const LOOKS: u32>(nanos: u64, mut going: impl FnMut() -> bool) -> bool {
     let end = now() + nanos;
-    while going() {
-        if now() >= end {
-            return false;
+    loop {
+        for _ in 0..LOOKS {
+            if !going() {
+                return true;
+            }
+            if now() >= end {
+                return false;
+            }
         }
         hint::spin_loop();
     }
-    true
 }

@@ -21,7 +21,7 @@ mod window;
 
 pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
 pub(crate) use call::{null_call, yield_call};
-pub(crate) use clock::{now, spin, spin_while};
+pub(crate) use clock::{now, spin, spin_long_while, spin_while};
 pub(crate) use ledger::{Ledger, Tally};
 pub(crate) use loss::{LosablePage, Loss};
 pub(crate) use memory::Page;
@@ -29,8 +29,8 @@ pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use samples::Samples;
 pub(crate) use scene::{
-    BOTH_CPUS, CPU, Class, LEAD, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
-    granted, requested, set_class, set_only_lazy, soon,
+    BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
+    granted, lead, prepare_for_load, requested, set_class, set_only_lazy, soon,
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use sleeper::Sleeper;

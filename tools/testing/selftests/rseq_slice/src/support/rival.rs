@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use rseq_slice::pin_to;
 
 use super::clock::{now, spin_while};
-use super::scene::{Class, LEAD, PATIENCE, only_lazy, set_class, soon};
+use super::scene::{Class, PATIENCE, lead, only_lazy, set_class, soon};
 use super::sleeper::Sleeper;
 use super::timer::Due;
 use crate::case::Skip;
@@ -129,7 +129,7 @@ impl Rival {
 
     /// Waits in user mode until the rival has run so often since it exists.
     pub(crate) fn ensure_runs(&self, times: u64) -> Result<()> {
-        let ran = spin_while(LEAD + PATIENCE, || self.runs() < times);
+        let ran = spin_while(lead() + PATIENCE, || self.runs() < times);
         ensure!(ran, "the rival ran {} times, not {times}", self.runs());
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! A thread with the extension enabled, alone with its rivals on a CPU.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
@@ -27,9 +27,20 @@ pub(crate) const OTHER_CPU: usize = 1;
 /// Where a thread may be that is to survive the loss of one of the CPUs.
 pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
 
+static LEAD: AtomicU64 = AtomicU64::new(60_000);
+
 /// Nanoseconds until a rival wakes: enough for the system call that arms its timer to return, with
 /// a tick and what that may bring in between.
-pub(crate) const LEAD: u64 = 60_000;
+pub(crate) fn lead() -> u64 {
+    LEAD.load(Ordering::Relaxed)
+}
+
+/// Makes [`lead`] long enough for the timers of other programs to fire before. They are not set
+/// anew before those programs get the CPU back.
+pub(crate) fn prepare_for_load() {
+    LEAD.store(400_000, Ordering::Relaxed);
+}
+
 /// Nanoseconds after which a rival that did not get the CPU, not even late, is declared lost.
 pub(crate) const PATIENCE: u64 = 2_000_000;
 
@@ -134,19 +145,19 @@ pub(crate) enum Seen {
     Pending,
 }
 
-/// A moment of [`clock`], [`LEAD`] from now or a little later, with no tick near it.
+/// A moment of [`clock`], [`lead`] from now or a little later, with no tick near it.
 ///
 /// What a tick brings along may make the kernel refuse a request, and rightly so. Ticks come at
 /// multiples of their period, which are multiples of a millisecond with all usual settings.
 pub(crate) fn soon() -> Result<u64> {
     const PERIOD: u64 = 1_000_000;
     const QUIET: Range<u64> = 200_000..600_000;
-    let due = clock()? + LEAD;
+    let due = clock()? + lead();
     if QUIET.contains(&(due % PERIOD)) {
         return Ok(due);
     }
     let next = (due - QUIET.start).next_multiple_of(PERIOD) + QUIET.start;
-    sleep_until(next - LEAD)?;
+    sleep_until(next - lead())?;
     Ok(next)
 }
 
@@ -224,7 +235,7 @@ impl Scene {
     /// Requests, lets `rival` want the CPU, and returns what became of the request.
     pub(crate) fn ask(&self, rival: &Rival) -> Result<Seen> {
         rival.wake_soon()?;
-        Ok(self.offer(requested(self.layout), LEAD + PATIENCE))
+        Ok(self.offer(requested(self.layout), lead() + PATIENCE))
     }
 
     /// Gets a grant against `rival` and returns when it was first seen. The rival is still waiting.

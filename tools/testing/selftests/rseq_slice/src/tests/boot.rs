@@ -11,8 +11,8 @@ use crate::kmsg::Kmsg;
 use crate::support::flags;
 
 pub(crate) const TESTS: &[Test] = &[
-    once("boot.log_line", Needs::Nothing, log_line),
-    once("boot.bad_switch", Needs::Nothing, bad_switch),
+    once("boot.log_line", Needs::Nothing, log_line).alone(),
+    once("boot.bad_switch", Needs::Nothing, bad_switch).alone(),
 ];
 
 const PREFIX: &str = "rseq: time slice extension in Rust, ";

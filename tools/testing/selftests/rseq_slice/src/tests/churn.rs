@@ -22,7 +22,7 @@ use crate::case::{Needs, Skip, Test, once};
 use crate::kernel::{CPU1_ONLINE, Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, CPU, Ledger, OTHER_CPU, Tally, Ticker, null_call, spin, spin_while,
+    BOTH_CPUS, CPU, Class, Ledger, OTHER_CPU, Tally, Ticker, null_call, set_class, spin_long_while,
     take_short_slices,
 };
 
@@ -37,7 +37,7 @@ const PERIOD: u64 = 12_000;
 /// Nanoseconds for which a section waits for somebody who wants the CPU.
 const SECTION: u64 = 40_000;
 /// Microseconds of guest time between two changes.
-const BETWEEN: u64 = 400;
+const BETWEEN: u64 = 1_000;
 /// Grants between two removals of the CPU.
 const PER_HOTPLUG: u64 = 700;
 /// Of a hundred grants so many end in a yield, at least.
@@ -63,12 +63,12 @@ fn sections(mut control: impl Control, mut numbers: Numbers, over: &AtomicBool) 
     let mut yields = 0;
     while !over.load(Ordering::Relaxed) {
         control.request();
-        spin_while(SECTION, || !control.is_granted());
-        spin(numbers.below(1_500));
+        spin_long_while(SECTION, || !control.is_granted());
+        spin_long_while(numbers.below(1_500), || true);
         match numbers.below(100) {
             0..5 if control.is_granted() => null_call(),
             5..8 => {
-                spin_while(SECTION, || control.is_granted());
+                spin_long_while(SECTION, || control.is_granted());
             }
             _ => {}
         }
@@ -171,6 +171,8 @@ fn churn(kernel: &Kernel) -> Result<()> {
         .map(|(seed, layout)| worker(layout, seed, kernel.realtime, &over))
         .collect::<Result<_>>()?;
 
+    // The changes come in time, however many workers there are.
+    set_class(Class::Scene)?;
     let mut numbers = Numbers(7);
     let mut changes = Changes::default();
     let mut reported = 0;

@@ -10,8 +10,8 @@ use rseq_slice::{Implementation, Layout, sys};
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, LEAD, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, ensure_fine, ensure_lie_kills,
-    granted, null_call, requested, yield_call,
+    CPU, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, ensure_fine, ensure_lie_kills,
+    granted, lead, null_call, requested, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -96,7 +96,7 @@ fn reserved_bytes(_: &Kernel) -> Result<()> {
             let scene = Scene::new(LAYOUT)?;
             let rival = Rival::new(CPU)?;
             rival.wake_soon()?;
-            scene.offer(u32::from_ne_bytes([1, 0, low, high]), LEAD + PATIENCE);
+            scene.offer(u32::from_ne_bytes([1, 0, low, high]), lead() + PATIENCE);
             let word = scene.word();
             null_call();
             ensure!(word == u32::from_ne_bytes([0, 1, low, high]), "{word:#x}");

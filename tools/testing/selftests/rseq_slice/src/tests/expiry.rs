@@ -13,16 +13,20 @@ pub(crate) const TESTS: &[Test] = &[
     both("expiry.erases_and_yield_returns_0", Needs::On, erases),
     both("expiry.bound_5us", Needs::On, |kernel, layout| {
         bound(kernel, layout, 5_000)
-    }),
+    })
+    .alone(),
     both("expiry.bound_10us", Needs::On, |kernel, layout| {
         bound(kernel, layout, 10_000)
-    }),
+    })
+    .alone(),
     both("expiry.bound_20us", Needs::On, |kernel, layout| {
         bound(kernel, layout, 20_000)
-    }),
+    })
+    .alone(),
     both("expiry.bound_50us", Needs::On, |kernel, layout| {
         bound(kernel, layout, 50_000)
-    }),
+    })
+    .alone(),
 ];
 
 /// Nanoseconds of the way from the decision to user mode, which is part of the extension.

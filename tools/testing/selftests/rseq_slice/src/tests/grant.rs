@@ -16,7 +16,7 @@ use crate::support::{
 pub(crate) const TESTS: &[Test] = &[
     both("grant.word", Needs::On, word),
     both("grant.again_and_again", Needs::On, again_and_again),
-    both("grant.lazy_reschedule", Needs::On, lazy_reschedule),
+    both("grant.lazy_reschedule", Needs::On, lazy_reschedule).alone(),
     both("grant.after_copy_on_write", Needs::On, after_copy_on_write),
     both("grant.not_without_request", Needs::On, not_without_request),
     both(

@@ -12,7 +12,7 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Class, Due, LEAD, Ledger, PATIENCE, Scene, Seen, Sleeper, requested, set_class, soon,
+    CPU, Class, Due, Ledger, PATIENCE, Scene, Seen, Sleeper, lead, requested, set_class, soon,
     spin_while,
 };
 
@@ -74,7 +74,7 @@ impl Rival {
 /// Requests, and says what became of it when `rival` wanted the CPU.
 fn ask(scene: &Scene, layout: Layout, rival: &Rival, class: Class) -> Result<Seen> {
     rival.wake_at(soon()?, class)?;
-    let seen = scene.offer(requested(layout), LEAD + PATIENCE);
+    let seen = scene.offer(requested(layout), lead() + PATIENCE);
     if !matches!(seen, Seen::Granted) {
         scene.set_word(0);
     }
@@ -140,10 +140,10 @@ fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
     let mut revoked = 0;
     for _ in 0..TURNS {
         let runs = [rivals[0].runs(), rivals[1].runs()];
-        let due = soon()? + LEAD;
+        let due = soon()? + lead();
         rivals[1].wake_at(due + AFTER, Class::Realtime)?;
         rivals[0].wake_at(due, Class::Fair)?;
-        let seen = scene.offer(requested(layout), LEAD + PATIENCE);
+        let seen = scene.offer(requested(layout), lead() + PATIENCE);
         if seen == Seen::Granted {
             scene.outlast();
             revoked += u64::from(rivals[1].runs() == runs[1] + 1);

@@ -10,13 +10,13 @@ use rseq_slice::{Layout, set_extension_length, sys};
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Due, LEAD, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, Tally, clock, handle,
-    hits, now, soon, spin_while,
+    CPU, Due, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, Tally, clock, handle, hits,
+    lead, now, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("lost.signal_sweep", Needs::On, signal_sweep),
-    both("lost.wakeup_sweep", Needs::On, wakeup_sweep),
+    both("lost.signal_sweep", Needs::On, signal_sweep).alone(),
+    both("lost.wakeup_sweep", Needs::On, wakeup_sweep).alone(),
     both("lost.membarrier", Needs::OnTwoCpus, membarrier),
 ];
 
@@ -35,7 +35,7 @@ fn step(scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Re
     rival.wake(Due::At(due))?;
     act(due)?;
     scene.request();
-    let ran = spin_while(LEAD + PATIENCE, || rival.runs() == runs);
+    let ran = spin_while(lead() + PATIENCE, || rival.runs() == runs);
     // Blocking lets a lost rival run, so that the next step starts afresh.
     scene.set_word(0);
     let late = rival.ran_at().saturating_sub(here);

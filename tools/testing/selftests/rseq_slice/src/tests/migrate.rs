@@ -16,23 +16,25 @@ use rseq_slice::{Layout, pin_to, set_extension_length, sys};
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::{CPU1_ONLINE, Kernel};
 use crate::support::{
-    BOTH_CPUS, CPU, Due, LEAD, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene,
-    Seen, Tally, now, requested, soon, spin, spin_while,
+    BOTH_CPUS, CPU, Due, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen,
+    Tally, lead, now, requested, soon, spin, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("migrate.old_timer", Needs::On, old_timer),
+    both("migrate.old_timer", Needs::On, old_timer).alone(),
     both(
         "migrate.old_timer_remote_wakeup",
         Needs::OnTwoCpus,
         old_timer_remote_wakeup,
-    ),
+    )
+    .alone(),
     both(
         "migrate.old_timer_of_other_thread",
         Needs::On,
         old_timer_of_other_thread,
-    ),
-    both("migrate.moved_in_grant", Needs::OnTwoCpus, moved_in_grant),
+    )
+    .alone(),
+    both("migrate.moved_in_grant", Needs::OnTwoCpus, moved_in_grant).alone(),
     both("migrate.cpu_goes_away", Needs::OnTwoCpus, cpu_goes_away),
 ];
 
@@ -228,7 +230,7 @@ fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
             for _ in 0..5 {
                 rival.wake_soon()?;
                 scene.request();
-                spin_while(2 * LEAD, || scene.word() == requested(layout));
+                spin_while(2 * lead(), || scene.word() == requested(layout));
                 spin(3_000);
                 if scene.is_granted() {
                     yields += u64::from(sys::rseq_slice_yield()? == 1);

@@ -24,6 +24,7 @@ mod prctl_flags;
 mod proposal;
 mod race;
 mod registration;
+mod rest;
 mod revoke;
 mod stale;
 mod userfault;
@@ -61,4 +62,5 @@ pub(crate) const ALL: &[&[Test]] = &[
     patterns::TESTS,
     proposal::TESTS,
     churn::TESTS,
+    rest::TESTS,
 ];

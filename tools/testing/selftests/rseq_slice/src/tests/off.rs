@@ -13,10 +13,10 @@ use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Page, Rival, Tally, be_on, requested};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("off.flags_stay_zero", Needs::Off, flags_stay_zero),
-    once("off.prctl", Needs::Off, prctl),
-    once("off.yield_returns_0", Needs::Off, yield_returns_0),
-    once("off.no_grant_no_store", Needs::Off, no_grant_no_store),
+    once("off.flags_stay_zero", Needs::Off, flags_stay_zero).alone(),
+    once("off.prctl", Needs::Off, prctl).alone(),
+    once("off.yield_returns_0", Needs::Off, yield_returns_0).alone(),
+    once("off.no_grant_no_store", Needs::Off, no_grant_no_store).alone(),
 ];
 
 fn flags_stay_zero(_: &Kernel) -> Result<()> {

@@ -16,11 +16,13 @@ use crate::support::{
 pub(crate) const TESTS: &[Test] = &[
     both("overrun.never_gives_up", Needs::On, |kernel, layout| {
         each_length(kernel, layout, Manner::Stubborn)
-    }),
+    })
+    .alone(),
     both("overrun.spins_on_requests", Needs::On, |kernel, layout| {
         each_length(kernel, layout, Manner::Requesting)
-    }),
-    both("overrun.requests_again_at_once", Needs::On, requests_again),
+    })
+    .alone(),
+    both("overrun.requests_again_at_once", Needs::On, requests_again).alone(),
 ];
 
 const LENGTHS: [u32; 4] = [5_000, 10_000, 20_000, 50_000];

@@ -19,16 +19,20 @@ use crate::support::{CPU, Due, INSTRUCTIONS, Ledger, Rival, Scene, Tally, Walk, 
 pub(crate) const TESTS: &[Test] = &[
     both("race.window_expiry", Needs::On, |_, layout| {
         window(layout, Taker::Timer)
-    }),
+    })
+    .alone(),
     both("race.window_wakeup", Needs::On, |_, layout| {
         window(layout, Taker::Rival)
-    }),
+    })
+    .alone(),
     both("race.entry_expiry", Needs::On, |_, layout| {
         entry(layout, Taker::Timer)
-    }),
+    })
+    .alone(),
     both("race.entry_wakeup", Needs::On, |_, layout| {
         entry(layout, Taker::Rival)
-    }),
+    })
+    .alone(),
 ];
 
 /// Who takes the CPU away.

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("revoke.by_second_rival", Needs::On, by_second_rival),
+    both("revoke.by_second_rival", Needs::On, by_second_rival).alone(),
     both("revoke.no_second_grant", Needs::On, no_second_grant),
 ];
 

@@ -14,7 +14,7 @@ use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, LEAD, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, Userfault, be_on, spin,
+    CPU, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, Userfault, be_on, lead, spin,
     spin_while,
 };
 
@@ -89,7 +89,7 @@ fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
     remote.go();
     let gone = reaches(&state, GONE);
     // A system call without a grant does not look at the word.
-    rival.wake_in(LEAD)?;
+    rival.wake_in(lead())?;
     let answered = reaches(&state, ANSWERED);
     let ran = rival.runs();
     remote.join()?;

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What has to hold when all is quiet again, whatever ran since the boot.
+
+use anyhow::{Result, bail, ensure};
+use rseq_slice::Counters;
+
+use crate::case::{Needs, Test, once};
+use crate::kernel::Kernel;
+use crate::kmsg::Kmsg;
+use crate::ktap::diagnose;
+use crate::runner::ledger;
+
+pub(crate) const TESTS: &[Test] = &[
+    once("rest.counters", Needs::Nothing, counters),
+    once("rest.log", Needs::Nothing, log),
+];
+
+/// Every grant since the boot has ended, in one way, those of other programs included.
+fn counters(kernel: &Kernel) -> Result<()> {
+    let total = Counters::read()?;
+    diagnose(format_args!("since the boot: {total:?}"));
+    match ledger(kernel, total) {
+        None => Ok(()),
+        Some(error) => bail!(error),
+    }
+}
+
+/// The kernel's log has no report about a broken kernel.
+fn log(_: &Kernel) -> Result<()> {
+    let mut log = Kmsg::from_boot()?;
+    let splat = log.splat()?;
+    ensure!(
+        splat.is_none(),
+        "the kernel says: {}",
+        splat.unwrap_or_default()
+    );
+    Ok(())
+}
