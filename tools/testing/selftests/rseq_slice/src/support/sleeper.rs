@@ -46,9 +46,12 @@ impl Sleeper {
             let set_up = pin_to(&[cpu])
                 .map_err(Into::into)
                 .and_then(|()| set_class(Class::Realtime));
-            let failed = set_up.is_err();
-            let _ = ready.send(set_up.map(|()| gettid()));
-            while !failed {
+            if set_up.is_err() {
+                let _ = ready.send(set_up.map(|()| gettid()));
+                return;
+            }
+            let _ = ready.send(Ok(gettid()));
+            loop {
                 let number = theirs.number.load(Ordering::Acquire);
                 let due = theirs.due.load(Ordering::Relaxed);
                 if wait(&theirs.number, number, due) {
@@ -74,7 +77,7 @@ impl Sleeper {
 
 /// Sleeps until `moment` or until `word` is not `seen` any more. Returns whether the moment has come.
 fn wait(word: &AtomicU32, seen: u32, moment: u64) -> bool {
-    let timeout = (moment != NEVER).then(|| libc::timespec {
+    let timeout = (moment != NEVER).then_some(libc::timespec {
         tv_sec: (moment / 1_000_000_000) as libc::time_t,
         tv_nsec: (moment % 1_000_000_000) as libc::c_long,
     });
