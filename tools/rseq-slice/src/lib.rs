@@ -33,6 +33,7 @@
 pub mod abi;
 mod affinity;
 mod area;
+pub mod child;
 pub mod contest;
 mod control;
 mod debugfs;

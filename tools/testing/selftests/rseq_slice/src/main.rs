@@ -110,8 +110,7 @@ fn run() -> Result<ExitCode> {
     if kernel.realtime {
         support::set_only_lazy();
     }
-    runner::become_reaper()?;
-    runner::no_core_dumps()?;
+    rseq_slice::child::prepare_for_deaths()?;
     let mut report = Report::new(cases.len());
     diagnose(kernel.describe());
     for case in &cases {

@@ -3,17 +3,15 @@
 //! Runs each case in a process group of its own, with a time limit.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
-use std::{fs, io};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, Signal, killpg, signal};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe, setpgid};
+use rseq_slice::child::{die_of_segv, ends_within};
 use rseq_slice::{Counters, Implementation, set_extension_length};
 
 use crate::case::{Case, Needs, Skip, Verdict};
@@ -22,12 +20,11 @@ use crate::kmsg::Kmsg;
 use crate::support::contained;
 use crate::tests::churn::GRANTS;
 
-/// Milliseconds of guest time that a case may take. A long churn has more.
-fn limit() -> u32 {
+/// Guest time that a case may take. A long churn has more.
+fn limit() -> Duration {
     const CASE: u64 = 20_000;
     const GRANTS_PER_MS: u64 = 4;
-    let limit = CASE + GRANTS.load(Ordering::Relaxed) / GRANTS_PER_MS;
-    u32::try_from(limit).unwrap_or(u32::MAX)
+    Duration::from_millis(CASE + GRANTS.load(Ordering::Relaxed) / GRANTS_PER_MS)
 }
 
 /// Nanoseconds of an extension for the cases that do not care: so many that the few instructions
@@ -36,14 +33,6 @@ const LENGTH: u32 = 20_000;
 
 const FAILED: i32 = 1;
 const SKIPPED: i32 = 4;
-
-/// Makes this process the one that inherits what its children leave behind.
-pub(crate) fn become_reaper() -> Result<()> {
-    // SAFETY: The operation takes no pointer.
-    let ret = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
-    Errno::result(ret)?;
-    Ok(())
-}
 
 /// Runs `case` and leaves nothing of it behind.
 pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
@@ -107,7 +96,7 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     };
     drop(writer);
 
-    let in_time = exits_in_time(child)?;
+    let in_time = ends_within(child.as_raw(), limit())?;
     // The child may have failed before it had a group of its own.
     let _ = killpg(child, Signal::SIGKILL);
     if !in_time {
@@ -120,7 +109,7 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     let mut text = String::new();
     reader.read_to_string(&mut text)?;
     Ok(match status {
-        _ if !in_time => Verdict::Failed(format!("did not end within {} ms", limit())),
+        _ if !in_time => Verdict::Failed(format!("did not end within {:?}", limit())),
         WaitStatus::Exited(_, 0) => Verdict::Passed,
         WaitStatus::Exited(_, SKIPPED) => Verdict::Skipped(text),
         WaitStatus::Exited(_, FAILED) => Verdict::Failed(text),
@@ -129,34 +118,9 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     })
 }
 
-/// Makes the child the head of a process group, and mortal: the standard library handles SIGSEGV.
+/// Makes the child the head of a process group, and mortal.
 fn prepare() -> Result<()> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
-    // SAFETY: No handler is installed.
-    unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) }?;
-    Ok(())
-}
-
-fn exits_in_time(child: Pid) -> Result<bool> {
-    // SAFETY: The call takes no pointer.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
-    let fd = i32::try_from(Errno::result(fd)?)?;
-    // SAFETY: The kernel has just opened it for us.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut fds, PollTimeout::try_from(limit())?)? > 0)
-}
-
-/// Keeps dying tests from writing memory dumps.
-pub(crate) fn no_core_dumps() -> Result<()> {
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: The structure lives through the call.
-    let ret = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
-    Errno::result(ret)?;
-    // Messages about deliberate segmentation faults would be mixed into the report.
-    let _ = fs::write("/proc/sys/debug/exception-trace", "0");
+    die_of_segv()?;
     Ok(())
 }

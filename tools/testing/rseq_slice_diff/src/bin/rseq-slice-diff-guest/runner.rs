@@ -4,14 +4,13 @@
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, Signal, killpg, signal};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
+use rseq_slice::child::{die_of_segv, ends_within, prepare_for_deaths};
 use rseq_slice::{Counters, implementation};
 use rseq_slice_diff::outcome::{End, How, Line, Outcome, Samples};
 use rseq_slice_diff::program::Program;
@@ -20,8 +19,8 @@ use crate::process::Process;
 use crate::shared::{self, shared};
 use crate::{area, clock, fresh, knobs, planned, rivals, signals, steps, take_priority};
 
-/// Milliseconds of guest time that one run may take.
-const LIMIT: u16 = 300;
+/// Guest time that one run may take.
+const LIMIT: Duration = Duration::from_millis(300);
 /// Bytes of the report that are kept back, so that the console has nothing to do while programs run.
 const BUFFER: usize = 1 << 14;
 
@@ -79,11 +78,7 @@ fn parse(line: &str) -> Result<(usize, u32, Program)> {
 }
 
 fn set_up() -> Result<()> {
-    // SAFETY: The operation takes no pointer.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })?;
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
-    // Messages about deliberate segmentation faults would be mixed into the report.
-    let _ = std::fs::write("/proc/sys/debug/exception-trace", "0");
+    prepare_for_deaths()?;
     planned::take_place()?;
     shared::create()?;
     clock::calibrate()?;
@@ -156,7 +151,7 @@ fn in_child(program: &Program, repetition: u32) -> Result<How> {
     };
     // Both do it, so that it is done whoever runs first.
     let _ = setpgid(child, child);
-    let in_time = exits_in_time(child)?;
+    let in_time = ends_within(child.as_raw(), LIMIT)?;
     if !in_time {
         let _ = killpg(child, Signal::SIGKILL);
     }
@@ -173,7 +168,7 @@ fn in_child(program: &Program, repetition: u32) -> Result<How> {
 /// Waits for what is left of the program when its first process has ended, and ends it if need be.
 fn others_exit_in_time(group: Pid) -> Result<bool> {
     let others = Pid::from_raw(-group.as_raw());
-    for _ in 0..LIMIT {
+    for _ in 0..LIMIT.as_millis() {
         match waitpid(others, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => clock::sleep_until(clock::now()? + 1_000_000)?,
             Ok(_) => {}
@@ -187,21 +182,9 @@ fn others_exit_in_time(group: Pid) -> Result<bool> {
 
 fn prepare() -> Result<()> {
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
-    // The standard library handles this one.
-    // SAFETY: No handler is installed.
-    unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) }?;
+    die_of_segv()?;
     signals::start();
     take_priority();
     steps::warm_up();
     Ok(())
-}
-
-fn exits_in_time(child: Pid) -> Result<bool> {
-    // SAFETY: The call takes no pointer.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
-    let fd = i32::try_from(Errno::result(fd)?)?;
-    // SAFETY: The kernel has just opened it for us.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut fds, PollTimeout::from(LIMIT))? > 0)
 }

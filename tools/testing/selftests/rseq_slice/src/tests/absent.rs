@@ -5,15 +5,13 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use rseq_slice::abi::{
-    PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON,
-};
-use rseq_slice::{Layout, Registration, sys};
+use rseq_slice::abi::{PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET};
+use rseq_slice::{Registration, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
-use crate::support::{CPU, Rival, be_on, requested};
+use crate::support::{ensure_flags_stay_zero, ensure_words_stay};
 
 pub(crate) const TESTS: &[Test] = &[
     once("absent.flags_stay_zero", Needs::Absent, flags_stay_zero),
@@ -31,12 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
 const ENOTSUPP: i32 = 524;
 
 fn flags_stay_zero(_: &Kernel) -> Result<()> {
-    for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
-        let registration = Registration::with_flags(flags)?;
-        ensure!(registration.area().flags() == 0);
-        registration.unregister()?;
-    }
-    Ok(())
+    ensure_flags_stay_zero()
 }
 
 /// Everything is not supported, registered or not, but for what no operation takes.
@@ -70,24 +63,8 @@ fn no_system_call(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// A request is no more than a word in the thread's memory, even while it is scheduled out.
 fn no_grant_no_store(_: &Kernel) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
-    let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
-    let area = registration.area();
-    for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {
-        let runs = rival.runs();
-        rival.wake_soon()?;
-        area.set_slice_ctrl(word);
-        rival.ensure_runs(runs + 1)?;
-        ensure!(
-            area.slice_ctrl() == word,
-            "{word:#x} became {:#x}",
-            area.slice_ctrl()
-        );
-    }
-    Ok(())
+    ensure_words_stay()
 }
 
 fn no_files_no_message(_: &Kernel) -> Result<()> {

@@ -10,7 +10,7 @@ use rseq_slice::{Layout, Registration, SliceError, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Page, Rival, Tally, be_on, requested};
+use crate::support::{Ledger, Tally, ensure_flags_stay_zero, ensure_words_stay};
 
 pub(crate) const TESTS: &[Test] = &[
     once("off.flags_stay_zero", Needs::Off, flags_stay_zero).alone(),
@@ -20,13 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn flags_stay_zero(_: &Kernel) -> Result<()> {
-    for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
-        let registration = Registration::with_flags(flags)?;
-        ensure!(registration.area().flags() == 0);
-        ensure!(layout()?.is_none());
-        registration.unregister()?;
-    }
-    Ok(())
+    ensure_flags_stay_zero()
 }
 
 /// Bad arguments are EINVAL all the same; good ones are not supported, registered or not.
@@ -52,9 +46,11 @@ fn prctl(_: &Kernel) -> Result<()> {
         Ok(())
     };
     unsupported()?;
-    let registration = Page::new()?.register()?;
-    unsupported()?;
-    drop(registration);
+    for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
+        let registration = Registration::with_flags(flags)?;
+        unsupported()?;
+        drop(registration);
+    }
     Ok(())
 }
 
@@ -66,23 +62,8 @@ fn yield_returns_0(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// A request is no more than a word in the thread's memory, even while it is scheduled out.
 fn no_grant_no_store(_: &Kernel) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
-    let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
-    let area = registration.area();
     let ledger = Ledger::open()?;
-    for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {
-        let runs = rival.runs();
-        rival.wake_soon()?;
-        area.set_slice_ctrl(word);
-        rival.ensure_runs(runs + 1)?;
-        ensure!(
-            area.slice_ctrl() == word,
-            "{word:#x} became {:#x}",
-            area.slice_ctrl()
-        );
-    }
+    ensure_words_stay()?;
     ledger.ensure(Tally::NOTHING)
 }
