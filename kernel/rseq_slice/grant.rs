@@ -137,7 +137,7 @@ fn make(thread: Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
     } else {
         preempt::clear_need_resched(irq);
     }
-    timer::arm(&thread, grant, irq);
+    timer::arm(grant, irq);
     hrtimer::rearm_deferred(irq, work);
 
     true

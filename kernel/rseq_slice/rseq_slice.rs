@@ -28,8 +28,7 @@
 //!
 //! A thread that is switched out in the kernel comes back through rseq's own update of user space,
 //! which erases the control word and calls `grant::revoke()`. The gate at the end of the exit
-//! loop catches what is left: a grant whose timer has fired, or a reschedule that was asked for
-//! again.
+//! loop catches what is left: a spent grant, or a reschedule that was asked for again.
 //!
 //! # Layers
 //!

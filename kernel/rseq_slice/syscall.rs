@@ -55,7 +55,7 @@ fn lie(call: Call, irqs: LocalInterruptEnabled) {
 #[inline(always)]
 fn leave(thread: &Thread, call: Call, truthful: bool, mut irqs: LocalInterruptEnabled) {
     let guard = preempt::Guard::new();
-    timer::cancel(thread, &guard);
+    timer::cancel(&guard);
 
     // From here on no timer changes the phase. If it fired before, the reschedule that it asked for
     // has taken place, or does so when the guard is dropped.

@@ -83,9 +83,8 @@ impl Thread {
         unsafe { Self::from_current(bindings::get_current()) }
     }
 
-    /// A value that tells threads apart while they live.
     #[inline]
-    pub(crate) fn as_ptr(&self) -> *mut bindings::task_struct {
+    fn as_ptr(&self) -> *mut bindings::task_struct {
         self.0.as_ptr()
     }
 
@@ -128,19 +127,12 @@ impl Thread {
         Phase::with_grant(load!(self, rseq.slice.switches), self.switches())
     }
 
-    /// When the last grant ends or ended, in nanoseconds of `CLOCK_MONOTONIC`.
-    #[inline]
-    pub(crate) fn expires(&self) -> u64 {
-        load!(self, rseq.slice.expires)
-    }
-
     /// Enters [`Phase::Granted`].
     ///
     /// Interrupts are disabled because the timer of an older grant must not see half of a new one.
     /// A yield that nobody collected is forgotten: seccomp or a tracer skipped the system call.
     #[inline]
     pub(crate) fn begin(&self, grant: Grant, _irq: &LocalInterruptDisabled) {
-        store!(self, grant.expires, rseq.slice.expires);
         store!(self, grant.switches, rseq.slice.switches);
         store!(self, 0, rseq.slice.yielded);
         store!(self, 1, rseq.slice.state.__bindgen_anon_1.granted);

@@ -5,7 +5,8 @@
 //! A timer is armed when a grant is made and cancelled when a system call ends it. It is not
 //! cancelled when the grant ends otherwise: that costs more than an expiry for nothing, and the
 //! context switch is no place for it. So a timer can outlive its grant, and fire while another
-//! thread or another grant runs, after CPU hotplug even on another CPU. It does nothing then.
+//! thread runs, after CPU hotplug even on another CPU. It does nothing then. A new grant on the CPU
+//! arms it anew.
 
 use super::{
     state::Grant,
@@ -13,13 +14,11 @@ use super::{
     task::Thread,
 };
 use kernel::{
-    bindings,
     define_per_cpu,
     impl_has_hr_timer,
     interrupt::LocalInterruptDisabled,
     preempt,
     prelude::*,
-    sync::atomic::{Atomic, Relaxed},
     time::{
         hrtimer::{
             AbsolutePinnedHardMode,
@@ -34,14 +33,11 @@ use kernel::{
     }, //
 };
 
-/// The timer of a CPU and the thread that armed it.
-///
-/// `owner` is only compared: the thread may be gone.
+/// The timer of a CPU.
 #[pin_data]
 struct SliceTimer {
     #[pin]
     timer: HrTimer<Self>,
-    owner: Atomic<*mut bindings::task_struct>,
 }
 
 impl_has_hr_timer! {
@@ -70,14 +66,10 @@ impl HrTimerCallback for SliceTimer {
     fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         // SAFETY: The timer is of a hard mode, so this is interrupt context.
         let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
+        let moved = !core::ptr::eq(this.get_ref(), TIMER.this(irq).get_ref());
         let thread = Thread::current();
-        let owner = this.owner.load(Relaxed) == thread.as_ptr()
-            && core::ptr::eq(this.get_ref(), TIMER.this(irq).get_ref());
 
-        // CAST: An `Instant` is not negative.
-        let at = this.timer.expires().as_nanos() as u64;
-
-        if owner && thread.phase().at_expiry(thread.expires(), at) {
+        if !moved && thread.phase().at_expiry() {
             stats::count(Event::Expired);
             thread.spend(irq);
             preempt::set_need_resched(irq);
@@ -99,30 +91,23 @@ pub(crate) unsafe fn init() {
         TIMER.init(|_| {
             pin_init!(SliceTimer {
                 timer <- HrTimer::new(),
-                owner: Atomic::new(core::ptr::null_mut()),
             })
         })
     };
 }
 
-/// Bounds `grant`, which `thread` just got.
+/// Bounds `grant`, which the current thread just got.
 #[inline]
-pub(crate) fn arm(thread: &Thread, grant: Grant, irq: &LocalInterruptDisabled) {
-    let slot = TIMER.this(irq);
-
-    slot.owner.store(thread.as_ptr(), Relaxed);
-    StaticHrTimer::start(slot, Instant::from_nanos(grant.expires));
+pub(crate) fn arm(grant: Grant, irq: &LocalInterruptDisabled) {
+    StaticHrTimer::start(TIMER.this(irq), Instant::from_nanos(grant.expires));
 }
 
-/// Cancels the timer of this CPU if `thread` was the last to arm it.
+/// Cancels the timer of this CPU, whoever armed it.
 ///
-/// The callback of a timer that this CPU armed cannot be running: that would be in an interrupt
-/// that has to end before the thread goes on.
+/// The only grant that it may still bound is the current thread's: any other thread was switched out
+/// since it got one here. The callback of a timer that this CPU armed cannot be running: that would
+/// be in an interrupt that has to end before the thread goes on.
 #[inline]
-pub(crate) fn cancel(thread: &Thread, guard: &preempt::Guard) {
-    let slot = TIMER.this(guard);
-
-    if slot.owner.load(Relaxed) == thread.as_ptr() {
-        StaticHrTimer::try_to_cancel(slot);
-    }
+pub(crate) fn cancel(guard: &preempt::Guard) {
+    StaticHrTimer::try_to_cancel(TIMER.this(guard));
 }

@@ -60,6 +60,8 @@ bitflags! {
         const REUSED = 1 << 27;
         /// User space was updated by the slow path.
         const SLOW = 1 << 28;
+        /// A thread cancelled the timer that another one had armed.
+        const CANCELLED_FOR_ANOTHER = 1 << 29;
     }
 }
 
@@ -91,6 +93,7 @@ impl Cover {
                 Self::FORKED,
             ),
             (config.threads > 1, Self::REUSED),
+            (rust && config.threads > 1, Self::CANCELLED_FOR_ANOTHER),
             (calls(|call| *call == Call::Exec), Self::RESET),
             (calls(|call| matches!(call, Call::Prctl(_))), Self::CHOSE),
             (config.skips, Self::SKIPPED),

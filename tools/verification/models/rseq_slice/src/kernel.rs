@@ -177,11 +177,6 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
 
     /// Stores `rseq_slice_state::granted`.
     pub(crate) fn store_granted(&mut self, granted: bool) {
-        let tid = self.tid;
-        for slot in &mut self.world.slots {
-            slot.fresh &= slot.owner != Some(tid);
-        }
-
         if granted {
             let thread = *self.thread();
             if thread.rseq.granted || thread.ghost.owed.is_some() {

@@ -254,10 +254,6 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
             if k.thread().ghost.open != 0 {
                 k.break_property(Broken::MISCOUNTED_DEATH);
             }
-            let tid = k.tid;
-            for slot in &mut k.world.slots {
-                slot.fresh &= slot.owner != Some(tid);
-            }
             *k.thread_mut() = Thread::GONE;
         }
     }

@@ -73,7 +73,7 @@ properties! {
     DISAGREEMENT 10 5 "disagreement"
         "User mode with a control word that says something else than the kernel, by the kernel's fault."
     STALE_TIMER 11 6 "stale_timer"
-        "A timer acted that was not armed for the live grant of the thread that it interrupted."
+        "A timer acted that was not set to the end of the live grant of the thread that it interrupted."
     FOREIGN_TIMER 12 6 "foreign_timer"
         "A timer of another CPU acted."
     CLAIM_WITHOUT_GRANT 13 7 "claim_without_grant"

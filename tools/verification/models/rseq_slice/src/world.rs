@@ -16,8 +16,6 @@ pub(crate) struct Slot {
     pub(crate) base: Option<Cpu>,
     pub(crate) expires: Moment,
     pub(crate) owner: Option<Tid>,
-    /// For the properties: it was armed for the grant that its owner has now.
-    pub(crate) fresh: bool,
 }
 
 impl Slot {
@@ -25,7 +23,6 @@ impl Slot {
         base: None,
         expires: Moment::NOW,
         owner: None,
-        fresh: false,
     };
 }
 
@@ -121,14 +118,14 @@ impl<A: Copy> World<A> {
         }
 
         // A timer that is due fires. What matters of when it was set to is whether that is the end
-        // of the grant that its owner has, because any later grant ends later.
+        // of a grant, because any later grant ends later.
+        let ends = self.threads.map(|thread| thread.rseq.expires);
         for slot in self.slots.iter_mut().filter(|slot| slot.base.is_some()) {
-            let owner = slot.owner.map(|tid| &self.threads[tid.index()]);
-            let ends = owner.and_then(|owner| owner.rseq.expires);
             if slot.expires.is_due() {
-                slot.expires = match ends {
-                    Some(ends) if ends == slot.expires => Moment(ends.0.max(-1)),
-                    _ => Moment::LONG_AGO,
+                slot.expires = if ends.contains(&Some(slot.expires)) {
+                    Moment(slot.expires.0.max(-1))
+                } else {
+                    Moment::LONG_AGO
                 };
             }
         }

@@ -28,7 +28,7 @@ impl<A: Copy> Kernel<'_, '_, A> {
         &mut self.world.slots[cpu.index()]
     }
 
-    /// Sets the owner of this CPU's timer and starts it.
+    /// Starts this CPU's timer and notes for whom.
     pub(crate) fn arm(&mut self, expires: Moment) {
         note!(
             self,
@@ -42,18 +42,21 @@ impl<A: Copy> Kernel<'_, '_, A> {
             base: Some(cpu),
             expires,
             owner: Some(tid),
-            fresh: true,
         };
     }
 
-    /// Cancels this CPU's timer if the thread owns it.
+    /// Cancels this CPU's timer.
     pub(crate) fn cancel(&mut self) {
         let tid = self.tid;
         let slot = self.slot();
 
-        if slot.owner == Some(tid) && slot.base.is_some() {
-            slot.base = None;
-            self.log.cover(Cover::CANCELLED);
+        if slot.base.take().is_some() {
+            let cover = if slot.owner == Some(tid) {
+                Cover::CANCELLED
+            } else {
+                Cover::CANCELLED_FOR_ANOTHER
+            };
+            self.log.cover(cover);
             note!(self, "cancels the timer of {}", self.cpu());
         }
     }
@@ -78,7 +81,8 @@ impl<A: Copy> Kernel<'_, '_, A> {
         if slot_cpu != self.cpu() {
             self.break_property(Broken::FOREIGN_TIMER);
         }
-        if !slot.fresh || slot.owner != Some(self.tid) {
+        let rseq = &self.thread().rseq;
+        if !rseq.granted || rseq.expires != Some(slot.expires) {
             self.break_property(Broken::STALE_TIMER);
         }
         if let Some(last) = &mut self.thread_mut().ghost.last {

@@ -141,7 +141,10 @@ impl Rules for C {
 
             At::Guard => Next::At(At::Cancel),
             At::Cancel => {
-                k.cancel();
+                let tid = k.tid;
+                if k.slot().owner == Some(tid) {
+                    k.cancel();
+                }
                 Next::At(At::Check)
             }
             At::Check => {

@@ -147,9 +147,10 @@ impl Rust {
         let expires = Moment::from_nanos(grant.expires);
 
         k.count(Event::Granted);
+        // For the properties, which want to know when it ends.
+        k.thread_mut().rseq.expires = Some(expires);
         // Thread::begin()
         let rseq = &mut k.thread_mut().rseq;
-        rseq.expires = Some(expires);
         rseq.switches = u8::try_from(grant.switches).expect("a count that is 0 or 1");
         rseq.yielded = false;
         k.store_granted(true);
@@ -361,12 +362,9 @@ impl Rules for Rust {
 
     /// `SliceTimer::run()` of timer.rs.
     fn expired(&self, k: &mut K<'_, '_>, slot: Cpu) {
-        let timer = k.world.slots[slot.index()];
-        let owner = timer.owner == Some(k.tid) && slot == k.cpu();
-        let at = timer.expires.as_nanos();
-        let expires = k.thread().rseq.expires.map_or(0, Moment::as_nanos);
+        let moved = slot != k.cpu();
 
-        if owner && phase(k).at_expiry(expires, at) {
+        if !moved && phase(k).at_expiry() {
             k.count(Event::Expired);
             // Thread::spend()
             k.thread_mut().rseq.switches = Grant::spent(k.thread().rseq.switches.into()) as u8;
