@@ -117,7 +117,7 @@ pub(crate) fn short() -> Vec<Job> {
                 kernel,
                 cpus,
                 format!(
-                    "contest --threads 1,32 --lengths {} --waiting dropped --ms 10",
+                    "contest --threads 1,32,32,32 --lengths {} --waiting dropped --ms 5",
                     SHIPPED * cpus
                 ),
             ));

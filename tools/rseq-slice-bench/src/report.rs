@@ -201,21 +201,33 @@ impl Report {
             .min_by_key(|row| row.cpus)
     }
 
-    /// One fight.
-    pub(crate) fn contest(
+    /// The fights of one kind.
+    pub(crate) fn contests(
         &self,
         kernel: Kernel,
         lock: LockKind,
         (cpus, threads): (usize, usize),
         (waiting, length): (Waiting, Option<u32>),
-    ) -> Option<&ContestRow> {
-        self.contests.iter().find(|row| {
+    ) -> impl Iterator<Item = &ContestRow> {
+        self.contests.iter().filter(move |row| {
             let record = &row.record;
             row.kernel == kernel
                 && record.lock == lock
                 && (record.cpus, record.threads) == (cpus, threads)
                 && (record.waiting, record.length) == (waiting, length)
         })
+    }
+
+    /// The one of them with the most operations, which chance has disturbed least.
+    pub(crate) fn contest(
+        &self,
+        kernel: Kernel,
+        lock: LockKind,
+        places: (usize, usize),
+        requests: (Waiting, Option<u32>),
+    ) -> Option<&ContestRow> {
+        self.contests(kernel, lock, places, requests)
+            .max_by(|a, b| a.record.rate().total_cmp(&b.record.rate()))
     }
 
     /// The paths that were measured anywhere.
