@@ -33,6 +33,8 @@ fn flow_of_first_proposal(_: &Kernel) -> Result<()> {
 fn flow(mut control: impl Control) -> Result<()> {
     const SECTIONS: u64 = 600;
     const SECTION: u64 = 12_000;
+    /// Requests that may be refused: wakeups fall beside ticks as well, which bring other work along.
+    const REFUSED: u64 = SECTIONS / 100;
     set_extension_length(10_000)?;
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
@@ -67,7 +69,10 @@ fn flow(mut control: impl Control) -> Result<()> {
         yielded > SECTIONS / 4 && undisturbed > SECTIONS / 10,
         "{ends}"
     );
-    ensure!(too_late + preempted <= tally.revoked, "{ends}, {tally:?}");
+    ensure!(
+        too_late + preempted <= tally.revoked + REFUSED,
+        "{ends}, {tally:?}"
+    );
     ensure!(
         rival.runs() >= SECTIONS * 9 / 10,
         "{} of {SECTIONS} wakeups",
