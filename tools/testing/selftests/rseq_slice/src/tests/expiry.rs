@@ -7,6 +7,7 @@ use rseq_slice::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
+use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, Rival, Scene, Tally};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -56,14 +57,18 @@ fn erases(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Tally::expiries(5))
 }
 
-/// User mode ends with the extension, not much before, and the rival runs at once.
+/// User mode ends with the extension, mostly not much before, and the rival runs at once.
 fn bound(kernel: &Kernel, layout: Layout, length: u32) -> Result<()> {
     const TURNS: u64 = 10;
+    /// Extensions that may be shorter in user mode: where QEMU counts instructions, what the other
+    /// CPU does takes time from this one.
+    const SHORT: u64 = 3;
     set_extension_length(length)?;
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
     let length = u64::from(length);
+    let mut short = 0;
     for _ in 0..TURNS {
         let first = scene.obtain(&rival)?;
         let last = scene.outlast();
@@ -72,15 +77,19 @@ fn bound(kernel: &Kernel, layout: Layout, length: u32) -> Result<()> {
         sys::rseq_slice_yield()?;
         let user = last.map_or(u64::MAX, |last| last - first);
         ensure!(user <= length, "{user} ns in user mode of {length}");
-        ensure!(
-            user + WAY_OUT >= length || kernel.checks.is_some(),
-            "only {user} ns in user mode of {length}"
-        );
+        if user + WAY_OUT < length {
+            diagnose(format_args!("only {user} ns in user mode of {length}"));
+            short += 1;
+        }
         ensure!(
             ran > user && (ran <= length + INTERRUPT || kernel.checks.is_some()),
             "the rival ran after {ran} ns of {length}"
         );
     }
     ledger.ensure(Tally::expiries(TURNS))?;
+    ensure!(
+        short <= SHORT || kernel.checks.is_some(),
+        "{short} of {TURNS} extensions were short"
+    );
     kernel.ensure_unchecked()
 }

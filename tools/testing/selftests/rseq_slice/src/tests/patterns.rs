@@ -171,7 +171,7 @@ fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
 
 fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
     set_extension_length(match point {
-        Point::Expiry => 5_000,
+        Point::Expiry => 20_000,
         _ => 50_000,
     })?;
     let (mut killed, mut lived) = (0, 0);

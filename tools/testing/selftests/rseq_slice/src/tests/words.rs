@@ -69,7 +69,7 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
 
 /// The decision is asked again while there is a grant: by a second rival, and by the expiry.
 fn lie_at_revocation(_: &Kernel) -> Result<()> {
-    for (length, second_after, expired) in [(50_000, 15_000, 0), (5_000, 900_000, 1)] {
+    for (length, second_after, expired) in [(50_000, 15_000, 0), (20_000, 900_000, 1)] {
         set_extension_length(length)?;
         for word in BROKEN {
             let ledger = Ledger::open()?;
