@@ -38,7 +38,8 @@ help:
 	@echo '  GRANTS=n                another length of the churn (test, matrix)'
 	@echo '  CHROOT=dir              a Debian 13 to build one of the configurations in (matrix)'
 	@echo '  FILTER=word             only the configurations with this in their name (model)'
-	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n 's/^ALL=(\(.*\))/\1/p' scripts/test)'
+	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n "s/^ALL=(\(.*\))/\1/p" scripts/test)'
+	@echo '                          and those that take long: $(shell sed -n "s/^MORE=(\(.*\))/\1/p" scripts/test)'
 	@echo '  RSEQ_SLICE_CACHE=dir    downloads and build folders (default ~/.cache/rseq-slice)'
 
 run:
