@@ -8,7 +8,7 @@ use std::fmt;
 use rseq_slice_bench_guest::{Cause, LockKind, PathName, Rival, Waiting};
 
 use crate::kernels::Kernel;
-use crate::report::{ContestRow, CycleRow, Report};
+use crate::report::{CycleRow, Report};
 
 /// Whether a bound was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -309,7 +309,7 @@ fn explained(report: &Report, cpus: usize, threads: usize) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::PathRow;
+    use crate::report::{ContestRow, PathRow};
     use rseq_slice_bench_guest::{ContestRecord, CycleRecord, PathRecord, Quantiles, fairness};
 
     /// Counts as a kernel would report them, by the names in their JSON.
