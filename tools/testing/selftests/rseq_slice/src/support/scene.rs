@@ -28,6 +28,10 @@ pub(crate) const OTHER_CPU: usize = 1;
 pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
 
 static LEAD: AtomicU64 = AtomicU64::new(60_000);
+/// Long enough for the timers of other programs to fire before, which are not set anew before those
+/// programs get the CPU back; and for a rival to get its order where only lazy reschedules are
+/// postponed, which takes several changes of its class.
+const LONG_LEAD: u64 = 400_000;
 
 /// Nanoseconds until a rival wakes: enough for the system call that arms its timer to return, with
 /// a tick and what that may bring in between.
@@ -35,10 +39,9 @@ pub(crate) fn lead() -> u64 {
     LEAD.load(Ordering::Relaxed)
 }
 
-/// Makes [`lead`] long enough for the timers of other programs to fire before. They are not set
-/// anew before those programs get the CPU back.
+/// Lets rivals wake up later, so that a load on the CPU is quiet then.
 pub(crate) fn prepare_for_load() {
-    LEAD.store(400_000, Ordering::Relaxed);
+    LEAD.store(LONG_LEAD, Ordering::Relaxed);
 }
 
 /// Nanoseconds after which a rival that did not get the CPU, not even late, is declared lost.
@@ -50,6 +53,7 @@ static ONLY_LAZY: AtomicBool = AtomicBool::new(false);
 /// Has scenes and rivals from now on be such that only lazy reschedules are needed.
 pub(crate) fn set_only_lazy() {
     ONLY_LAZY.store(true, Ordering::Relaxed);
+    LEAD.store(LONG_LEAD, Ordering::Relaxed);
 }
 
 pub(super) fn only_lazy() -> bool {
