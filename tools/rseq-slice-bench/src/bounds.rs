@@ -37,7 +37,7 @@ const PATHS: [(PathName, Bound); 19] = [
     (PathName::RefusedNoRequest, Bound::Above(12)),
     (PathName::RefusedOtherWork, Bound::Above(12)),
     (PathName::Revoked, Bound::Above(12)),
-    (PathName::Expired, Bound::Above(24)),
+    (PathName::Expired, Bound::Above(17)),
     (PathName::Yield, Bound::Above(5)),
     (PathName::Abort, Bound::Above(5)),
     (PathName::PrctlGet, Bound::Above(5)),
@@ -197,17 +197,19 @@ fn programmings(report: &Report, cause: Cause, rival: Rival) -> Verdict {
 }
 
 /// What chance may do to the programmings for each grant. A cycle that did not end in a yield was not
-/// granted in time, or disturbed: it may have had none of them or twice as many. A tick may share a
-/// programming, and is taken out as if it did not.
+/// granted in time, or disturbed, and may have had none of them or twice as many. A timer interrupt
+/// that does not cause a grant is taken out with one programming: it may have had two, as a rival's
+/// wakeup without a grant has, or have saved a grant its own, as a tick that comes before its end.
 fn by_chance(row: &CycleRow) -> Option<f64> {
     let record = &row.record;
     let (programmings, interrupts) = row.per_grant()?;
+    let grants = record.counters.granted as f64;
     let other = record.cycles.abs_diff(record.counters.yielded) as f64;
-    let ticks = match record.cause {
-        Cause::Timer => 0.0,
-        Cause::Ipi => interrupts,
+    let causes = match record.cause {
+        Cause::Timer => record.cycles as f64 / grants,
+        Cause::Ipi => 0.0,
     };
-    Some(other * programmings / record.counters.granted as f64 + ticks)
+    Some(other * programmings / grants + 2.0 * (interrupts - causes).abs())
 }
 
 /// The recommended pattern: when it makes requests, at the shipped length for each CPU.

@@ -60,6 +60,8 @@ pub(crate) struct Test {
     pub(crate) body: Body,
     /// It wants the CPUs for itself.
     pub(crate) alone: bool,
+    /// What it does inside of a grant leaves little time.
+    pub(crate) hasty: bool,
 }
 
 impl Test {
@@ -72,12 +74,22 @@ impl Test {
         }
     }
 
+    /// Marks a test that does as much inside of a grant as the longest extension allows: too much on
+    /// a kernel that is full of checks.
+    pub(crate) const fn hasty(self) -> Self {
+        Self {
+            hasty: true,
+            ..self
+        }
+    }
+
     const fn new(name: &'static str, needs: Needs, body: Body) -> Self {
         Self {
             name,
             needs,
             body,
             alone: false,
+            hasty: false,
         }
     }
 }
@@ -129,6 +141,17 @@ impl Case {
 
     pub(crate) fn alone(&self) -> bool {
         self.test.alone
+    }
+
+    /// Why it cannot run on `kernel`, if so.
+    pub(crate) fn missing_in(&self, kernel: &Kernel) -> Option<String> {
+        if let Some(missing) = self.needs().missing_in(kernel) {
+            return Some(missing.to_owned());
+        }
+        let grants = matches!(self.needs(), Needs::On | Needs::OnTwoCpus);
+        let exact = grants && (self.test.alone || self.test.hasty);
+        let checks = kernel.checks.filter(|_| exact)?;
+        Some(format!("{checks} takes more time than there is"))
     }
 
     pub(crate) fn run(&self, kernel: &Kernel) -> Result<()> {

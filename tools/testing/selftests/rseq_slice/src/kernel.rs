@@ -14,8 +14,6 @@ use rseq_slice::{
     DebugfsError, Implementation, extension_length, implementation, set_extension_length,
 };
 
-use crate::case::Skip;
-
 /// Where debugfs keeps the switch for the consistency checks.
 pub(crate) const DEBUG: &str = "/sys/kernel/debug/rseq/debug";
 /// Where the second CPU is switched on and off.
@@ -93,14 +91,6 @@ impl Kernel {
     /// If it is compiled out.
     pub(crate) fn implementation(&self) -> Implementation {
         self.implementation.expect("the extension is compiled out")
-    }
-
-    /// Says that a bound in time, which is all that is left to assert, is not asserted here.
-    pub(crate) fn ensure_unchecked(&self) -> Result<()> {
-        match self.checks {
-            Some(option) => Err(Skip(format!("time is not asserted with {option}")).into()),
-            None => Ok(()),
-        }
     }
 
     /// Puts back what a test may have changed and not put back.

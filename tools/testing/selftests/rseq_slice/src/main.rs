@@ -57,7 +57,7 @@ fn parse() -> Result<Option<Options>> {
             Long("list") => options.list = true,
             Long("under-load") => {
                 options.under_load = true;
-                support::prepare_for_load();
+                support::lead_longer();
             }
             Long("grants") => {
                 let grants = parser.value()?.parse()?;
@@ -110,12 +110,15 @@ fn run() -> Result<ExitCode> {
     if kernel.realtime {
         support::set_only_lazy();
     }
+    if kernel.checks.is_some() {
+        support::lead_longer();
+    }
     rseq_slice::child::prepare_for_deaths()?;
     let mut report = Report::new(cases.len());
     diagnose(kernel.describe());
     for case in &cases {
-        let verdict = match case.needs().missing_in(&kernel) {
-            Some(missing) => Verdict::Skipped(missing.to_owned()),
+        let verdict = match case.missing_in(&kernel) {
+            Some(missing) => Verdict::Skipped(missing),
             None => runner::run(case, &kernel)?,
         };
         report.result(&case.name, &verdict, expected::excuse(case, &kernel));

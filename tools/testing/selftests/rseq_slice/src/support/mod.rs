@@ -32,7 +32,7 @@ pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use samples::Samples;
 pub(crate) use scene::{
     BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
-    granted, lead, prepare_for_load, requested, set_class, set_only_lazy, soon,
+    granted, lead, lead_longer, requested, set_class, set_only_lazy, soon,
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use sleeper::Sleeper;

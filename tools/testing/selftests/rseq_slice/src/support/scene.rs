@@ -29,8 +29,8 @@ pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
 
 static LEAD: AtomicU64 = AtomicU64::new(60_000);
 /// Long enough for the timers of other programs to fire before, which are not set anew before those
-/// programs get the CPU back; and for a rival to get its order where only lazy reschedules are
-/// postponed, which takes several changes of its class.
+/// programs get the CPU back; for a kernel that is full of checks; and for a rival to get its order
+/// where only lazy reschedules are postponed, which takes several changes of its class.
 const LONG_LEAD: u64 = 400_000;
 
 /// Nanoseconds until a rival wakes: enough for the system call that arms its timer to return, with
@@ -39,8 +39,8 @@ pub(crate) fn lead() -> u64 {
     LEAD.load(Ordering::Relaxed)
 }
 
-/// Lets rivals wake up later, so that a load on the CPU is quiet then.
-pub(crate) fn prepare_for_load() {
+/// Lets rivals wake up later: a load on the CPU is quiet then, and a slow kernel ready.
+pub(crate) fn lead_longer() {
     LEAD.store(LONG_LEAD, Ordering::Relaxed);
 }
 

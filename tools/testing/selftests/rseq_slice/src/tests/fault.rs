@@ -21,18 +21,21 @@ use crate::support::{
 pub(crate) const TESTS: &[Test] = &[
     both("fault.at_grant", Needs::On, at_grant),
     both("fault.without_request", Needs::On, without_request),
-    both("fault.at_expiry", Needs::OnTwoCpus, at_expiry),
-    both("fault.at_revocation", Needs::OnTwoCpus, at_revocation),
+    both("fault.at_expiry", Needs::OnTwoCpus, at_expiry).hasty(),
+    both("fault.at_revocation", Needs::OnTwoCpus, at_revocation).hasty(),
     both("fault.at_yield", Needs::OnTwoCpus, |_, layout| {
         at_call(layout, yield_call)
-    }),
+    })
+    .hasty(),
     both("fault.at_other_call", Needs::OnTwoCpus, |_, layout| {
         at_call(layout, null_call)
-    }),
+    })
+    .hasty(),
     both("fault.at_check", Needs::OnTwoCpus, |_, layout| {
         set_debug(true)?;
         at_call(layout, yield_call)
-    }),
+    })
+    .hasty(),
     both("fault.at_prctl", Needs::On, at_prctl),
     both("fault.at_registration", Needs::On, at_registration),
 ];
