@@ -5,8 +5,9 @@
 //! A timer is armed when a grant is made and cancelled when a system call ends it. It is not
 //! cancelled when the grant ends otherwise: that costs more than an expiry for nothing, and the
 //! context switch is no place for it. So a timer can outlive its grant, and fire while another
-//! thread runs, after CPU hotplug even on another CPU. It does nothing then. A new grant on the CPU
-//! arms it anew.
+//! thread runs, or the same one without a grant. It does nothing then. A new grant on the CPU arms
+//! it anew. CPU hotplug may have moved it to another CPU, where the thread that runs may have a
+//! grant of its own: the callback looks at where it is.
 
 use super::{
     state::Grant,
@@ -86,7 +87,7 @@ impl HrTimerCallback for SliceTimer {
 ///
 /// To be called once, before any thread can get a grant.
 pub(crate) unsafe fn init() {
-    // SAFETY: Nobody but a thread with a grant uses the timers. The rest is the caller's promise.
+    // SAFETY: It takes a grant to use the timers first. The rest is the caller's promise.
     unsafe {
         TIMER.init(|_| {
             pin_init!(SliceTimer {
@@ -96,7 +97,10 @@ pub(crate) unsafe fn init() {
     };
 }
 
-/// Bounds `grant`, which the current thread just got.
+/// Bounds `grant`, which the current thread has begun in the same section with interrupts disabled:
+/// the callback takes a thread in [`Phase::Granted`] for the one that armed the timer.
+///
+/// [`Phase::Granted`]: super::state::Phase::Granted
 #[inline]
 pub(crate) fn arm(grant: Grant, irq: &LocalInterruptDisabled) {
     StaticHrTimer::start(TIMER.this(irq), Instant::from_nanos(grant.expires));
@@ -105,8 +109,8 @@ pub(crate) fn arm(grant: Grant, irq: &LocalInterruptDisabled) {
 /// Cancels the timer of this CPU, whoever armed it.
 ///
 /// The only grant that it may still bound is the current thread's: any other thread was switched out
-/// since it got one here. The callback of a timer that this CPU armed cannot be running: that would
-/// be in an interrupt that has to end before the thread goes on.
+/// since it got one here. If the callback is running, CPU hotplug has moved the timer, and it does
+/// nothing: on this CPU it would be in an interrupt that has to end before the thread goes on.
 #[inline]
 pub(crate) fn cancel(guard: &preempt::Guard) {
     StaticHrTimer::try_to_cancel(TIMER.this(guard));

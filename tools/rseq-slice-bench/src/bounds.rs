@@ -37,7 +37,7 @@ const PATHS: [(PathName, Bound); 19] = [
     (PathName::RefusedNoRequest, Bound::Above(12)),
     (PathName::RefusedOtherWork, Bound::Above(12)),
     (PathName::Revoked, Bound::Above(12)),
-    (PathName::Expired, Bound::Above(17)),
+    (PathName::Expired, Bound::Above(20)),
     (PathName::Yield, Bound::Above(5)),
     (PathName::Abort, Bound::Above(5)),
     (PathName::PrctlGet, Bound::Above(5)),
@@ -59,11 +59,16 @@ const OFF_AT_BOOT: [(PathName, u64); 3] = [
 /// which a tick shares one on one of the two kernels.
 const SAVED: f64 = 0.98;
 
+/// As much as chance may do to the programmings for each grant before a run says nothing.
+const CHANCE: f64 = 0.5;
+
 /// The share of one thread's throughput that many threads keep.
 const FLAT: f64 = 0.98;
 
-/// The share of grants with which the holder is lost all the same, at most.
+/// The share of grants with which the holder is lost all the same, at most, where there are enough of
+/// them; less than so many holders may always be.
 const LOST: f64 = 0.01;
+const FEW: u64 = 10;
 
 #[derive(Clone, Copy)]
 enum Bound {
@@ -192,14 +197,14 @@ fn programmings(report: &Report, cause: Cause, rival: Rival) -> Verdict {
              by chance",
             c.0, c.1, rust.0, rust.1
         ),
-        kept: by_itself(rust) <= by_itself(c) - saved + chance,
+        kept: chance <= CHANCE && by_itself(rust) <= by_itself(c) - saved + chance,
     }
 }
 
 /// What chance may do to the programmings for each grant. A cycle that did not end in a yield was not
 /// granted in time, or disturbed, and may have had none of them or twice as many. A timer interrupt
 /// that does not cause a grant is taken out with one programming: it may have had two, as a rival's
-/// wakeup without a grant has, or have saved a grant its own, as a tick that comes before its end.
+/// wakeup without a grant has, or a grant none of its own, as when a tick is due before its end.
 fn by_chance(row: &CycleRow) -> Option<f64> {
     let record = &row.record;
     let (programmings, interrupts) = row.per_grant()?;
@@ -273,7 +278,9 @@ fn never_worse(report: &Report, cpus: usize, threads: usize) -> Verdict {
 /// thread's time slice is over, each tick asks for the reschedule again, also soon after the timer
 /// that ends time slices did.
 fn explained(report: &Report, cpus: usize, threads: usize) -> Verdict {
-    let name = format!("{threads} threads, {cpus} CPUs: holders lost to revocation or denial only");
+    let name = format!(
+        "{threads} threads, {cpus} CPUs: holders lost only rarely, and to revocation or denial"
+    );
     let rows = report.contests(
         Kernel::Rust,
         LockKind::Spin,
@@ -304,7 +311,8 @@ fn explained(report: &Report, cpus: usize, threads: usize) -> Verdict {
             "{preempted} holders scheduled out; of {granted} grants {expired} expired and {revoked} \
              were revoked, {denied} requests were denied"
         ),
-        kept: preempted <= revoked + denied && preempted as f64 <= granted as f64 * LOST,
+        kept: preempted <= revoked + denied
+            && (preempted < FEW || preempted as f64 <= granted as f64 * LOST),
     }
 }
 
@@ -498,6 +506,12 @@ mod tests {
                     |row| row.interrupts = row.interrupts.map(|count| count + 2),
                     |row| row.record.counters.yielded -= 1,
                 ];
+                // Unless there is more of it than there are grants that tell.
+                breaks(&[&words], |report| {
+                    row(report, |row| {
+                        row.interrupts = row.interrupts.map(|count| count + 300);
+                    });
+                });
                 for chance in chances {
                     let mut report = at_the_bounds();
                     row(&mut report, more);
@@ -545,7 +559,7 @@ mod tests {
 
     #[test]
     fn lost_holders_are_explained() {
-        breaks(&["revocation or denial"], |report| {
+        breaks(&["rarely"], |report| {
             of_rust(report, 32).record.preempted_holders = 10;
         });
         // Explained, but more than one grant of a hundred.
@@ -554,12 +568,12 @@ mod tests {
             record.preempted_holders = holders;
             record.counters = Some(counters(0, 20));
         };
-        breaks(&["revocation or denial"], |report| lose(report, 11));
+        breaks(&["rarely"], |report| lose(report, 11));
         let mut report = at_the_bounds();
         lose(&mut report, 10);
         assert_eq!(broken(&report), Vec::<String>::new());
         // In any of several runs.
-        breaks(&["revocation or denial"], |report| {
+        breaks(&["rarely"], |report| {
             let mut again = contest(Kernel::Rust, 32, 90_000);
             again.record.preempted_holders = 11;
             report.contests.push(again);

@@ -218,7 +218,7 @@ impl Report {
         })
     }
 
-    /// The one of them with the most operations, which chance has disturbed least.
+    /// The one of them with the highest rate, which chance has disturbed least.
     pub(crate) fn contest(
         &self,
         kernel: Kernel,

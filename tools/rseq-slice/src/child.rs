@@ -9,7 +9,8 @@ use std::{fs, io};
 use libc::pid_t;
 
 /// Makes this process the one that inherits what its children leave behind, and keeps those that
-/// die of a signal from leaving memory dumps and messages in the kernel's log.
+/// die of a signal from leaving memory dumps and messages in the kernel's log. The messages are switched
+/// off for the whole system, and stay so.
 ///
 /// # Errors
 ///
