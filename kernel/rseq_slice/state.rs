@@ -91,8 +91,8 @@ impl Phase {
     /// Whether the timer of this CPU, when it fires, makes the thread that it interrupted
     /// [`Phase::Spent`] and asks for the reschedule.
     ///
-    /// [`Phase::Granted`] says enough: the thread has not been switched out since its grant armed the
-    /// timer, so that nobody else can have armed it since.
+    /// [`Phase::Granted`] says enough: the thread has not been switched out since its grant armed
+    /// the timer, so that nobody else can have armed it since.
     #[inline]
     pub(crate) const fn at_expiry(self) -> bool {
         matches!(self, Self::Granted)

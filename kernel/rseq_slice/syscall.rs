@@ -27,8 +27,8 @@ pub(crate) fn classify(syscall: isize) -> Call {
 
 /// The work at the entry of the first system call after a grant, before anything else of it.
 ///
-/// The grant may have ended in the meantime; then only the control word is checked, if at all, and the
-/// timer cancelled, which is nobody's then. May sleep.
+/// The grant may have ended in the meantime; then only the control word is checked, if at all, and
+/// the timer cancelled, which is nobody's then. May sleep.
 pub(crate) fn enter(thread: &Thread, call: Call, irqs: LocalInterruptEnabled) {
     thread.unwatch_syscall();
 

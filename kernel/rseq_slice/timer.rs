@@ -108,9 +108,9 @@ pub(crate) fn arm(grant: Grant, irq: &LocalInterruptDisabled) {
 
 /// Cancels the timer of this CPU, whoever armed it.
 ///
-/// The only grant that it may still bound is the current thread's: any other thread was switched out
-/// since it got one here. If the callback is running, CPU hotplug has moved the timer, and it does
-/// nothing: on this CPU it would be in an interrupt that has to end before the thread goes on.
+/// The only grant that it may still bound is the current thread's: any other thread was switched
+/// out since it got one here. If the callback is running, CPU hotplug has moved the timer, and it
+/// does nothing: on this CPU it would be in an interrupt that has to end before the thread goes on.
 #[inline]
 pub(crate) fn cancel(guard: &preempt::Guard) {
     StaticHrTimer::try_to_cancel(TIMER.this(guard));

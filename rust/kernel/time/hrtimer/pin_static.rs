@@ -39,9 +39,9 @@ pub unsafe trait StaticHrTimer:
 
     /// Cancels the timer if its callback is not running.
     ///
-    /// Never blocks. A timer that is pinned to the CPU of the caller, has not been moved by CPU hotplug
-    /// since, and expires in hard interrupt context is never found [`TryCancel::Running`] by a thread
-    /// with preemption disabled.
+    /// Never blocks. A timer that is pinned to the CPU of the caller, has not been moved by CPU
+    /// hotplug since, and expires in hard interrupt context is never found [`TryCancel::Running`]
+    /// by a thread with preemption disabled.
     ///
     /// Callable from any context but NMI.
     #[inline]
