@@ -127,6 +127,13 @@ impl Rival {
         self.runs.count.load(Ordering::Relaxed)
     }
 
+    /// Waits until the rival has run once more than `runs` times, and takes that run back.
+    pub(super) fn forget_run(&self, runs: u64) -> Result<()> {
+        self.ensure_runs(runs + 1)?;
+        self.runs.count.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Waits in user mode until the rival has run so often since it exists.
     pub(crate) fn ensure_runs(&self, times: u64) -> Result<()> {
         let ran = spin_while(lead() + PATIENCE, || self.runs() < times);

@@ -243,23 +243,63 @@ impl Scene {
     }
 
     /// Gets a grant against `rival` and returns when it was first seen. The rival is still waiting.
+    ///
+    /// What was no attempt at all is repeated, and leaves no trace: the rival ran before the request
+    /// was made, as the other CPU was slow, or one of the kernel's own threads came before the rival.
     pub(crate) fn obtain(&self, rival: &Rival) -> Result<u64> {
-        self.obtain_at(soon()?, rival)
+        self.obtain_when(rival, |_| Ok(()))
     }
 
-    /// Like [`obtain`](Self::obtain), with the rival waking at the moment `due` of [`clock`].
+    /// Like [`obtain`](Self::obtain), with `prepare` called before each attempt with the moment of
+    /// [`clock`] at which the rival will wake.
+    pub(crate) fn obtain_when(
+        &self,
+        rival: &Rival,
+        prepare: impl Fn(u64) -> Result<()>,
+    ) -> Result<u64> {
+        const ATTEMPTS: u32 = 10;
+        let mut left = ATTEMPTS;
+        loop {
+            let due = soon()?;
+            prepare(due)?;
+            let runs = rival.runs();
+            let (seen, at) = self.try_at(due, rival)?;
+            let early = seen == Seen::Pending && rival.runs() != runs;
+            let denied = seen == Seen::Erased && only_lazy();
+            left -= 1;
+            if left == 0 || !early && !denied {
+                return self.ensure_granted(seen, rival.runs() - runs, at);
+            }
+            self.set_word(0);
+            rival.forget_run(runs)?;
+        }
+    }
+
+    /// Gets a grant at the first attempt, with the rival waking at the moment `due` of [`clock`].
     pub(crate) fn obtain_at(&self, due: u64, rival: &Rival) -> Result<u64> {
         let runs = rival.runs();
+        let (seen, at) = self.try_at(due, rival)?;
+        self.ensure_granted(seen, rival.runs() - runs, at)
+    }
+
+    /// Requests before `rival` wakes at the moment `due`. Returns what became of that, and when.
+    fn try_at(&self, due: u64, rival: &Rival) -> Result<(Seen, u64)> {
         let patience = due.saturating_sub(clock()?) + PATIENCE;
         rival.wake(Due::At(due))?;
         let seen = self.offer(requested(self.layout), patience);
-        let at = now();
+        Ok((seen, now()))
+    }
+
+    fn ensure_granted(&self, seen: Seen, runs: u64, at: u64) -> Result<u64> {
         // Anything that fails from here on makes a system call, which is fine then.
-        if seen != Seen::Granted || rival.runs() != runs {
+        if seen != Seen::Granted || runs != 0 {
             self.set_word(0);
         }
-        ensure!(seen == Seen::Granted, "no grant: the request is {seen:?}");
-        ensure!(rival.runs() == runs, "the rival ran in spite of the grant");
+        ensure!(
+            seen == Seen::Granted,
+            "no grant: the request is {seen:?}, the rival ran {runs} times"
+        );
+        ensure!(runs == 0, "the rival ran in spite of the grant");
         Ok(at)
     }
 

@@ -26,7 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
     both("abort.disable", Needs::On, disable),
     both("abort.unregister", Needs::On, unregister),
     both("abort.exit", Needs::On, exit),
-    both("abort.return_from_handler", Needs::On, return_from_handler),
+    both("abort.return_from_handler", Needs::On, return_from_handler).undisturbed(),
 ];
 
 /// Makes a system call inside of a grant and checks all that is the same for all of them.

@@ -15,7 +15,7 @@ use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Due, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, Tally, be_on, ensure_dies,
-    null_call, soon, spin, spin_while, yield_call,
+    null_call, spin, spin_while, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -126,11 +126,7 @@ fn without_request(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// Gets a grant and has the page taken away by the other CPU while that is live. Returns once it is
 /// gone; nothing may touch it then.
-fn lose_in_grant(
-    layout: Layout,
-    loss: Loss,
-    also: impl FnOnce(u64) -> Result<()>,
-) -> Result<Scene> {
+fn lose_in_grant(layout: Layout, loss: Loss, also: impl Fn(u64) -> Result<()>) -> Result<Scene> {
     let (page, scene) = on_page(layout, loss)?;
     let rival = Rival::new(CPU)?;
     let done = Arc::new(AtomicBool::new(false));
@@ -140,9 +136,7 @@ fn lose_in_grant(
         remote_done.store(true, Ordering::Release);
         Ok(())
     })?;
-    let due = soon()?;
-    also(due)?;
-    scene.obtain_at(due, &rival)?;
+    scene.obtain_when(&rival, also)?;
     remote.go();
     spin_while(PATIENCE, || !done.load(Ordering::Acquire));
     // The rival's timer and thread have to stay.

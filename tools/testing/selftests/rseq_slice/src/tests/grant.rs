@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use rseq_slice::{Layout, Registration, layout, set_extension_length, set_layout, sys};
 
-use crate::case::{Needs, Test, both, once};
+use crate::case::{Needs, Skip, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
     CPU, Child, Due, Ledger, Page, Rival, Scene, Seen, SignalTimer, Tally, be_on, fair_rival,
@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     both("grant.word", Needs::On, word),
     both("grant.again_and_again", Needs::On, again_and_again),
     both("grant.lazy_reschedule", Needs::On, lazy_reschedule).alone(),
-    both("grant.after_copy_on_write", Needs::On, after_copy_on_write),
+    both("grant.after_copy_on_write", Needs::On, after_copy_on_write).undisturbed(),
     both("grant.not_without_request", Needs::On, not_without_request),
     both(
         "grant.not_after_withdrawal",
@@ -30,7 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         not_with_signal_pending,
     ),
-    once("grant.any_request_byte", Needs::On, any_request_byte),
+    once("grant.any_request_byte", Needs::On, any_request_byte).undisturbed(),
     once(
         "grant.keeps_reserved_bytes",
         Needs::On,
@@ -77,7 +77,11 @@ fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A rival of the normal class that preempts when the scheduler finds it fair.
-fn lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
+fn lazy_reschedule(kernel: &Kernel, layout: Layout) -> Result<()> {
+    if kernel.realtime {
+        let why = "a real-time thread wakes the threads of the normal class";
+        return Err(Skip(why.into()).into());
+    }
     let rival = fair_rival(CPU)?;
     let registration = Registration::new()?;
     rseq_slice::pin_to(&[CPU])?;

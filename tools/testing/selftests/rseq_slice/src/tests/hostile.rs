@@ -23,10 +23,12 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("hostile.nested_requests", Needs::On, nested_requests).hasty(),
+    both("hostile.nested_requests", Needs::On, nested_requests)
+        .undisturbed()
+        .hasty(),
     both("hostile.vfork_in_grant", Needs::On, vfork_in_grant),
     both("hostile.debugger_stops", Needs::OnTwoCpus, debugger_stops),
-    both("hostile.storm_of_threads", Needs::OnTwoCpus, storm),
+    both("hostile.storm_of_threads", Needs::OnTwoCpus, storm).undisturbed(),
 ];
 
 /// What the handler below works on.

@@ -33,7 +33,7 @@ pub(crate) const TESTS: &[Test] = &[
     both("inherit.exec_in_grant", Needs::On, exec_in_grant),
     both("inherit.failed_exec", Needs::On, failed_exec),
     both("inherit.unregister", Needs::On, unregister),
-    both("died.killed_in_grant", Needs::On, killed_in_grant),
+    both("died.killed_in_grant", Needs::On, killed_in_grant).undisturbed(),
     both("died.fault_in_grant", Needs::On, fault_in_grant),
 ];
 

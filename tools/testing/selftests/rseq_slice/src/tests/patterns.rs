@@ -14,13 +14,14 @@ use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, Tally, granted, null_call, soon, spin_while,
+    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, Tally, granted, null_call, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
     both("patterns.before_interrupt", Needs::On, |kernel, layout| {
         matrix(kernel, layout, Point::Interrupt)
-    }),
+    })
+    .undisturbed(),
     both("patterns.before_expiry", Needs::On, |kernel, layout| {
         matrix(kernel, layout, Point::Expiry)
     }),
@@ -140,9 +141,8 @@ fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Tally {
 fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-    let due = soon()?;
     if point == Point::Interrupt {
-        rival.wake(Due::At(due))?;
+        rival.wake_soon()?;
         scene.set_word(word);
         spin_while(PATIENCE, || rival.runs() == 0 && scene.word() == word);
         let end = scene.word();
@@ -150,10 +150,10 @@ fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
         ensure!(rival.runs() == 1, "the rival did not run");
         return Ok((end, yielded));
     }
-    if point == Point::Wakeup {
-        second.wake(Due::At(due + 15_000))?;
-    }
-    scene.obtain_at(due, &rival)?;
+    scene.obtain_when(&rival, |due| match point {
+        Point::Wakeup => second.wake(Due::At(due + 15_000)),
+        _ => Ok(()),
+    })?;
     scene.set_word(word);
     match point {
         Point::Yield => {

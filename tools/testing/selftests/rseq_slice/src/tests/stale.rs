@@ -16,14 +16,15 @@ use crate::kernel::Kernel;
 use crate::support::{CPU, Child, Ledger, Rival, Scene, Tally, clock, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("stale.filter_then_revoked", Needs::On, filter_then_revoked),
+    both("stale.filter_then_revoked", Needs::On, filter_then_revoked).undisturbed(),
     both("stale.filter_then_fork", Needs::On, filter_then_fork),
     both("stale.filter_at_most_once", Needs::On, filter_at_most_once),
     both(
         "stale.debugger_then_revoked",
         Needs::On,
         debugger_then_revoked,
-    ),
+    )
+    .undisturbed(),
 ];
 
 /// The argument of a yield that is to be skipped. The call has none; a filter sees it all the same.

@@ -10,7 +10,7 @@ use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
     CPU, Due, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, ensure_lie_kills, handle, hits,
-    null_call, soon, spin, spin_while, yield_call,
+    null_call, spin, spin_while, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -76,9 +76,7 @@ fn lie_at_revocation(_: &Kernel) -> Result<()> {
             ensure_dies(Signal::SIGSEGV, || {
                 let scene = Scene::new(LAYOUT)?;
                 let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-                let due = soon()?;
-                second.wake(Due::At(due + second_after))?;
-                scene.obtain_at(due, &rival)?;
+                scene.obtain_when(&rival, |due| second.wake(Due::At(due + second_after)))?;
                 scene.set_word(word);
                 spin(PATIENCE);
                 Ok(())
