@@ -14,6 +14,8 @@ use rseq_slice::{
     DebugfsError, Implementation, extension_length, implementation, set_extension_length,
 };
 
+use crate::support::features::{debts, remember};
+
 /// Where debugfs keeps the switch for the consistency checks.
 pub(crate) const DEBUG: &str = "/sys/kernel/debug/rseq/debug";
 /// Where the second CPU is switched on and off.
@@ -35,6 +37,9 @@ pub(crate) struct Kernel {
     /// `CONFIG_PREEMPT_RT`: only lazy reschedules are postponed, and the timers of other than
     /// real-time threads expire in a real-time thread.
     pub(crate) realtime: bool,
+    /// What the scheduler owes to threads of the normal class. Tests with `CONFIG_PREEMPT_RT` have it
+    /// forget that.
+    debts: Vec<&'static str>,
     /// The option that makes the kernel check itself all the time, if `/proc/config.gz` has one.
     pub(crate) checks: Option<&'static str>,
 }
@@ -66,7 +71,8 @@ impl Kernel {
             Err(DebugfsError::Missing { .. }) if Path::new(DEBUG).exists() => None,
             known => Some(known?),
         };
-        let version = fs::read_to_string("/proc/version")?;
+        let realtime = fs::read_to_string("/proc/version")?.contains("PREEMPT_RT");
+        let debts = if realtime { debts()? } else { Vec::new() };
         Ok(Self {
             implementation,
             on: implementation.is_some() && sense.flatten().unwrap_or(true),
@@ -74,7 +80,8 @@ impl Kernel {
             debug: read_debug()?,
             length: implementation.map_or(Ok(0), |_| extension_length())?,
             cpus: thread::available_parallelism()?.get(),
-            realtime: version.contains("PREEMPT_RT"),
+            realtime,
+            debts,
             checks: checks(),
         })
     }
@@ -99,6 +106,7 @@ impl Kernel {
             set_extension_length(self.length)?;
         }
         set_debug(self.debug)?;
+        remember(&self.debts)?;
         if self.cpus > 1 && fs::read_to_string(CPU1_ONLINE).is_ok_and(|state| state == "0\n") {
             fs::write(CPU1_ONLINE, "1")?;
         }

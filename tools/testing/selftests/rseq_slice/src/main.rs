@@ -26,7 +26,6 @@ use lexopt::prelude::*;
 use crate::case::{Case, Verdict};
 use crate::kernel::Kernel;
 use crate::ktap::{Report, diagnose};
-use crate::support::NoDebts;
 
 const USAGE: &str = "\
 Usage: rseq_slice_selftest [--list] [--under-load] [--grants NUMBER] [NAME...]
@@ -108,12 +107,9 @@ fn run() -> Result<ExitCode> {
     }
 
     let kernel = Kernel::look()?;
-    let _no_debts = if kernel.realtime {
+    if kernel.realtime {
         support::set_only_lazy();
-        Some(NoDebts::new()?)
-    } else {
-        None
-    };
+    }
     if kernel.checks.is_some() {
         support::lead_longer();
     }

@@ -8,35 +8,30 @@ use anyhow::{Context, Result};
 
 /// Where debugfs keeps the scheduler's features.
 const FEATURES: &str = "/sys/kernel/debug/sched/features";
-/// A thread that had more than its share waits for the others when it wakes up.
-const LAG: &str = "PLACE_LAG";
-/// A thread that is within its slice goes on.
-const PARITY: &str = "RUN_TO_PARITY";
 
-/// While it lives, a thread of the normal class gets the CPU from a `SCHED_IDLE` thread whenever it
-/// wakes up, whatever either had before.
-pub(crate) struct NoDebts {
-    off: Vec<&'static str>,
+/// Those that make a thread of the normal class wait although a `SCHED_IDLE` thread has the CPU: as it
+/// had more than its share before it slept, or as the other is within its slice.
+const DEBTS: [&str; 2] = ["PLACE_LAG", "RUN_TO_PARITY"];
+
+/// Which debts the scheduler remembers.
+pub(crate) fn debts() -> Result<Vec<&'static str>> {
+    let features = fs::read_to_string(FEATURES).context(FEATURES)?;
+    let remembers = |debt: &_| features.split_ascii_whitespace().any(|word| word == *debt);
+    Ok(DEBTS.into_iter().filter(remembers).collect())
 }
 
-impl NoDebts {
-    pub(crate) fn new() -> Result<Self> {
-        let features = fs::read_to_string(FEATURES).context(FEATURES)?;
-        let mut debts = Self { off: Vec::new() };
-        for name in [LAG, PARITY] {
-            if features.split_ascii_whitespace().any(|on| on == name) {
-                fs::write(FEATURES, format!("NO_{name}")).context(FEATURES)?;
-                debts.off.push(name);
-            }
-        }
-        Ok(debts)
-    }
+/// Has the scheduler remember `debts` again.
+pub(crate) fn remember(debts: &[&str]) -> Result<()> {
+    debts
+        .iter()
+        .try_for_each(|debt| fs::write(FEATURES, debt))
+        .context(FEATURES)
 }
 
-impl Drop for NoDebts {
-    fn drop(&mut self) {
-        for name in &self.off {
-            let _ = fs::write(FEATURES, name);
-        }
-    }
+/// Has the scheduler forget all debts.
+pub(super) fn forget() -> Result<()> {
+    DEBTS
+        .iter()
+        .try_for_each(|debt| fs::write(FEATURES, format!("NO_{debt}")))
+        .context(FEATURES)
 }

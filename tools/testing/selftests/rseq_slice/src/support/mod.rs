@@ -5,7 +5,7 @@
 mod apart;
 mod call;
 mod clock;
-mod features;
+pub(crate) mod features;
 mod inert;
 mod ledger;
 mod loss;
@@ -24,7 +24,6 @@ mod window;
 pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
 pub(crate) use call::{null_call, yield_call};
 pub(crate) use clock::{now, spin, spin_long_while, spin_while};
-pub(crate) use features::NoDebts;
 pub(crate) use inert::{ensure_flags_stay_zero, ensure_words_stay};
 pub(crate) use ledger::{Ledger, Tally};
 pub(crate) use loss::{LosablePage, Loss};

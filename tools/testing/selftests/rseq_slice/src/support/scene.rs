@@ -17,6 +17,7 @@ use rseq_slice::{Area, Layout, Registration, pin_to, set_layout};
 
 use super::apart::ensure_dies;
 use super::clock::{calibrate, now, spin_while};
+use super::features;
 use super::rival::Rival;
 use super::timer::{Due, clock, sleep_until};
 
@@ -107,6 +108,9 @@ pub(super) fn set_class_of(thread: Pid, class: Class) -> Result<()> {
 pub(crate) fn be_on(cpu: usize) -> Result<()> {
     pin_to(&[cpu])?;
     set_class(Class::Scene)?;
+    if only_lazy() {
+        features::forget()?;
+    }
     calibrate();
     Ok(())
 }
