@@ -2,7 +2,6 @@
 
 //! Threads that want a CPU again and again.
 
-use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,6 +11,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 use rseq_slice::pin_to;
 
+use super::clock::spin_long_while;
 use super::scene::{Class, set_class};
 
 /// A thread that wants a CPU by itself.
@@ -35,9 +35,7 @@ impl Ticker {
             if turn == 0 {
                 let _ = take_short_slices();
             }
-            for _ in 0..1_000 {
-                hint::spin_loop();
-            }
+            spin_long_while(10_000, || true);
         })
     }
 

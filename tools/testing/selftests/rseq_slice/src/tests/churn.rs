@@ -172,7 +172,10 @@ fn churn(kernel: &Kernel) -> Result<()> {
         .collect::<Result<_>>()?;
 
     // The changes come in time, however many workers there are.
-    set_class(Class::Scene)?;
+    set_class(match kernel.realtime {
+        false => Class::Scene,
+        true => Class::Realtime,
+    })?;
     let mut numbers = Numbers(7);
     let mut changes = Changes::default();
     let mut reported = 0;
