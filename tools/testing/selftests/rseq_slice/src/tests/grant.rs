@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use rseq_slice::{Layout, Registration, layout, set_extension_length, set_layout, sys};
 
-use crate::case::{Needs, Skip, Test, both, once};
+use crate::case::{Needs, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
     CPU, Child, Due, Ledger, Page, Rival, Scene, Seen, SignalTimer, Tally, be_on, fair_rival,
@@ -77,11 +77,7 @@ fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A rival of the normal class that preempts when the scheduler finds it fair.
-fn lazy_reschedule(kernel: &Kernel, layout: Layout) -> Result<()> {
-    if kernel.realtime {
-        let why = "a real-time thread wakes the threads of the normal class";
-        return Err(Skip(why.into()).into());
-    }
+fn lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
     let rival = fair_rival(CPU)?;
     let registration = Registration::new()?;
     rseq_slice::pin_to(&[CPU])?;
