@@ -91,6 +91,12 @@ impl Kernel {
         self.implementation.is_some()
     }
 
+    /// Whether not all that happens is in the hands of a test: on a kernel that is full of checks,
+    /// and where the kernel's own threads want the CPU as rivals do.
+    pub(crate) const fn disturbs(&self) -> bool {
+        self.checks.is_some() || self.realtime
+    }
+
     /// Which implementation it is, for cases that need the extension.
     ///
     /// # Panics

@@ -113,6 +113,9 @@ fn run() -> Result<ExitCode> {
     if kernel.checks.is_some() {
         support::lead_longer();
     }
+    if kernel.disturbs() {
+        support::bear_refusals();
+    }
     rseq_slice::child::prepare_for_deaths()?;
     let mut report = Report::new(cases.len());
     diagnose(kernel.describe());

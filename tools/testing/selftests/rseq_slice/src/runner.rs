@@ -21,11 +21,15 @@ use crate::ktap::diagnose;
 use crate::support::contained;
 use crate::tests::churn::GRANTS;
 
-/// Guest time that a case may take. A long churn has more.
-fn limit() -> Duration {
-    const CASE: u64 = 20_000;
-    const GRANTS_PER_MS: u64 = 4;
-    Duration::from_millis(CASE + GRANTS.load(Ordering::Relaxed) / GRANTS_PER_MS)
+/// Guest time that a case may take. A long churn has more, the most where each of its grants takes a
+/// whole slice.
+fn limit(kernel: &Kernel) -> Duration {
+    const CASE: u64 = 20_000_000;
+    let per_grant = match kernel.realtime {
+        false => 250,
+        true => 10_000,
+    };
+    Duration::from_micros(CASE + GRANTS.load(Ordering::Relaxed) * per_grant)
 }
 
 /// Nanoseconds of an extension for the cases that do not care: so many that the few instructions
@@ -37,16 +41,14 @@ const LENGTH_WITH_CHECKS: u32 = 50_000;
 const FAILED: i32 = 1;
 const SKIPPED: i32 = 4;
 
-/// How often a case is tried where not all that happens is in its hands: on a kernel that is full of
-/// checks, and where the kernel's own threads want the CPU as rivals do.
+/// How often a case is tried on a kernel that disturbs it.
 const ATTEMPTS: u32 = 5;
 
 /// Runs `case` and leaves nothing of it behind.
 ///
 /// What the kernel itself gets wrong is not forgiven by another attempt.
 pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
-    let disturbed = kernel.checks.is_some() || kernel.realtime;
-    let mut left = if disturbed { ATTEMPTS } else { 1 };
+    let mut left = if kernel.disturbs() { ATTEMPTS } else { 1 };
     loop {
         let (verdict, wrong) = attempt(case, kernel)?;
         left -= 1;
@@ -117,7 +119,8 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     };
     drop(writer);
 
-    let in_time = ends_within(child.as_raw(), limit())?;
+    let limit = limit(kernel);
+    let in_time = ends_within(child.as_raw(), limit)?;
     // The child may have failed before it had a group of its own.
     let _ = killpg(child, Signal::SIGKILL);
     if !in_time {
@@ -130,7 +133,7 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     let mut text = String::new();
     reader.read_to_string(&mut text)?;
     Ok(match status {
-        _ if !in_time => Verdict::Failed(format!("did not end within {:?}", limit())),
+        _ if !in_time => Verdict::Failed(format!("did not end within {limit:?}")),
         WaitStatus::Exited(_, 0) => Verdict::Passed,
         WaitStatus::Exited(_, SKIPPED) => Verdict::Skipped(text),
         WaitStatus::Exited(_, FAILED) => Verdict::Failed(text),

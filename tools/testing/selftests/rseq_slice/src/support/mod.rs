@@ -32,8 +32,8 @@ pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use samples::Samples;
 pub(crate) use scene::{
-    BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, ensure_lie_kills, flags,
-    granted, lead, lead_longer, requested, set_class, set_only_lazy, soon,
+    BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, bear_refusals,
+    ensure_lie_kills, flags, granted, lead, lead_longer, requested, set_class, set_only_lazy, soon,
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use sleeper::Sleeper;

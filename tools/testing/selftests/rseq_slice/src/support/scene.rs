@@ -57,6 +57,14 @@ pub(crate) fn set_only_lazy() {
     LEAD.store(LONG_LEAD, Ordering::Relaxed);
 }
 
+/// Whether a refused request may be made again.
+static REFUSALS: AtomicBool = AtomicBool::new(false);
+
+/// Has scenes repeat a request that was refused, for a kernel that has other work now and then.
+pub(crate) fn bear_refusals() {
+    REFUSALS.store(true, Ordering::Relaxed);
+}
+
 pub(super) fn only_lazy() -> bool {
     ONLY_LAZY.load(Ordering::Relaxed)
 }
@@ -269,7 +277,7 @@ impl Scene {
             let runs = rival.runs();
             let (seen, at) = self.try_at(due, rival)?;
             let early = seen == Seen::Pending && rival.runs() != runs;
-            let denied = seen == Seen::Erased && only_lazy();
+            let denied = seen == Seen::Erased && REFUSALS.load(Ordering::Relaxed);
             left -= 1;
             if left == 0 || !early && !denied {
                 return self.ensure_granted(seen, rival.runs() - runs, at);
