@@ -175,7 +175,7 @@ struct Shared {
 
 const STOPS: u32 = 12;
 
-fn victim(shared: &Shared, layout: Layout) -> Result<()> {
+fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let area = std::ptr::from_ref(scene.area()).cast_mut();
@@ -195,8 +195,13 @@ fn victim(shared: &Shared, layout: Layout) -> Result<()> {
     }
     let tally = ledger.tally()?;
     let stops = u64::from(STOPS);
+    // A slow kernel takes grants back that nobody has seen, and another request is made.
+    let right = match kernel.disturbs() {
+        false => tally.granted == stops,
+        true => tally.granted >= stops,
+    };
     ensure!(
-        tally.granted == stops && tally.revoked == stops && tally.expired < stops / 2,
+        right && tally.revoked == tally.granted && tally.expired < stops / 2,
         "{tally:?}"
     );
     Ok(())
@@ -204,12 +209,12 @@ fn victim(shared: &Shared, layout: Layout) -> Result<()> {
 
 /// A debugger stops the thread during its grants, and forges one. The stop ends the grant, and the
 /// forgery is erased.
-fn debugger_stops(_: &Kernel, layout: Layout) -> Result<()> {
+fn debugger_stops(kernel: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let page = Page::shared()?;
     // SAFETY: The page is never freed, is zero, which is valid, and both fields are atomics.
     let shared = unsafe { page.area().cast::<Shared>().as_ref() };
-    let child = Child::start(|| victim(shared, layout))?;
+    let child = Child::start(|| victim(kernel, shared, layout))?;
     let pid = child.pid();
     ptrace::seize(pid, ptrace::Options::empty())?;
     pin_to(&[OTHER_CPU])?;
