@@ -129,6 +129,20 @@ impl Delay {
         self.to
     }
 
+    /// The delay as every fourth repetition takes it: a range that reaches further on both sides.
+    ///
+    /// A moment that always meets one kernel in the middle of something meets the other one, which is
+    /// faster or slower, elsewhere. Further away it meets both in the same. What is to happen at once
+    /// stays as it is.
+    pub const fn widened(self, repetition: u32) -> Self {
+        /// Nanoseconds on each side: longer than either kernel takes for anything.
+        const FURTHER: u32 = 32_000;
+        if self.to == 0 || repetition % 4 != 3 {
+            return self;
+        }
+        Self::range(self.from.saturating_sub(FURTHER), self.to + FURTHER)
+    }
+
     /// The nanoseconds in repetition `repetition` for the operation with index `index`.
     ///
     /// Successive repetitions fill the range evenly, whatever their number (they are multiples of
@@ -357,6 +371,20 @@ mod tests {
         }
         assert_eq!(Delay::exactly(7_000).nanos(0, 2), 7_000);
         assert!((3_000..11_000).contains(&Delay::exactly(7_000).nanos(5, 2)));
+    }
+
+    #[test]
+    fn every_fourth_repetition_reaches_further() {
+        let (range, exact) = (Delay::range(40_000, 50_000), Delay::exactly(8_000));
+        for repetition in [0, 1, 2, 4, 101] {
+            assert_eq!(range.widened(repetition), range);
+            assert_eq!(exact.widened(repetition), exact);
+        }
+        for repetition in [3, 7, 103] {
+            assert_eq!(range.widened(repetition), Delay::range(8_000, 82_000));
+            assert_eq!(exact.widened(repetition), Delay::range(0, 40_000));
+            assert_eq!(Delay::exactly(0).widened(repetition), Delay::exactly(0));
+        }
     }
 
     #[test]

@@ -7,10 +7,10 @@
 
 use rseq_slice::Implementation;
 
-use crate::arg::{Event, Text};
+use crate::arg::{Event, Protection, Text};
 use crate::compare::{Branch, Fork};
 use crate::op::Op;
-use crate::outcome::{End, Seen};
+use crate::outcome::{End, How, Seen};
 use crate::program::Program;
 
 /// An intended difference.
@@ -43,10 +43,16 @@ pub const ALL: &[Intended] = &[
         pairs: expiry_of_the_dead,
     },
     Intended {
-        name: "expiry-in-the-kernel",
-        reason: "C starts the timer on the way out, and counts no expiry of a grant that is over by then",
+        name: "over-in-the-kernel",
+        reason: "C acts on a grant on the way out: one that is over by then neither expires nor has the next call checked",
         certain: false,
-        pairs: expiry_in_the_kernel,
+        pairs: over_in_the_kernel,
+    },
+    Intended {
+        name: "zero-stored",
+        reason: "C revokes by a store, which a read-only word does not survive; Rust leaves a word of zero alone",
+        certain: true,
+        pairs: zero_stored,
     },
     Intended {
         name: "switch-at-entry",
@@ -91,19 +97,40 @@ pub fn explain(
     Some(entry.name)
 }
 
+/// The end of a process whose area was not accessible, or that lied.
+const FAULTED: How = How::Signal(libc::SIGSEGV);
 const EINVAL: i64 = -(libc::EINVAL as i64);
 
 /// On Rust the call may also kill, as any other change does where the area is not accessible or its
-/// flags are wrong.
+/// flags are wrong. If a child makes the call, the step of its parent that waits for it shows that first.
 fn bits_layout(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
-    let asked = Op::Prctl {
-        op: 2,
-        value: 3,
-        arg4: 0,
-        arg5: 0,
+    let asks = |op: &Op| {
+        *op == Op::Prctl {
+            op: 2,
+            value: 3,
+            arg4: 0,
+            arg5: 0,
+        }
     };
     let refused = |branch: &Branch| matches!(branch, Branch::Step(seen) if seen.result == EINVAL);
-    program.ops().nth(fork.index) == Some(&asked) && refused(c) && !refused(rust)
+    let mut ops = program.ops().skip(fork.index);
+    match ops.next() {
+        Some(Op::Fork | Op::Vfork) => ops.any(asks) && other_result(c, rust),
+        Some(op) => asks(op) && refused(c) && !refused(rust),
+        None => false,
+    }
+}
+
+/// Whether two steps returned different things and differ in nothing else.
+fn other_result(c: &Branch, rust: &Branch) -> bool {
+    let (Branch::Step(c), Branch::Step(rust)) = (c, rust) else {
+        return false;
+    };
+    let as_rust = Seen {
+        result: rust.result,
+        ..c.clone()
+    };
+    as_rust == *rust && c != rust
 }
 
 /// Whether there are as many more expiries on C as there may be of threads that died in a grant.
@@ -123,25 +150,58 @@ fn expiry_of_the_dead(_: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool 
     as_rust == *rust && c != rust && expired_dead(c, rust)
 }
 
-/// Takes a short extension: others are not over before user mode is reached.
-fn expiry_in_the_kernel(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
-    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
-        return false;
-    };
+/// Takes a short extension: others are not over before user mode is reached. A check of the next call
+/// takes `rseq_debug` and a control word that is not zero, and kills.
+fn over_in_the_kernel(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
     let shortens = |op: &Op| match op {
         Op::Length { .. } => true,
         Op::Then { event, .. } => *event == Event::Length,
         _ => false,
     };
+    let differs = match (c, rust) {
+        (Branch::End(c), Branch::End(rust)) => expired_on_rust(c, rust),
+        (Branch::Step(c), Branch::End(rust)) => {
+            checks_words(program) && c.word != 0 && rust.how == FAULTED
+        }
+        _ => false,
+    };
+    program.ops().any(shortens) && differs
+}
+
+/// Whether some grants that were taken back, or lost, expired on Rust alone.
+fn expired_on_rust(c: &End, rust: &End) -> bool {
     let as_rust = End {
         expired: rust.expired,
         ..c.clone()
     };
     let more = rust.expired.checked_sub(c.expired).map(i64::try_from);
     let ended = i64::try_from(rust.revoked).unwrap_or(0) + rust.unaccounted;
-    program.ops().any(shortens)
+    as_rust == *rust && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
+}
+
+/// Takes a page that can be read and not written. On Rust the process dies too, when the area is
+/// updated after the switch; the grant was revoked before.
+fn zero_stored(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
+        return false;
+    };
+    let read_only = |op: &Op| match op {
+        Op::Protect { to } => *to == Protection::Read,
+        Op::Then { event, .. } => *event == Event::ReadOnly,
+        _ => false,
+    };
+    let more = rust.revoked.checked_sub(c.revoked).map(i64::try_from);
+    let as_rust = End {
+        expired: rust.expired,
+        revoked: rust.revoked,
+        unaccounted: rust.unaccounted,
+        ..c.clone()
+    };
+    program.ops().any(read_only)
+        && c.how == FAULTED
         && as_rust == *rust
-        && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
+        && (c.expired == rust.expired || expired_dead(c, rust))
+        && matches!(more, Some(Ok(more)) if more > 0 && c.unaccounted == rust.unaccounted + more)
 }
 
 /// Takes a second reschedule, which something planned brings, or the expiry.
@@ -231,6 +291,8 @@ fn checks_words(program: &Program) -> bool {
 }
 
 /// The rival runs in a step on Rust, and later on C: in the end if there is no step in which it can.
+/// What Rust shows when the call let the rival run, C shows only when the expiry did. A second rival,
+/// which is not seen, runs together with the first one on C, and ends another wait on Rust.
 fn lost_reschedule(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
     let ends_grants = |op: &Op| match op {
         Op::Membarrier => true,
@@ -244,9 +306,18 @@ fn lost_reschedule(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) ->
     };
     let later = match (c, rust) {
         (Branch::Step(c), Branch::Step(rust)) => {
-            c.rival + 1 == rust.rival && without(c) == without(rust)
+            let earlier = c.rival + 1 == rust.rival;
+            let alone = c.rival == rust.rival && c.timeout > rust.timeout;
+            (earlier || alone) && without(c) == without(rust)
         }
         (Branch::End(c), Branch::Step(rust)) => c.rival == 1 && rust.rival == 1 && c.revoked >= 1,
+        (Branch::End(c), Branch::End(rust)) => {
+            let as_rust = End {
+                expired: rust.expired,
+                ..c.clone()
+            };
+            as_rust == *rust && c.expired > rust.expired && rust.revoked > rust.expired
+        }
         _ => false,
     };
     later && program.ops().take(fork.index + 1).any(ends_grants)
@@ -299,6 +370,18 @@ mod tests {
     }
 
     #[test]
+    fn bits_layout_is_seen_by_the_parent() {
+        let (c, rust) = ("0,f30/exit:0", "1011,f30/exit:0");
+        let of = |program| explained(program, c, rust);
+        assert_eq!(of("fork; prctl 2 3 0 0"), ["bits-layout"]);
+        assert_eq!(of("vfork; yield; prctl 2 3 0 0"), ["bits-layout"]);
+        assert_eq!(of("fork; prctl 2 1 0 0"), ["nothing"]);
+        assert_eq!(of("thread; prctl 2 3 0 0"), ["nothing"]);
+        let other = "1011,f30,a1/exit:0";
+        assert_eq!(explained("fork; prctl 2 3 0 0", c, other), ["nothing"]);
+    }
+
+    #[test]
     fn expiry_of_the_dead_takes_a_dead_thread() {
         let of = |c, rust| explained("ask 0x1", c, rust);
         assert_eq!(
@@ -312,13 +395,37 @@ mod tests {
     }
 
     #[test]
-    fn expiry_in_the_kernel_takes_a_short_extension() {
+    fn over_in_the_kernel_takes_a_short_extension() {
         let (c, rust) = ("5/signal:11,g1,n1", "5/signal:11,g1,e1,n1");
         let of = |c, rust| explained("length \"5000\"", c, rust);
-        assert_eq!(of(c, rust), ["expiry-in-the-kernel"]);
+        assert_eq!(of(c, rust), ["over-in-the-kernel"]);
         assert_eq!(explained("yield", c, rust), ["nothing"]);
         assert_eq!(of("5/exit:0,g1,y1", "5/exit:0,g1,e1,y1"), ["nothing"]);
         assert_eq!(of("5/exit:0,g1,v1", "5/exit:0,g1,e1,n1"), ["nothing"]);
+        let (c, rust) = ("5/1/0,w1/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
+        let of = |program| explained(program, c, rust);
+        assert_eq!(
+            of("length \"5000\"; debug \"1\"; yield"),
+            ["over-in-the-kernel"]
+        );
+        assert_eq!(of("length \"5000\"; debug \"0\"; yield"), ["nothing"]);
+        assert_eq!(of("yield; debug \"1\"; yield"), ["nothing"]);
+        let (c, rust) = ("5/1/0/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
+        let program = "length \"5000\"; debug \"1\"; yield";
+        assert_eq!(explained(program, c, rust), ["nothing"]);
+    }
+
+    #[test]
+    fn zero_stored_takes_a_read_only_page() {
+        let (c, rust) = ("signal:11,a1,g1,e1,n1", "signal:11,a1,g1,e1,v1");
+        let of = |c, rust| explained("then 9 read-only", c, rust);
+        assert_eq!(of(c, rust), ["zero-stored"]);
+        assert_eq!(of(rust, c), ["nothing"]);
+        assert_eq!(of(c, "exit:0,a1,g1,e1,v1"), ["nothing"]);
+        assert_eq!(of(c, "signal:11,a1,g1,e1,y1"), ["nothing"]);
+        assert_eq!(explained("protect read", c, rust), ["zero-stored"]);
+        assert_eq!(explained("protect none", c, rust), ["nothing"]);
+        assert_eq!(explained("then 9 unmap", c, rust), ["nothing"]);
     }
 
     #[test]
@@ -391,6 +498,16 @@ mod tests {
             explained("membarrier", "0,w100/exit:0", "0,a1/exit:0"),
             ["nothing"]
         );
+        let (c, rust) = ("0,t1/exit:0,g1,v1", "0/exit:0,g1,v1");
+        assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+        assert_eq!(explained("membarrier", rust, c), ["nothing"]);
+        assert_eq!(explained("yield", c, rust), ["nothing"]);
+        let (c, rust) = ("0,a1/exit:0,g1,e1,v1", "0,a1/exit:0,g1,v1");
+        assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+        assert_eq!(explained("membarrier", rust, c), ["nothing"]);
+        assert_eq!(explained("yield", c, rust), ["nothing"]);
+        let (c, rust) = ("0,a1/exit:0,g1,e1,y1", "0,a1/exit:0,g1,y1");
+        assert_eq!(explained("membarrier", c, rust), ["nothing"]);
     }
 
     #[test]

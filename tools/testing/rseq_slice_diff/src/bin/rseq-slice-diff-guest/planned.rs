@@ -113,7 +113,6 @@ fn remote(event: Event) -> Result<Sender<u64>> {
             }
         }
         act(event, page);
-        shared().totals.other_cpu.fetch_add(1, SeqCst);
         Ok(())
     });
     waiting.recv()?;

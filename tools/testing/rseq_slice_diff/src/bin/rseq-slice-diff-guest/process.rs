@@ -63,6 +63,8 @@ impl<'a> Process<'a> {
             .map(|(index, step)| (index, &step.op))
             .find(|(_, op)| op.goes_elsewhere())
         {
+            // What a first thread takes from the kernel is kept for the next one.
+            Some((_, Op::Thread)) => thread::scope(|scope| drop(scope.spawn(|| {}).join())),
             Some((_, Op::Vfork)) => self.stack = vec![0; STACK / size_of::<u128>()],
             Some((index, Op::Exec)) => self.arguments = self.arguments(index + 1)?,
             _ => {}

@@ -39,8 +39,6 @@ pub(crate) struct Slot {
 pub(crate) struct Totals {
     /// Runs of the two rivals.
     pub(crate) rivals: [AtomicU32; 2],
-    /// Actions done by the other CPU.
-    pub(crate) other_cpu: AtomicU32,
     /// Signals handled.
     pub(crate) signals: AtomicU32,
 }
@@ -51,18 +49,12 @@ impl Totals {
         for (to, from) in self.rivals.iter().zip(&other.rivals) {
             copy(to, from);
         }
-        copy(&self.other_cpu, &other.other_cpu);
         copy(&self.signals, &other.signals);
     }
 
     /// A number that changes with each of the counts.
     pub(crate) fn sum(&self) -> u32 {
-        let all = [
-            &self.rivals[0],
-            &self.rivals[1],
-            &self.other_cpu,
-            &self.signals,
-        ];
+        let all = [&self.rivals[0], &self.rivals[1], &self.signals];
         all.iter().map(|count| count.load(SeqCst)).sum()
     }
 }

@@ -61,7 +61,7 @@ impl From<i64> for Done {
 /// Does the step with that index in the calling thread.
 pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
     let page = area::mine();
-    let nanos = |delay: Delay| u64::from(delay.nanos(repetition, index as u32));
+    let nanos = |delay: Delay| u64::from(delay.widened(repetition).nanos(repetition, index as u32));
     match *op {
         Op::Rseq {
             len,
@@ -188,7 +188,8 @@ fn prepare(index: usize, repetition: u32) -> Result<()> {
             _ => delay,
         };
         let salt = (index + 7 * number) as u32;
-        plans.push((u64::from(delay.nanos(repetition, salt)), event));
+        let nanos = delay.widened(repetition).nanos(repetition, salt);
+        plans.push((u64::from(nanos), event));
     }
     let leads = plans.iter().map(|(_, event)| match event {
         Planned::Remote(_) => LEAD_PER_THREAD,

@@ -16,10 +16,10 @@ use crate::boot::{Answer, Guests, Job};
 pub(crate) type Times = [u32; 3];
 const FIRST: Times = [6, 1, 1];
 /// The rounds after that, for programs of which it cannot be told yet. A difference that is always there
-/// is recognised in the first of them.
+/// is recognised in the first of them; where moments matter, all of them are waited for.
 const FURTHER: [Times; 3] = [[24, 16, 12], [96, 64, 24], [256, 256, 64]];
 /// For each candidate when a program is shrunk.
-const SHRINKING: Times = [64, 16, 12];
+const SHRINKING: Times = [64, 64, 12];
 /// So many differences are shrunk.
 const SHRUNK: usize = 6;
 
@@ -33,6 +33,12 @@ pub(crate) struct Case {
 impl Case {
     fn is_bad(&self) -> bool {
         !self.comparison.differences.is_empty() || !self.answer.faults.is_empty()
+    }
+
+    /// Whether more repetitions can tell more.
+    fn is_open(&self) -> bool {
+        let doubtful = self.program.has_moments() && self.answer.faults.is_empty();
+        self.comparison.is_open() || self.is_bad() && doubtful
     }
 
     /// What it is that is wrong, so that the same of other programs can be told from others.
@@ -134,8 +140,7 @@ impl Session<'_> {
     pub(crate) fn judge(&mut self, programs: Vec<Program>, seed: u64) -> Result<()> {
         let mut cases: Vec<_> = programs.into_iter().map(fresh).collect();
         self.ask(&mut cases, FIRST, seed)?;
-        let open = self.sort(cases);
-        self.open.extend(open);
+        self.sort(cases);
         Ok(())
     }
 
@@ -148,20 +153,21 @@ impl Session<'_> {
             }
             eprintln!("  {} programs again, {} times", open.len(), times[0]);
             self.ask(&mut open, times, seed)?;
-            self.open = self.sort(open);
+            self.sort(open);
         }
-        self.results.rare.append(&mut self.open);
+        let (bad, rare): (Vec<_>, _) = self.open.drain(..).partition(Case::is_bad);
+        self.results.bad.extend(bad);
+        self.results.rare.extend(rare);
         Ok(())
     }
 
-    /// Takes out the cases that are decided.
-    fn sort(&mut self, cases: Vec<Case>) -> Vec<Case> {
-        let mut open = Vec::new();
+    /// Adds cases to the results, and those that are not decided to the open ones.
+    fn sort(&mut self, cases: Vec<Case>) {
         for case in cases {
-            if case.is_bad() {
+            if case.is_open() {
+                self.open.push(case);
+            } else if case.is_bad() {
                 self.results.bad.push(case);
-            } else if case.comparison.is_open() {
-                open.push(case);
             } else {
                 match case.comparison.intended.is_empty() {
                     true => self.results.agreed += 1,
@@ -172,7 +178,6 @@ impl Session<'_> {
                 }
             }
         }
-        open
     }
 
     /// Shrinks what went wrong: the shortest program of each kind.
