@@ -64,11 +64,13 @@ pub(crate) struct Test {
     pub(crate) hasty: bool,
     /// Nobody but its own threads may want the CPU.
     pub(crate) undisturbed: bool,
+    /// Everybody else precedes its threads.
+    pub(crate) idle: bool,
 }
 
 impl Test {
     /// Marks a test that wants the CPUs for itself: it measures times, or places events by the
-    /// instruction. All others hold while programs of the normal class keep the CPUs busy.
+    /// instruction.
     pub(crate) const fn alone(self) -> Self {
         Self {
             alone: true,
@@ -94,6 +96,12 @@ impl Test {
         }
     }
 
+    /// Marks a test that has threads of the class `SCHED_IDLE`, which hardly run beside programs of the
+    /// normal class.
+    pub(crate) const fn idle(self) -> Self {
+        Self { idle: true, ..self }
+    }
+
     const fn new(name: &'static str, needs: Needs, body: Body) -> Self {
         Self {
             name,
@@ -102,6 +110,7 @@ impl Test {
             alone: false,
             hasty: false,
             undisturbed: false,
+            idle: false,
         }
     }
 }
@@ -151,8 +160,9 @@ impl Case {
         self.test.needs
     }
 
-    pub(crate) fn alone(&self) -> bool {
-        self.test.alone
+    /// Whether it holds while programs of the normal class keep the CPUs busy.
+    pub(crate) fn holds_under_load(&self) -> bool {
+        !self.test.alone && !self.test.idle
     }
 
     /// Why it cannot run on `kernel`, if so.

@@ -89,7 +89,7 @@ fn run() -> Result<ExitCode> {
         .iter()
         .flat_map(|table| Case::all(table))
         .filter(wanted)
-        .filter(|case| !(options.under_load && case.alone()))
+        .filter(|case| !options.under_load || case.holds_under_load())
         .collect();
     if options.list {
         cases.iter().for_each(|case| println!("{}", case.name));
