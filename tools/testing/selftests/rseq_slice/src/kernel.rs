@@ -42,6 +42,8 @@ pub(crate) struct Kernel {
     debts: Vec<&'static str>,
     /// The option that makes the kernel check itself all the time, if `/proc/config.gz` has one.
     pub(crate) checks: Option<&'static str>,
+    /// Other programs keep the CPUs busy.
+    loaded: bool,
 }
 
 /// Options with which the kernel takes a multiple of its time.
@@ -53,8 +55,8 @@ const CHECKS: [&str; 4] = [
 ];
 
 impl Kernel {
-    /// Looks at the running kernel.
-    pub(crate) fn look() -> Result<Self> {
+    /// Looks at the running kernel, on which other programs keep the CPUs busy if `loaded`.
+    pub(crate) fn look(loaded: bool) -> Result<Self> {
         let resolution = clock_getres(ClockId::CLOCK_MONOTONIC)?;
         ensure!(
             resolution.num_nanoseconds() == 1,
@@ -83,6 +85,7 @@ impl Kernel {
             realtime,
             debts,
             checks: checks(),
+            loaded,
         })
     }
 
@@ -92,9 +95,9 @@ impl Kernel {
     }
 
     /// Whether not all that happens is in the hands of a test: on a kernel that is full of checks,
-    /// and where the kernel's own threads want the CPU as rivals do.
+    /// where the kernel's own threads want the CPU as rivals do, and under load.
     pub(crate) const fn disturbs(&self) -> bool {
-        self.checks.is_some() || self.realtime
+        self.checks.is_some() || self.realtime || self.loaded
     }
 
     /// Which implementation it is, for cases that need the extension.

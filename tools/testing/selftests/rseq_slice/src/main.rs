@@ -106,7 +106,7 @@ fn run() -> Result<ExitCode> {
         return Err(error.into());
     }
 
-    let kernel = Kernel::look()?;
+    let kernel = Kernel::look(options.under_load)?;
     if kernel.realtime {
         support::set_only_lazy();
     }
