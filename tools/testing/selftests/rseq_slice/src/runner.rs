@@ -15,6 +15,7 @@ use rseq_slice::child::{die_of_segv, ends_within};
 use rseq_slice::{Counters, Implementation, set_extension_length};
 
 use crate::case::{Case, Needs, Skip, Verdict};
+use crate::expected::excuse;
 use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
 use crate::ktap::diagnose;
@@ -41,14 +42,15 @@ const LENGTH_WITH_CHECKS: u32 = 50_000;
 const FAILED: i32 = 1;
 const SKIPPED: i32 = 4;
 
-/// How often a case is tried on a kernel that disturbs it.
+/// How often a case is tried on a kernel that disturbs it, unless it is expected to fail.
 const ATTEMPTS: u32 = 5;
 
 /// Runs `case` and leaves nothing of it behind.
 ///
 /// What the kernel itself gets wrong is not forgiven by another attempt.
 pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
-    let mut left = if kernel.disturbs() { ATTEMPTS } else { 1 };
+    let hopeful = kernel.disturbs() && excuse(case, kernel).is_none();
+    let mut left = if hopeful { ATTEMPTS } else { 1 };
     loop {
         let (verdict, wrong) = attempt(case, kernel)?;
         left -= 1;
