@@ -18,6 +18,7 @@ DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
 
 /* Doors into kernel/rseq_slice/rseq_slice.rs, where each one is documented. */
 bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
+void rseq_slice_take_back(struct task_struct *curr);
 void rseq_slice_revoke(struct task_struct *curr);
 void rseq_slice_inherit(struct task_struct *child);
 void rseq_slice_die(struct task_struct *curr);
@@ -46,15 +47,20 @@ static __always_inline bool rseq_slice_extension_enabled(void)
 static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, unsigned long mask)
 {
 	struct task_struct *curr = current;
-	union rseq_slice_state state;
 
 	if (!rseq_slice_extension_enabled())
 		return false;
 
-	state = curr->rseq.slice.state;
-	/* Bit 0 of enabled is set if any bit of it is. */
-	state.enabled &= curr->rseq.event.user_irq;
-	if (likely(!state.state))
+	/* Neither enabled nor granted. */
+	if (likely(!curr->rseq.slice.state.state))
+		return false;
+
+	if (curr->rseq.slice.state.granted) {
+		rseq_slice_take_back(curr);
+		return false;
+	}
+
+	if (!curr->rseq.event.user_irq)
 		return false;
 
 	return rseq_slice_grant(curr, ti_work, mask);
@@ -81,7 +87,7 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 		return false;
 
 	if (unlikely(slice->state.granted) &&
-	    slice->switches != (u32)(curr->nvcsw + curr->nivcsw)) {
+	    slice->switches != curr->nvcsw + curr->nivcsw) {
 		curr->rseq.event.ids_changed = true;
 		curr->rseq.event.sched_switch = true;
 		set_thread_flag(TIF_RSEQ);

@@ -175,6 +175,13 @@ impl Layout {
         }
     }
 
+    /// Whether taking a grant back has to look at the word. Where it has not, any word is
+    /// [truthful](Layout::truthful()).
+    #[inline]
+    pub(crate) const fn checked_at_revocation(self) -> bool {
+        matches!(self, Self::Bits)
+    }
+
     /// Whether system call entry has to look at the word. `debug` is `rseq_debug`.
     #[inline]
     pub(crate) const fn checked_at_entry(self, debug: bool) -> bool {
@@ -387,6 +394,18 @@ mod tests {
         }
         assert!(layout.checked_at_entry(false));
         assert!(layout.checked_at_entry(true));
+    }
+
+    #[test]
+    fn a_revocation_checks_what_can_lie() {
+        for layout in [Layout::Bytes, Layout::Bits] {
+            for order in ORDERS {
+                let lies = [0, 1, 4, !0]
+                    .iter()
+                    .any(|&word| !layout.truthful(order, word, true));
+                assert_eq!(layout.checked_at_revocation(), lies);
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The decision on the way out of an interrupt: postpone the reschedule that is due, or not.
 
 use super::{
-    abi::{ByteOrder, Layout},
+    abi::{ByteOrder, Layout, Update},
     knobs,
     state::{Ending, Grant, Phase, Plan, Verdict},
     stats::{self, Event},
@@ -19,7 +19,8 @@ use kernel::{
     }, //
 };
 
-/// Decides on the reschedule that `thread` is about to do before it returns to user mode.
+/// Decides on the reschedule that `thread`, which has no grant, is about to do before it returns to
+/// user mode.
 ///
 /// `work` are its work flags, `deny` those that forbid a grant. Returns whether the reschedule is
 /// postponed. May sleep.
@@ -30,7 +31,6 @@ pub(crate) fn at_resched(
     deny: usize,
     irqs: LocalInterruptEnabled,
 ) -> bool {
-    let granted = thread.has_grant();
     let other_work = work & deny != 0;
     let decide = |plan| match thread.choice().layout() {
         Layout::Bytes => decide(thread, plan, Layout::Bytes, work, irqs),
@@ -38,12 +38,33 @@ pub(crate) fn at_resched(
     };
 
     // One copy of what follows for each plan and layout, the constants of which then cost nothing.
-    if granted {
-        decide(Plan::new(true, other_work))
-    } else if other_work {
-        decide(Plan::new(false, true))
+    if other_work {
+        decide(Plan::new(true))
     } else {
-        decide(Plan::new(false, false))
+        decide(Plan::new(false))
+    }
+}
+
+/// Takes the grant of `thread` back, which is about to reschedule before it returns to user mode.
+/// May sleep.
+#[inline]
+pub(crate) fn take_back(thread: Thread) {
+    let layout = thread.choice().layout();
+    let truthful = if layout.checked_at_revocation() {
+        let Update { need, clear, set } = Update::ERASE;
+
+        thread
+            .ctrl()
+            .update_u32(need, clear, set)
+            .is_ok_and(|word| layout.truthful(ByteOrder::NATIVE, word, true))
+    } else {
+        thread.ctrl().put_u32(0).is_ok()
+    };
+
+    if truthful {
+        end(&thread, Ending::Revoked);
+    } else {
+        kill(thread);
     }
 }
 
@@ -69,7 +90,6 @@ fn decide(
     match verdict {
         Verdict::Grant => return make(thread, work, irqs),
         Verdict::Refuse => {}
-        Verdict::Revoke => end(&thread, Ending::Revoked),
         Verdict::Kill => kill(thread),
     }
 
@@ -137,7 +157,7 @@ fn make(thread: Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
     } else {
         preempt::clear_need_resched(irq);
     }
-    timer::arm(grant, irq);
+    timer::arm(&thread, grant, irq);
     hrtimer::rearm_deferred(irq, work);
 
     true

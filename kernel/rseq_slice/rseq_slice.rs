@@ -20,8 +20,7 @@
 //! 2. For a grant, `timer::arm()` starts the timer of this CPU, and the system call entry work is
 //!    set, all in one section with interrupts disabled.
 //! 3. The thread runs on in user mode. If it is still there when the timer fires, or when anything
-//!    else wants to reschedule, the exit path comes to `grant::at_resched()` again, which
-//!    revokes.
+//!    else wants to reschedule, the gate leads to `grant::take_back()`, which revokes.
 //! 4. If it makes a system call, `syscall::enter()` ends the grant, gives the CPU up and erases
 //!    the control word.
 //! 5. `rseq_slice_yield(2)` then returns what `task::Thread::take_yielded()` finds.
@@ -80,6 +79,19 @@ unsafe extern "C" fn rseq_slice_grant(
     };
 
     grant::at_resched(thread, ti_work, deny, irqs)
+}
+
+/// Takes the grant of a thread back that is about to reschedule on the way to user mode.
+///
+/// # Safety
+///
+/// `curr` must be `current`, have a grant, and interrupts must be enabled.
+#[export]
+unsafe extern "C" fn rseq_slice_take_back(curr: *mut bindings::task_struct) {
+    // SAFETY: By the requirements of this function.
+    let thread = unsafe { Thread::from_current(curr) };
+
+    grant::take_back(thread);
 }
 
 /// Ends the grant of a thread whose control word rseq's update of user space just erased.

@@ -26,11 +26,15 @@ use super::abi::{ByteOrder, Layout, Update};
 pub(crate) struct Grant {
     /// When it ends, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(crate) expires: u64,
-    /// How often the thread had been switched out when the grant was made. Wraps.
-    pub(crate) switches: u32,
+    /// How often the thread had been switched out when the grant was made.
+    pub(crate) switches: usize,
 }
 
 impl Grant {
+    /// What takes the place of [`Grant::switches`] when the timer has asked for the reschedule: a
+    /// count that no thread reaches. Where 32 bits let one, it may reschedule once too often then.
+    pub(crate) const SPENT: usize = usize::MAX;
+
     /// Makes a grant of `length` nanoseconds.
     ///
     /// `scheduled_out` says that the thread was switched out since it entered the kernel, or that
@@ -42,7 +46,7 @@ impl Grant {
         scheduled_out: bool,
         now: u64,
         length: u32,
-        switches: u32,
+        switches: usize,
     ) -> Option<Self> {
         if scheduled_out {
             return None;
@@ -53,13 +57,6 @@ impl Grant {
             expires: now.wrapping_add(length as u64),
             switches,
         })
-    }
-
-    /// What takes the place of [`Grant::switches`], which is `made`, when the timer has asked for
-    /// the reschedule: another count than the thread has or will have.
-    #[inline]
-    pub(crate) const fn spent(made: u32) -> u32 {
-        made.wrapping_sub(1)
     }
 }
 
@@ -80,7 +77,7 @@ impl Phase {
     ///
     /// `made` is [`Grant::switches`] and `switches` the thread's count now.
     #[inline]
-    pub(crate) const fn with_grant(made: u32, switches: u32) -> Self {
+    pub(crate) const fn with_grant(made: usize, switches: usize) -> Self {
         if made == switches {
             Self::Granted
         } else {
@@ -88,8 +85,8 @@ impl Phase {
         }
     }
 
-    /// Whether the timer of this CPU, when it fires, makes the thread that it interrupted
-    /// [`Phase::Spent`] and asks for the reschedule.
+    /// Whether the timer that bounds the grant of the thread that it interrupted, when it fires,
+    /// makes that [`Phase::Spent`] and asks for the reschedule.
     ///
     /// [`Phase::Granted`] says enough: the thread has not been switched out since its grant armed
     /// the timer, so that nobody else can have armed it since.
@@ -154,25 +151,21 @@ pub(crate) enum Call {
     Other,
 }
 
-/// What is done to the control word when a reschedule is due on the way out of an interrupt.
+/// What is done to the control word of a thread without a grant when a reschedule is due on the way
+/// out of an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Look for a request and turn it into a grant.
     Offer,
     /// Erase it: other work than the reschedule has to be done.
     Refuse,
-    /// Erase it: there is a grant already.
-    Revoke,
 }
 
 impl Plan {
-    /// `granted` says that there is a grant, `other_work` is any work on the way to user mode
-    /// besides the reschedule.
+    /// `other_work` is any work on the way to user mode besides the reschedule.
     #[inline]
-    pub(crate) const fn new(granted: bool, other_work: bool) -> Self {
-        if granted {
-            Self::Revoke
-        } else if other_work {
+    pub(crate) const fn new(other_work: bool) -> Self {
+        if other_work {
             Self::Refuse
         } else {
             Self::Offer
@@ -184,21 +177,20 @@ impl Plan {
     pub(crate) const fn update(self, layout: Layout, order: ByteOrder) -> Update {
         match self {
             Self::Offer => layout.offer(order),
-            Self::Refuse | Self::Revoke => Update::ERASE,
+            Self::Refuse => Update::ERASE,
         }
     }
 
     /// Judges the control word as the update found it.
     #[inline]
     pub(crate) const fn judge(self, layout: Layout, order: ByteOrder, word: u32) -> Verdict {
-        if !layout.truthful(order, word, matches!(self, Self::Revoke)) {
+        if !layout.truthful(order, word, false) {
             return Verdict::Kill;
         }
 
         match self {
             Self::Offer if word & layout.request(order) != 0 => Verdict::Grant,
             Self::Offer | Self::Refuse => Verdict::Refuse,
-            Self::Revoke => Verdict::Revoke,
         }
     }
 }
@@ -210,9 +202,7 @@ pub(crate) enum Verdict {
     Grant,
     /// Reschedule.
     Refuse,
-    /// End the grant and reschedule.
-    Revoke,
-    /// End the grant if there is one, send `SIGSEGV`, and reschedule.
+    /// Send `SIGSEGV`, and reschedule.
     Kill,
 }
 
@@ -223,30 +213,17 @@ mod tests {
 
     const ORDER: ByteOrder = ByteOrder::NATIVE;
 
-    fn judge(layout: Layout, granted: bool, other_work: bool, word: u32) -> Verdict {
-        Plan::new(granted, other_work).judge(layout, ORDER, word)
+    fn judge(layout: Layout, other_work: bool, word: u32) -> Verdict {
+        Plan::new(other_work).judge(layout, ORDER, word)
     }
 
     #[test]
     fn a_request_alone_is_granted() {
         for layout in [Layout::Bytes, Layout::Bits] {
             let request = layout.request(ORDER);
-            assert_eq!(judge(layout, false, false, request), Verdict::Grant);
-            assert_eq!(judge(layout, false, false, 0), Verdict::Refuse);
-            assert_eq!(judge(layout, false, true, request), Verdict::Refuse);
-        }
-    }
-
-    #[test]
-    fn a_second_resched_revokes_and_never_extends() {
-        for layout in [Layout::Bytes, Layout::Bits] {
-            let granted = layout.granted(ORDER);
-            let again = granted | layout.request(ORDER);
-            for work in [false, true] {
-                assert_eq!(Plan::new(true, work), Plan::Revoke);
-                assert_eq!(judge(layout, true, work, granted), Verdict::Revoke);
-                assert_eq!(judge(layout, true, work, again), Verdict::Revoke);
-            }
+            assert_eq!(judge(layout, false, request), Verdict::Grant);
+            assert_eq!(judge(layout, false, 0), Verdict::Refuse);
+            assert_eq!(judge(layout, true, request), Verdict::Refuse);
         }
     }
 
@@ -255,22 +232,20 @@ mod tests {
         for layout in [Layout::Bytes, Layout::Bits] {
             assert_eq!(Plan::Offer.update(layout, ORDER), layout.offer(ORDER));
             assert_eq!(Plan::Refuse.update(layout, ORDER), Update::ERASE);
-            assert_eq!(Plan::Revoke.update(layout, ORDER), Update::ERASE);
         }
-        assert_eq!(Plan::new(false, true), Plan::Refuse);
-        assert_eq!(Plan::new(false, false), Plan::Offer);
+        assert_eq!(Plan::new(true), Plan::Refuse);
+        assert_eq!(Plan::new(false), Plan::Offer);
     }
 
     #[test]
     fn lies_kill_in_the_word_layout_only() {
         for work in [false, true] {
-            assert_eq!(judge(Layout::Bits, false, work, 2), Verdict::Kill);
-            assert_eq!(judge(Layout::Bits, false, work, 5), Verdict::Kill);
-            assert_eq!(judge(Layout::Bits, true, work, 1), Verdict::Kill);
-            assert_eq!(judge(Layout::Bytes, true, work, 0), Verdict::Revoke);
+            assert_eq!(judge(Layout::Bits, work, 2), Verdict::Kill);
+            assert_eq!(judge(Layout::Bits, work, 3), Verdict::Kill);
+            assert_eq!(judge(Layout::Bits, work, 5), Verdict::Kill);
         }
         let forged = Layout::Bytes.granted(ORDER);
-        assert_eq!(judge(Layout::Bytes, false, false, forged), Verdict::Refuse);
+        assert_eq!(judge(Layout::Bytes, false, forged), Verdict::Refuse);
     }
 
     #[test]
@@ -330,16 +305,9 @@ mod tests {
     fn a_grant_is_spent_by_a_switch_and_by_its_timer() {
         assert_eq!(Phase::with_grant(7, 7), Phase::Granted);
         assert_eq!(Phase::with_grant(7, 8), Phase::Spent);
-        assert_eq!(Phase::with_grant(u32::MAX, 0), Phase::Spent);
-
-        for switches in [0, 7, u32::MAX] {
-            let made = Grant::spent(switches);
-            for later in 0..3 {
-                assert_eq!(
-                    Phase::with_grant(made, switches.wrapping_add(later)),
-                    Phase::Spent
-                );
-            }
+        assert_eq!(Phase::with_grant(u32::MAX as usize + 7, 7), Phase::Spent);
+        for switches in [0, 7, usize::MAX - 1] {
+            assert_eq!(Phase::with_grant(Grant::SPENT, switches), Phase::Spent);
         }
     }
 

@@ -4,14 +4,17 @@
 //! `task_struct::rseq`.
 //!
 //! The fields belong to the thread. The timer interrupt on its CPU reads them and lets a grant
-//! expire, and the scheduler writes the event bits, so every access is a single volatile load or
-//! store. Nobody else looks at them.
+//! expire, and the scheduler writes the event bits, so an access is a single volatile load or store
+//! where interrupts are enabled. Nobody else looks at them.
 
 use super::{
     abi::{self, ByteOrder, Choice, Layout},
     state::{Grant, Phase},
 };
-use core::{mem::offset_of, ptr::NonNull};
+use core::{
+    mem::offset_of,
+    ptr::{self, NonNull}, //
+};
 use kernel::{
     bindings,
     interrupt::LocalInterruptDisabled,
@@ -127,6 +130,24 @@ impl Thread {
         Phase::with_grant(load!(self, rseq.slice.switches), self.switches())
     }
 
+    /// The phase of a thread that has a grant which `timer` bounds; [`Phase::Idle`] of any other.
+    #[inline]
+    pub(crate) fn phase_bounded_by<T>(
+        &self,
+        timer: *const T,
+        _irq: &LocalInterruptDisabled,
+    ) -> Phase {
+        // SAFETY: The task is valid by the type invariants. Only the thread itself and interrupts
+        // on its CPU write here, and neither runs while this does.
+        let slice = unsafe { &(*self.as_ptr()).rseq.slice };
+
+        if slice.timer == timer.cast() {
+            Phase::with_grant(slice.switches, self.switches())
+        } else {
+            Phase::Idle
+        }
+    }
+
     /// Enters [`Phase::Granted`].
     ///
     /// Interrupts are disabled because the timer of an older grant must not see half of a new one.
@@ -138,17 +159,24 @@ impl Thread {
         store!(self, 1, rseq.slice.state.__bindgen_anon_1.granted);
     }
 
+    /// Notes that `timer`, of which only the address counts, bounds the grant that has just begun.
+    ///
+    /// Interrupts have been disabled since it began.
+    #[inline]
+    pub(crate) fn bound_by<T>(&self, timer: *const T, _irq: &LocalInterruptDisabled) {
+        store!(self, timer.cast(), rseq.slice.timer);
+    }
+
     /// Enters [`Phase::Spent`] without a switch.
     #[inline]
     pub(crate) fn spend(&self, _irq: &LocalInterruptDisabled) {
-        let made = load!(self, rseq.slice.switches);
-
-        store!(self, Grant::spent(made), rseq.slice.switches);
+        store!(self, Grant::SPENT, rseq.slice.switches);
     }
 
     /// Enters [`Phase::Idle`].
     #[inline]
     pub(crate) fn end(&self) {
+        store!(self, ptr::null(), rseq.slice.timer);
         store!(self, 0, rseq.slice.state.__bindgen_anon_1.granted);
     }
 
@@ -167,9 +195,9 @@ impl Thread {
         yielded
     }
 
-    /// How often the thread was switched out. Wraps.
+    /// How often the thread was switched out.
     #[inline]
-    pub(crate) fn switches(&self) -> u32 {
+    pub(crate) fn switches(&self) -> usize {
         // SAFETY: The task is valid by the type invariants. The thread itself counts, while it is
         // switched out, so nobody writes now.
         let (voluntary, involuntary) = unsafe {
@@ -177,8 +205,7 @@ impl Thread {
             ((*task).nvcsw, (*task).nivcsw)
         };
 
-        // CAST: Only equality counts, and a grant does not outlive 2^32 switches.
-        voluntary.wrapping_add(involuntary) as u32
+        voluntary.wrapping_add(involuntary)
     }
 
     /// Whether the thread was switched out since it was interrupted in user mode.
@@ -277,5 +304,6 @@ pub(crate) unsafe fn inherit(child: *mut bindings::task_struct) {
     let slice = unsafe { &mut (*child).rseq.slice };
 
     slice.state.__bindgen_anon_1.granted = 0;
+    slice.timer = ptr::null();
     slice.yielded = 0;
 }

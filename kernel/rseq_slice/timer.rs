@@ -7,7 +7,7 @@
 //! context switch is no place for it. So a timer can outlive its grant, and fire while another
 //! thread runs, or the same one without a grant. It does nothing then. A new grant on the CPU arms
 //! it anew. CPU hotplug may have moved it to another CPU, where the thread that runs may have a
-//! grant of its own: the callback looks at where it is.
+//! grant of its own: the callback looks for one that its own timer bounds.
 
 use super::{
     state::Grant,
@@ -67,10 +67,9 @@ impl HrTimerCallback for SliceTimer {
     fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         // SAFETY: The timer is of a hard mode, so this is interrupt context.
         let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
-        let moved = !core::ptr::eq(this.get_ref(), TIMER.this(irq).get_ref());
         let thread = Thread::current();
 
-        if !moved && thread.phase().at_expiry() {
+        if thread.phase_bounded_by(this.get_ref(), irq).at_expiry() {
             stats::count(Event::Expired);
             thread.spend(irq);
             preempt::set_need_resched(irq);
@@ -98,12 +97,15 @@ pub(crate) unsafe fn init() {
 }
 
 /// Bounds `grant`, which the current thread has begun in the same section with interrupts disabled:
-/// the callback takes a thread in [`Phase::Granted`] for the one that armed the timer.
+/// the callback takes a thread in [`Phase::Granted`] for the one that armed the timer last.
 ///
 /// [`Phase::Granted`]: super::state::Phase::Granted
 #[inline]
-pub(crate) fn arm(grant: Grant, irq: &LocalInterruptDisabled) {
-    StaticHrTimer::start(TIMER.this(irq), Instant::from_nanos(grant.expires));
+pub(crate) fn arm(thread: &Thread, grant: Grant, irq: &LocalInterruptDisabled) {
+    let timer = TIMER.this(irq);
+
+    thread.bound_by(&raw const *timer, irq);
+    StaticHrTimer::start(timer, Instant::from_nanos(grant.expires));
 }
 
 /// Cancels the timer of this CPU, whoever armed it.

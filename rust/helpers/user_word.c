@@ -9,7 +9,7 @@ __rust_helper int rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
 
 __rust_helper int rust_helper_put_user_u32(u32 __user *uptr, u32 word)
 {
-	return put_user(word, uptr);
+	return put_user_inline(word, uptr);
 }
 
 /*

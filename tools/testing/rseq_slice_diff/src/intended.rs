@@ -7,7 +7,7 @@
 
 use rseq_slice::Implementation;
 
-use crate::arg::{Event, Protection, Text};
+use crate::arg::{Event, Text};
 use crate::compare::{Branch, Fork};
 use crate::op::Op;
 use crate::outcome::{End, How, Seen};
@@ -47,12 +47,6 @@ pub const ALL: &[Intended] = &[
         reason: "C acts on a grant on the way out: one that is over by then neither expires nor has the next call checked",
         certain: false,
         pairs: over_in_the_kernel,
-    },
-    Intended {
-        name: "zero-stored",
-        reason: "C revokes by a store, which a read-only word does not survive; Rust leaves a word of zero alone",
-        certain: true,
-        pairs: zero_stored,
     },
     Intended {
         name: "switch-at-entry",
@@ -177,31 +171,6 @@ fn expired_on_rust(c: &End, rust: &End) -> bool {
     let more = rust.expired.checked_sub(c.expired).map(i64::try_from);
     let ended = i64::try_from(rust.revoked).unwrap_or(0) + rust.unaccounted;
     as_rust == *rust && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
-}
-
-/// Takes a page that can be read and not written. On Rust the process dies too, when the area is
-/// updated after the switch; the grant was revoked before.
-fn zero_stored(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
-    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
-        return false;
-    };
-    let read_only = |op: &Op| match op {
-        Op::Protect { to } => *to == Protection::Read,
-        Op::Then { event, .. } => *event == Event::ReadOnly,
-        _ => false,
-    };
-    let more = rust.revoked.checked_sub(c.revoked).map(i64::try_from);
-    let as_rust = End {
-        expired: rust.expired,
-        revoked: rust.revoked,
-        unaccounted: rust.unaccounted,
-        ..c.clone()
-    };
-    program.ops().any(read_only)
-        && c.how == FAULTED
-        && as_rust == *rust
-        && (c.expired == rust.expired || expired_dead(c, rust))
-        && matches!(more, Some(Ok(more)) if more > 0 && c.unaccounted == rust.unaccounted + more)
 }
 
 /// Takes a second reschedule, which something planned brings, or the expiry.
@@ -413,19 +382,6 @@ mod tests {
         let (c, rust) = ("5/1/0/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
         let program = "length \"5000\"; debug \"1\"; yield";
         assert_eq!(explained(program, c, rust), ["nothing"]);
-    }
-
-    #[test]
-    fn zero_stored_takes_a_read_only_page() {
-        let (c, rust) = ("signal:11,a1,g1,e1,n1", "signal:11,a1,g1,e1,v1");
-        let of = |c, rust| explained("then 9 read-only", c, rust);
-        assert_eq!(of(c, rust), ["zero-stored"]);
-        assert_eq!(of(rust, c), ["nothing"]);
-        assert_eq!(of(c, "exit:0,a1,g1,e1,v1"), ["nothing"]);
-        assert_eq!(of(c, "signal:11,a1,g1,e1,y1"), ["nothing"]);
-        assert_eq!(explained("protect read", c, rust), ["zero-stored"]);
-        assert_eq!(explained("protect none", c, rust), ["nothing"]);
-        assert_eq!(explained("then 9 unmap", c, rust), ["nothing"]);
     }
 
     #[test]

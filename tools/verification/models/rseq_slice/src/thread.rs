@@ -179,6 +179,8 @@ pub(crate) struct Rseq {
     /// `None` where there is no grant.
     pub(crate) expires: Option<Moment>,
     pub(crate) switches: u8,
+    /// The CPU whose timer bounds the grant.
+    pub(crate) timer: Option<Cpu>,
     pub(crate) yielded: bool,
     pub(crate) sched_switch: bool,
     pub(crate) ids_changed: bool,
@@ -194,6 +196,7 @@ impl Rseq {
         granted: false,
         expires: None,
         switches: 0,
+        timer: None,
         yielded: false,
         sched_switch: false,
         ids_changed: false,

@@ -159,6 +159,7 @@ impl<A: Copy> World<A> {
                 Place::Off(cpu) => Place::Off(cpu.other()),
                 Place::Gone => Place::Gone,
             };
+            thread.rseq.timer = thread.rseq.timer.map(Cpu::other);
         }
         mirrored
     }

@@ -4,7 +4,7 @@
 //! mirrors the functions that the comments name. Whoever changes one of those changes this file.
 
 use crate::{
-    abi::{self, Choice, Prctl},
+    abi::{self, Choice, Prctl, Update},
     cover::Cover,
     kernel::{note, Event, Kernel, Site},
     moment::{Moment, NOW},
@@ -25,8 +25,11 @@ pub(crate) enum At {
     Update(Planned),
     Make,
     Withdraw,
-    End(Ended),
     Kill,
+
+    // grant::take_back()
+    TakeBack,
+    Taken,
 
     // grant::revoke()
     RevokeEnd,
@@ -48,7 +51,6 @@ pub(crate) enum At {
 pub(crate) enum Planned {
     Offer,
     Refuse,
-    Revoke,
 }
 
 impl From<Plan> for Planned {
@@ -56,7 +58,6 @@ impl From<Plan> for Planned {
         match plan {
             Plan::Offer => Self::Offer,
             Plan::Refuse => Self::Refuse,
-            Plan::Revoke => Self::Revoke,
         }
     }
 }
@@ -66,7 +67,6 @@ impl From<Planned> for Plan {
         match plan {
             Planned::Offer => Self::Offer,
             Planned::Refuse => Self::Refuse,
-            Planned::Revoke => Self::Revoke,
         }
     }
 }
@@ -102,6 +102,9 @@ impl From<Ended> for Ending {
     }
 }
 
+/// `Grant::SPENT`, which no thread's count reaches here either.
+const SPENT: u8 = u8::MAX;
+
 type K<'a, 'l> = Kernel<'a, 'l, At>;
 
 /// `Thread::phase()` of task.rs.
@@ -117,11 +120,16 @@ fn phase(k: &K<'_, '_>) -> Phase {
 
 /// `Thread::phase_with_grant()` of task.rs.
 fn phase_with_grant(k: &K<'_, '_>) -> Phase {
-    Phase::with_grant(k.thread().rseq.switches.into(), switches(k))
+    let made = match k.thread().rseq.switches {
+        SPENT => Grant::SPENT,
+        made => made.into(),
+    };
+
+    Phase::with_grant(made, switches(k))
 }
 
 /// `Thread::switches()` of task.rs.
-fn switches(k: &K<'_, '_>) -> u32 {
+fn switches(k: &K<'_, '_>) -> usize {
     k.thread().switches.into()
 }
 
@@ -132,6 +140,8 @@ fn choice(k: &K<'_, '_>) -> Choice {
 
 /// `end()` of grant.rs.
 fn end(k: &mut K<'_, '_>, how: Ending) {
+    // Thread::end()
+    k.thread_mut().rseq.timer = None;
     k.store_granted(false);
     k.count(Event::Ended(how));
 }
@@ -163,6 +173,7 @@ impl Rust {
         };
         k.clear_need_resched(which, expires);
         // timer::arm()
+        k.thread_mut().rseq.timer = Some(k.cpu());
         k.arm(expires);
         true
     }
@@ -196,7 +207,8 @@ impl Rules for Rust {
         )
     }
 
-    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` of grant.rs.
+    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` or `take_back()` of
+    /// grant.rs.
     fn grant(&self, k: &mut K<'_, '_>, work: Work) -> Next<At> {
         let rseq = k.thread().rseq;
         let enabled = rseq.enabled != 0 && rseq.user_irq;
@@ -204,8 +216,13 @@ impl Rules for Rust {
             return Next::Done(false);
         }
 
-        let plan = Plan::new(rseq.granted, work.intersects(k.config.deny()));
-        note!(k, "at_resched(): {:?}, {plan:?}", phase(k));
+        if rseq.granted {
+            note!(k, "take_back(): {:?}", phase(k));
+            return Next::At(At::TakeBack);
+        }
+
+        let plan = Plan::new(work.intersects(k.config.deny()));
+        note!(k, "at_resched(): {plan:?}");
         Next::At(At::Update(plan.into()))
     }
 
@@ -245,7 +262,6 @@ impl Rules for Rust {
                 match verdict {
                     Verdict::Grant => Next::At(At::Make),
                     Verdict::Refuse => Next::Done(false),
-                    Verdict::Revoke => Next::At(At::End(Ended::Revoked)),
                     Verdict::Kill => Next::At(At::Kill),
                 }
             }
@@ -265,16 +281,30 @@ impl Rules for Rust {
                 }
                 Next::Done(false)
             }
-            At::End(how) => {
-                end(k, how.into());
-                Next::Done(false)
-            }
             At::Kill => {
                 if k.thread().rseq.granted {
                     end(k, Ending::Died);
                 }
                 let _ = k.erase_word();
                 k.segv();
+                Next::Done(false)
+            }
+
+            // take_back()
+            At::TakeBack => {
+                let layout = choice(k).layout();
+                let truthful = if layout.checked_at_revocation() {
+                    k.update_word(Update::ERASE).is_ok_and(|word| {
+                        k.judge_at_decision(word);
+                        layout.truthful(ORDER, word, true)
+                    })
+                } else {
+                    k.erase_word().is_ok()
+                };
+                Next::At(if truthful { At::Taken } else { At::Kill })
+            }
+            At::Taken => {
+                end(k, Ending::Revoked);
                 Next::Done(false)
             }
 
@@ -362,12 +392,12 @@ impl Rules for Rust {
 
     /// `SliceTimer::run()` of timer.rs.
     fn expired(&self, k: &mut K<'_, '_>, slot: Cpu) {
-        let moved = slot != k.cpu();
+        let bounded = k.thread().rseq.timer == Some(slot);
 
-        if !moved && phase(k).at_expiry() {
+        if bounded && phase_with_grant(k).at_expiry() {
             k.count(Event::Expired);
             // Thread::spend()
-            k.thread_mut().rseq.switches = Grant::spent(k.thread().rseq.switches.into()) as u8;
+            k.thread_mut().rseq.switches = SPENT;
             k.set_need_resched(Site::Expiry);
             // Thread::visit_exit_loop()
             k.thread_mut().work |= Work::RSEQ;
@@ -414,6 +444,7 @@ impl Rules for Rust {
     /// `inherit()` of task.rs.
     fn fork(&self, child: &mut Rseq) {
         child.granted = false;
+        child.timer = None;
         child.yielded = false;
     }
 

@@ -137,7 +137,7 @@ impl Rules for Sabotaged {
         let before = k.thread().rseq.yielded;
 
         match (self.0, at) {
-            (Sabotage::NoRevocation, At::End(_)) => Next::Done(false),
+            (Sabotage::NoRevocation, At::Taken) => Next::Done(false),
             (Sabotage::ForgetfulUpdate, At::RevokeAsk) => Next::Done(false),
             (Sabotage::InsistentUpdate, At::RevokeAsk) => {
                 k.set_need_resched(Site::Exit);
