@@ -22,7 +22,7 @@ pub(crate) struct Verdict {
 /// Instructions above C that a path may take, or below C that it has to stay.
 ///
 /// A call into Rust and back is about ten. An expiry is a revocation and, in the callback, what
-/// sorts out a timer that outlived its grant or that hotplug has moved; C does not do that.
+/// sorts out a timer that outlived its grant; C does not do that.
 const PATHS: [(PathName, Bound); 19] = [
     (PathName::NullUnregistered, Bound::Equal),
     (PathName::NullRegistered, Bound::Equal),
@@ -32,12 +32,12 @@ const PATHS: [(PathName, Bound); 19] = [
     (PathName::InterruptEnabled, Bound::Equal),
     (PathName::SwitchUnregistered, Bound::Equal),
     (PathName::SwitchRegistered, Bound::Equal),
-    (PathName::Preempted, Bound::Equal),
+    (PathName::Preempted, Bound::Above(0)),
     (PathName::Granted, Bound::Above(-20)),
     (PathName::RefusedNoRequest, Bound::Above(12)),
     (PathName::RefusedOtherWork, Bound::Above(12)),
     (PathName::Revoked, Bound::Above(12)),
-    (PathName::Expired, Bound::Above(20)),
+    (PathName::Expired, Bound::Above(5)),
     (PathName::Yield, Bound::Above(5)),
     (PathName::Abort, Bound::Above(5)),
     (PathName::PrctlGet, Bound::Above(5)),
@@ -171,8 +171,6 @@ fn off_at_boot(report: &Report, path: PathName, saving: u64) -> Verdict {
     }
 }
 
-/// Ticks are taken out: each is a timer interrupt and a programming, and falls into a cycle by
-/// chance.
 fn programmings(report: &Report, cause: Cause, rival: Rival) -> Verdict {
     let saved = match cause {
         Cause::Timer => SAVED,
@@ -182,14 +180,14 @@ fn programmings(report: &Report, cause: Cause, rival: Rival) -> Verdict {
         format!("clock event programmings, {cause:?}, rival {rival:?}: at least {saved} below C");
     let count = |kernel| {
         let row = report.cycle(kernel, cause, rival)?;
-        Some((row.per_grant()?, by_chance(row)?))
+        Some((row.per_grant()?, row.less_ticks()?, by_chance(row)?))
     };
-    let Some(((c, c_chance), (rust, rust_chance))) = count(Kernel::C).zip(count(Kernel::Rust))
+    let Some(((c, c_less, c_chance), (rust, rust_less, rust_chance))) =
+        count(Kernel::C).zip(count(Kernel::Rust))
     else {
         return missing(name);
     };
     let chance = c_chance + rust_chance;
-    let by_itself = |(programmings, interrupts)| programmings - interrupts;
     Verdict {
         name,
         what: format!(
@@ -197,7 +195,7 @@ fn programmings(report: &Report, cause: Cause, rival: Rival) -> Verdict {
              by chance",
             c.0, c.1, rust.0, rust.1
         ),
-        kept: chance <= CHANCE && by_itself(rust) <= by_itself(c) - saved + chance,
+        kept: chance <= CHANCE && rust_less <= c_less - saved + chance,
     }
 }
 
@@ -210,11 +208,7 @@ fn by_chance(row: &CycleRow) -> Option<f64> {
     let (programmings, interrupts) = row.per_grant()?;
     let grants = record.counters.granted as f64;
     let other = record.cycles.abs_diff(record.counters.yielded) as f64;
-    let causes = match record.cause {
-        Cause::Timer => record.cycles as f64 / grants,
-        Cause::Ipi => 0.0,
-    };
-    Some(other * programmings / grants + 2.0 * (interrupts - causes).abs())
+    Some(other * programmings / grants + 2.0 * (interrupts - row.causes()).abs())
 }
 
 /// The recommended pattern: when it makes requests, at the shipped length for each CPU.

@@ -58,6 +58,21 @@ impl CycleRow {
         let (programmings, interrupts) = self.programmings.zip(self.interrupts)?;
         Some((programmings as f64 / grants, interrupts as f64 / grants))
     }
+
+    /// Timer interrupts for each grant that cause one.
+    pub(crate) fn causes(&self) -> f64 {
+        match self.record.cause {
+            Cause::Timer => self.record.cycles as f64 / self.record.counters.granted as f64,
+            Cause::Ipi => 0.0,
+        }
+    }
+
+    /// Programmings for each grant without those of ticks, which fall into a cycle by chance. Each
+    /// timer interrupt that causes no grant counts as one, with one programming.
+    pub(crate) fn less_ticks(&self) -> Option<f64> {
+        let (programmings, interrupts) = self.per_grant()?;
+        Some(programmings - (interrupts - self.causes()))
+    }
 }
 
 /// A fight for a lock on one kernel.

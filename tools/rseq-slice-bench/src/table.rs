@@ -103,6 +103,7 @@ pub(crate) fn cycles(report: &Report) -> Table {
         "grants",
         "programmings",
         "interrupts",
+        "programmings less ticks",
     ]);
     for row in &report.cycles {
         let count = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.3}"));
@@ -119,6 +120,7 @@ pub(crate) fn cycles(report: &Report) -> Table {
             row.record.counters.granted.to_string(),
             count(per_grant.map(|pair| pair.0)),
             count(per_grant.map(|pair| pair.1)),
+            count(row.less_ticks()),
         ]);
     }
     table.rows.sort();
