@@ -46,7 +46,7 @@ pub(crate) fn full() -> Vec<Job> {
                 "threads",
                 kernel,
                 cpus,
-                format!("contest --threads 1,2,4,8,16,32,64 --lengths {scaled}"),
+                format!("contest --threads 1,2,4,8,16,32,64 --lengths {scaled} --ms 40"),
             ));
             let lengths: Vec<String> = [5, 10, 20, 50]
                 .into_iter()
