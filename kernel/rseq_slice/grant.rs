@@ -125,7 +125,7 @@ fn withdraw(thread: Thread) -> bool {
 /// comes before all of it or after all of it. From its end on the timer may fire, in the kernel as
 /// well as in user mode, and the thread may be switched out. Neither gets it to user mode with a
 /// grant that no timer bounds: rseq's update of user space revokes after a switch, and the gate at
-/// the end of the exit loop sends what is left back here.
+/// the end of the exit loop sends what is left through the loop again.
 ///
 /// The timer is started before the interrupt's deferred programming of the clock event device is
 /// carried out, so that one programming serves both.

@@ -32,7 +32,8 @@ pub(crate) struct Grant {
 
 impl Grant {
     /// What takes the place of [`Grant::switches`] when the timer has asked for the reschedule: a
-    /// count that no thread reaches. Where 32 bits let one, it may reschedule once too often then.
+    /// count that no thread reaches. With 32 bits one may: a grant made at that very count does not
+    /// become [`Phase::Spent`].
     pub(crate) const SPENT: usize = usize::MAX;
 
     /// Makes a grant of `length` nanoseconds.

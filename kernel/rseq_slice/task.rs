@@ -150,7 +150,7 @@ impl Thread {
 
     /// Enters [`Phase::Granted`].
     ///
-    /// Interrupts are disabled because the timer of an older grant must not see half of a new one.
+    /// Interrupts are disabled because a grant must not be seen without the timer that bounds it.
     /// A yield that nobody collected is forgotten: seccomp or a tracer skipped the system call.
     #[inline]
     pub(crate) fn begin(&self, grant: Grant, _irq: &LocalInterruptDisabled) {
@@ -161,7 +161,8 @@ impl Thread {
 
     /// Notes that `timer`, of which only the address counts, bounds the grant that has just begun.
     ///
-    /// Interrupts have been disabled since it began.
+    /// Interrupts are disabled until the timer is started: an expiry that is left of an older grant
+    /// must not pass for this one's.
     #[inline]
     pub(crate) fn bound_by<T>(&self, timer: *const T, _irq: &LocalInterruptDisabled) {
         store!(self, timer.cast(), rseq.slice.timer);
@@ -176,6 +177,7 @@ impl Thread {
     /// Enters [`Phase::Idle`].
     #[inline]
     pub(crate) fn end(&self) {
+        // The timer first: it must not act on a grant that has ended.
         store!(self, ptr::null(), rseq.slice.timer);
         store!(self, 0, rseq.slice.state.__bindgen_anon_1.granted);
     }

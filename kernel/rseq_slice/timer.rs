@@ -97,7 +97,7 @@ pub(crate) unsafe fn init() {
 }
 
 /// Bounds `grant`, which the current thread has begun in the same section with interrupts disabled:
-/// the callback takes a thread in [`Phase::Granted`] for the one that armed the timer last.
+/// the callback takes a thread in [`Phase::Granted`] that names the timer for who armed it.
 ///
 /// [`Phase::Granted`]: super::state::Phase::Granted
 #[inline]

@@ -147,6 +147,7 @@ impl Rules for Sabotaged {
                 Rust.resume(k, At::Finish { how, owes: true })
             }
             (Sabotage::UncountedEntry, At::Finish { owes, .. }) => {
+                k.thread_mut().rseq.timer = None;
                 k.store_granted(false);
                 Next::At(At::Ask { owes })
             }
