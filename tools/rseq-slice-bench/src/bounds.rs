@@ -3,10 +3,13 @@
 //! Bounds on the figures that matter: against the C implementation of the same run, and exact
 //! counts. Never on seconds.
 
+mod fights;
+
 use std::fmt;
 
-use rseq_slice_bench_guest::{Cause, LockKind, PathName, Rival, Waiting};
+use rseq_slice_bench_guest::{Cause, PathName, Rival};
 
+use self::fights::Kind;
 use crate::kernels::Kernel;
 use crate::report::{CycleRow, Report};
 
@@ -62,14 +65,6 @@ const SAVED: f64 = 0.98;
 /// As much as chance may do to the programmings for each grant before a run says nothing.
 const CHANCE: f64 = 0.5;
 
-/// The share of one thread's throughput that many threads keep.
-const FLAT: f64 = 0.98;
-
-/// The share of grants with which the holder is lost all the same, at most, where there are enough of
-/// them; less than so many holders may always be.
-const LOST: f64 = 0.01;
-const FEW: u64 = 10;
-
 #[derive(Clone, Copy)]
 enum Bound {
     /// To the instruction.
@@ -109,23 +104,8 @@ pub(crate) fn judge(report: &Report) -> Vec<Verdict> {
             verdicts.push(programmings(report, cause, rival));
         }
     }
-    // The CPUs and thread counts that were measured, at the shipped length for each CPU.
-    let mut settings: Vec<(usize, usize)> = report
-        .contests
-        .iter()
-        .map(|row| (row.record.cpus, row.record.threads))
-        .filter(|&(_, threads)| threads >= 32)
-        .collect();
-    settings.sort_unstable();
-    settings.dedup();
-    if settings.is_empty() {
-        verdicts.push(missing("flat under contention".to_owned()));
-    }
-    for (cpus, threads) in settings {
-        verdicts.push(flat(report, cpus, threads));
-        verdicts.push(never_worse(report, cpus, threads));
-        verdicts.push(explained(report, cpus, threads));
-    }
+    verdicts.extend(fights::judge(&report.contests, Kind::AsTheyCome));
+    verdicts.extend(fights::judge(&report.undisturbed, Kind::Undisturbed));
     verdicts
 }
 
@@ -211,110 +191,13 @@ fn by_chance(row: &CycleRow) -> Option<f64> {
     Some(other * programmings / grants + 2.0 * (interrupts - row.causes()).abs())
 }
 
-/// The recommended pattern: when it makes requests, at the shipped length for each CPU.
-fn recommended(cpus: usize) -> (Waiting, Option<u32>) {
-    (Waiting::Dropped, u32::try_from(5_000 * cpus).ok())
-}
-
-/// Throughput does not depend on the number of threads, but for what lost holders cost.
-fn flat(report: &Report, cpus: usize, threads: usize) -> Verdict {
-    let name = format!(
-        "{threads} threads, {cpus} CPUs: at least {FLAT} of one thread but for lost holders"
-    );
-    let of = |threads| {
-        let places = (cpus, threads);
-        let row = report.contest(Kernel::Rust, LockKind::Spin, places, recommended(cpus))?;
-        Some(&row.record)
-    };
-    let Some((many, one)) = of(threads).zip(of(1)) else {
-        return missing(name);
-    };
-    let share = many.rate() / one.rate();
-    Verdict {
-        name,
-        what: format!(
-            "{:.0}/s of {:.0}/s, {share:.4}; {} holders lost, for {:.4} of the time",
-            many.rate(),
-            one.rate(),
-            many.preempted_holders,
-            many.stopped()
-        ),
-        kept: share + many.stopped() >= FLAT,
-    }
-}
-
-fn never_worse(report: &Report, cpus: usize, threads: usize) -> Verdict {
-    let name = format!("{threads} threads, {cpus} CPUs: at least {FLAT} of C but for lost holders");
-    let of = |kernel| {
-        let places = (cpus, threads);
-        let row = report.contest(kernel, LockKind::Spin, places, recommended(cpus))?;
-        Some(&row.record)
-    };
-    let Some((rust, c)) = of(Kernel::Rust).zip(of(Kernel::C)) else {
-        return missing(name);
-    };
-    let share = rust.rate() / c.rate();
-    Verdict {
-        name,
-        what: format!(
-            "Rust {:.0}/s and {} lost, C {:.0}/s and {} lost, {share:.4}",
-            rust.rate(),
-            rust.preempted_holders,
-            c.rate(),
-            c.preempted_holders
-        ),
-        kept: share + rust.stopped() >= FLAT,
-    }
-}
-
-/// A holder is scheduled out inside its critical section because a grant was revoked, which is how
-/// an expired one ends too, or denied. Mostly it is the scheduler's tick that revokes: while a
-/// thread's time slice is over, each tick asks for the reschedule again, also soon after the timer
-/// that ends time slices did.
-fn explained(report: &Report, cpus: usize, threads: usize) -> Verdict {
-    let name = format!(
-        "{threads} threads, {cpus} CPUs: holders lost only rarely, and to revocation or denial"
-    );
-    let rows = report.contests(
-        Kernel::Rust,
-        LockKind::Spin,
-        (cpus, threads),
-        recommended(cpus),
-    );
-    let counts: Option<Vec<_>> = rows
-        .map(|row| {
-            let counters = row.record.counters?;
-            Some([
-                row.record.preempted_holders,
-                counters.granted,
-                counters.expired,
-                counters.revoked,
-                row.denied?,
-            ])
-        })
-        .collect();
-    let Some(counts) = counts.filter(|counts| !counts.is_empty()) else {
-        return missing(name);
-    };
-    let [preempted, granted, expired, revoked, denied] = counts.iter().fold([0; 5], |sums, row| {
-        std::array::from_fn(|i| sums[i] + row[i])
-    });
-    Verdict {
-        name,
-        what: format!(
-            "{preempted} holders scheduled out; of {granted} grants {expired} expired and {revoked} \
-             were revoked, {denied} requests were denied"
-        ),
-        kept: preempted <= revoked + denied
-            && (preempted < FEW || preempted as f64 <= granted as f64 * LOST),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{ContestRow, PathRow};
-    use rseq_slice_bench_guest::{ContestRecord, CycleRecord, PathRecord, Quantiles, fairness};
+    use crate::report::{ContestRow, Contests, PathRow};
+    use rseq_slice_bench_guest::{
+        ContestRecord, CycleRecord, LockKind, PathRecord, Quantiles, Waiting, fairness,
+    };
 
     /// Counts as a kernel would report them, by the names in their JSON.
     fn counters<T: serde::de::DeserializeOwned>(expired: u64, revoked: u64) -> T {
@@ -357,6 +240,8 @@ mod tests {
             lock: LockKind::Spin,
             threads,
             cpus: 1,
+            pinned: false,
+            hrtick: true,
             waiting: Waiting::Dropped,
             length: Some(5_000),
             time: 1_000_000_000,
@@ -409,11 +294,11 @@ mod tests {
                 report.cycles.push(cycle(Kernel::Rust, cause, rival, rust));
             }
         }
-        for (threads, operations) in [(1, 100_000), (32, 98_000)] {
-            report.contests.push(contest(Kernel::C, threads, 100_000));
-            report
-                .contests
-                .push(contest(Kernel::Rust, threads, operations));
+        for contests in [&mut report.contests, &mut report.undisturbed] {
+            for (threads, operations) in [(1, 100_000), (32, 98_000)] {
+                contests.0.push(contest(Kernel::C, threads, 100_000));
+                contests.0.push(contest(Kernel::Rust, threads, operations));
+            }
         }
         report
     }
@@ -516,62 +401,78 @@ mod tests {
         }
     }
 
-    fn of_rust(report: &mut Report, threads: usize) -> &mut ContestRow {
-        let mut rows = report.contests.iter_mut();
+    type Select = fn(&mut Report) -> &mut Contests;
+
+    const KINDS: [(&str, Select); 2] = [
+        ("CPUs:", |report| &mut report.contests),
+        ("CPUs, undisturbed:", |report| &mut report.undisturbed),
+    ];
+
+    fn of_rust(contests: &mut Contests, threads: usize) -> &mut ContestRow {
+        let mut rows = contests.0.iter_mut();
         rows.find(|row| row.kernel == Kernel::Rust && row.record.threads == threads)
             .unwrap()
     }
 
     #[test]
     fn throughput_is_flat_and_no_worse_than_c() {
-        breaks(&["of one thread"], |report| {
-            of_rust(report, 1).record.operations = 100_100;
-        });
-        breaks(&["of C"], |report| {
-            for row in &mut report.contests {
-                if row.kernel == Kernel::C {
-                    row.record.operations = 100_100;
+        for (words, kind) in KINDS {
+            breaks(&[words, "of one thread"], |report| {
+                of_rust(kind(report), 1).record.operations = 100_100;
+            });
+            breaks(&[words, "of C"], |report| {
+                for row in &mut kind(report).0 {
+                    if row.kernel == Kernel::C {
+                        row.record.operations = 100_100;
+                    }
                 }
-            }
-        });
+            });
+        }
     }
 
     #[test]
     fn lost_holders_cost_what_they_cost_and_no_more() {
-        let lose = |report: &mut Report, operations| {
-            let record = &mut of_rust(report, 32).record;
+        let lose = |contests: &mut Contests, operations| {
+            let record = &mut of_rust(contests, 32).record;
             record.operations = operations;
             // Each of the 8 holders stops everything for 1 % of the second.
             record.waits.points = vec![(1.0, 10_000_000)];
         };
         let mut report = at_the_bounds();
-        lose(&mut report, 90_100);
+        lose(&mut report.contests, 90_100);
         assert_eq!(broken(&report), Vec::<String>::new());
-        lose(&mut report, 89_900);
+        lose(&mut report.contests, 89_900);
+        assert_eq!(broken(&report).len(), 2);
+        // Where nothing disturbs them they cost nothing.
+        let mut report = at_the_bounds();
+        lose(&mut report.undisturbed, 97_900);
         assert_eq!(broken(&report).len(), 2);
     }
 
     #[test]
     fn lost_holders_are_explained() {
-        breaks(&["rarely"], |report| {
-            of_rust(report, 32).record.preempted_holders = 10;
-        });
-        // Explained, but more than one grant of a hundred.
-        let lose = |report: &mut Report, holders| {
-            let record = &mut of_rust(report, 32).record;
-            record.preempted_holders = holders;
-            record.counters = Some(counters(0, 20));
-        };
-        breaks(&["rarely"], |report| lose(report, 11));
-        let mut report = at_the_bounds();
-        lose(&mut report, 10);
-        assert_eq!(broken(&report), Vec::<String>::new());
-        // In any of several runs.
-        breaks(&["rarely"], |report| {
-            let mut again = contest(Kernel::Rust, 32, 90_000);
-            again.record.preempted_holders = 11;
-            report.contests.push(again);
-        });
+        for (words, kind) in KINDS {
+            let words = [words, "rarely"];
+            breaks(&words, |report| {
+                of_rust(kind(report), 32).record.preempted_holders = 10;
+            });
+            // Explained, but more than one grant of a hundred.
+            let lose = |report: &mut Report, holders| {
+                let record = &mut of_rust(kind(report), 32).record;
+                record.preempted_holders = holders;
+                record.counters = Some(counters(0, 20));
+            };
+            breaks(&words, |report| lose(report, 11));
+            let mut report = at_the_bounds();
+            lose(&mut report, 10);
+            assert_eq!(broken(&report), Vec::<String>::new());
+            // In any of several runs.
+            breaks(&words, |report| {
+                let mut again = contest(Kernel::Rust, 32, 90_000);
+                again.record.preempted_holders = 11;
+                kind(report).0.push(again);
+            });
+        }
     }
 
     #[test]
@@ -580,6 +481,9 @@ mod tests {
         assert!(verdicts.iter().all(|verdict| !verdict.kept));
         breaks(&["clock event", "Ipi", "Computes"], |report| {
             report.cycles.pop();
+        });
+        breaks(&["flat under contention, undisturbed"], |report| {
+            report.undisturbed.0.clear();
         });
     }
 }

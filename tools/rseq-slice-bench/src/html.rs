@@ -23,7 +23,12 @@ const FUNCTIONS: usize = 40;
 
 /// Makes the page of a report.
 pub(crate) fn page(report: &Report) -> Result<String> {
-    let cpus: BTreeSet<usize> = report.contests.iter().map(|row| row.record.cpus).collect();
+    let cpus: BTreeSet<usize> = report
+        .contests
+        .0
+        .iter()
+        .map(|row| row.record.cpus)
+        .collect();
     let mut throughput = Vec::new();
     let mut waits = Vec::new();
     let mut lengths = Vec::new();
@@ -96,7 +101,18 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                     Denied: the kernel refused a request and scheduled the thread out, counted from \
                     lost requests and revoked grants. Waits count the threads that had to wait."
                 }
-                (render(&table::fights(report.contests.iter(), report)))
+                (render(&table::fights(report.contests.0.iter(), &report.contests)))
+                h3 { "Undisturbed" }
+                p {
+                    "The scheduler's own timer ends time slices (feature HRTICK). A tick that comes soon \
+                    after it asks for the reschedule again, and revokes the grant; the holder is lost, \
+                    and everybody waits until it runs again. Here time slices end at ticks (NO_HRTICK). \
+                    Each thread keeps to a CPU, as a thread of the kernel that moves one takes a CPU \
+                    as well. Each tick takes time from all CPUs, so the CPUs have theirs at different \
+                    times (skew_tick=1), and keep them when idle (nohz=off): one thread alone bears the \
+                    ticks of all CPUs, as many threads do."
+                }
+                (render(&table::fights(report.undisturbed.0.iter(), &report.undisturbed)))
 
                 h2 { "What it costs others" }
                 p {
@@ -151,10 +167,10 @@ fn curves(
     let mut curves = Vec::new();
     for waiting in [Waiting::Off, Waiting::Held, Waiting::Dropped] {
         for kernel in [Kernel::C, Kernel::Rust] {
-            let rows = report
-                .contests
-                .iter()
-                .filter(|row| row.kernel == kernel && row.record.waiting == waiting && select(row));
+            let rows =
+                report.contests.0.iter().filter(|row| {
+                    row.kernel == kernel && row.record.waiting == waiting && select(row)
+                });
             let mut points: Vec<_> = rows.map(&point).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             if !points.is_empty() {
@@ -230,7 +246,7 @@ fn by_length(report: &Report, cpus: usize, threads: usize) -> Result<Option<Stri
 }
 
 fn waits_of(report: &Report, cpus: usize, threads: usize) -> Result<Option<String>> {
-    let rows = report.contests.iter().filter(|row| {
+    let rows = report.contests.0.iter().filter(|row| {
         let record = &row.record;
         (record.cpus, record.threads, record.lock) == (cpus, threads, LockKind::Spin)
             && table::is_shipped(row)

@@ -12,6 +12,8 @@ pub(crate) struct Job {
     pub(crate) cpus: usize,
     /// Whether the plugin counts.
     pub(crate) counted: bool,
+    /// Words for the kernel's command line.
+    pub(crate) append: String,
     /// What init is told.
     pub(crate) words: String,
 }
@@ -23,10 +25,31 @@ impl Job {
             kernel,
             cpus,
             counted: what == "paths" || what == "cycles",
+            append: kernel.append().to_owned(),
             words,
         }
     }
+
+    /// Fights with the recommended pattern at the shipped length for each CPU, without what ends grants
+    /// by chance: time slices end at ticks, so that no tick follows soon after; the CPUs have theirs
+    /// at different times, as each takes time from all; and no thread is moved to another CPU. Idle
+    /// CPUs keep their ticks, so that one thread alone bears those of all CPUs, as many threads do.
+    fn undisturbed(kernel: Kernel, cpus: usize, threads: &str, ms: u64) -> Self {
+        let words = format!(
+            "contest --threads {threads} --lengths {} --waiting dropped --ms {ms} --pinned --no-hrtick",
+            SHIPPED * cpus
+        );
+        let mut job = Self::new(UNDISTURBED, kernel, cpus, words);
+        job.append += " skew_tick=1 nohz=off";
+        job
+    }
+
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        self.name.starts_with(UNDISTURBED)
+    }
 }
+
+const UNDISTURBED: &str = "undisturbed";
 
 /// The two that are compared where there is something to grant.
 const BOTH: [Kernel; 2] = [Kernel::C, Kernel::Rust];
@@ -48,6 +71,7 @@ pub(crate) fn full() -> Vec<Job> {
                 cpus,
                 format!("contest --threads 1,2,4,8,16,32,64 --lengths {scaled} --ms 40"),
             ));
+            jobs.push(Job::undisturbed(kernel, cpus, "1,32,64", 40));
             let lengths: Vec<String> = [5, 10, 20, 50]
                 .into_iter()
                 .filter(|&length| length != scaled)
@@ -121,6 +145,7 @@ pub(crate) fn short() -> Vec<Job> {
                     SHIPPED * cpus
                 ),
             ));
+            jobs.push(Job::undisturbed(kernel, cpus, "1,32,32", 10));
         }
     }
     for kernel in [Kernel::COffAtBoot, Kernel::RustOffAtBoot] {

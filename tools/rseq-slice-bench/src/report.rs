@@ -85,6 +85,42 @@ pub(crate) struct ContestRow {
     pub(crate) denied: Option<u64>,
 }
 
+/// Fights for locks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Contests(pub(crate) Vec<ContestRow>);
+
+impl Contests {
+    /// Those of one kind.
+    pub(crate) fn of(
+        &self,
+        kernel: Kernel,
+        lock: LockKind,
+        (cpus, threads): (usize, usize),
+        (waiting, length): (Waiting, Option<u32>),
+    ) -> impl Iterator<Item = &ContestRow> {
+        self.0.iter().filter(move |row| {
+            let record = &row.record;
+            row.kernel == kernel
+                && record.lock == lock
+                && (record.cpus, record.threads) == (cpus, threads)
+                && (record.waiting, record.length) == (waiting, length)
+        })
+    }
+
+    /// The one of them with the highest rate, which chance has disturbed least.
+    pub(crate) fn fastest(
+        &self,
+        kernel: Kernel,
+        lock: LockKind,
+        places: (usize, usize),
+        requests: (Waiting, Option<u32>),
+    ) -> Option<&ContestRow> {
+        self.of(kernel, lock, places, requests)
+            .max_by(|a, b| a.record.rate().total_cmp(&b.record.rate()))
+    }
+}
+
 /// A periodic thread on one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LatencyRow {
@@ -104,7 +140,9 @@ pub(crate) struct Report {
     pub(crate) images: BTreeMap<Kernel, Image>,
     pub(crate) paths: Vec<PathRow>,
     pub(crate) cycles: Vec<CycleRow>,
-    pub(crate) contests: Vec<ContestRow>,
+    pub(crate) contests: Contests,
+    /// As [`Job::is_undisturbed`](crate::jobs::Job::is_undisturbed).
+    pub(crate) undisturbed: Contests,
     pub(crate) latencies: Vec<LatencyRow>,
     /// What was run.
     pub(crate) commands: Vec<String>,
@@ -188,11 +226,17 @@ impl Report {
                         record,
                     });
                 }
-                Record::Contest(record) => self.contests.push(ContestRow {
-                    kernel,
-                    denied: record.denied(),
-                    record,
-                }),
+                Record::Contest(record) => {
+                    let contests = match job.is_undisturbed() {
+                        true => &mut self.undisturbed,
+                        false => &mut self.contests,
+                    };
+                    contests.0.push(ContestRow {
+                        kernel,
+                        denied: record.denied(),
+                        record,
+                    });
+                }
                 Record::Latency(record) => self.latencies.push(LatencyRow { kernel, record }),
             }
         }
@@ -214,35 +258,6 @@ impl Report {
                 (row.kernel, row.record.cause, row.record.rival) == (kernel, cause, rival)
             })
             .min_by_key(|row| row.cpus)
-    }
-
-    /// The fights of one kind.
-    pub(crate) fn contests(
-        &self,
-        kernel: Kernel,
-        lock: LockKind,
-        (cpus, threads): (usize, usize),
-        (waiting, length): (Waiting, Option<u32>),
-    ) -> impl Iterator<Item = &ContestRow> {
-        self.contests.iter().filter(move |row| {
-            let record = &row.record;
-            row.kernel == kernel
-                && record.lock == lock
-                && (record.cpus, record.threads) == (cpus, threads)
-                && (record.waiting, record.length) == (waiting, length)
-        })
-    }
-
-    /// The one of them with the highest rate, which chance has disturbed least.
-    pub(crate) fn contest(
-        &self,
-        kernel: Kernel,
-        lock: LockKind,
-        places: (usize, usize),
-        requests: (Waiting, Option<u32>),
-    ) -> Option<&ContestRow> {
-        self.contests(kernel, lock, places, requests)
-            .max_by(|a, b| a.record.rate().total_cmp(&b.record.rate()))
     }
 
     /// The paths that were measured anywhere.

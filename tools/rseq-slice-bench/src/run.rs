@@ -77,7 +77,7 @@ fn boot(places: &Places, job: Job, seed: u64) -> Result<Output> {
         "--time-limit".to_owned(),
         "0".to_owned(),
         "--append".to_owned(),
-        job.kernel.append().to_owned(),
+        job.append.clone(),
     ];
     let mut counting = None;
     if let Some(plugin) = places.plugin.as_ref().filter(|_| job.counted) {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use rseq_slice_bench_guest::{LockKind, PathName, Waiting};
 
 use crate::kernels::Kernel;
-use crate::report::{ContestRow, Report};
+use crate::report::{ContestRow, Contests, Report};
 
 /// A table of words, for the terminal and for the page.
 pub(crate) struct Table {
@@ -58,6 +58,9 @@ pub(crate) fn main(report: &Report) -> String {
     text += &cycles(report).to_string();
     text += "\nspin lock, request dropped while waiting, shipped length for each CPU\n";
     text += &contests(report).to_string();
+    text +=
+        "\nthe same undisturbed: bound threads, slices end at ticks, ticks at different times\n";
+    text += &fights(report.undisturbed.0.iter(), &report.undisturbed).to_string();
     text
 }
 
@@ -142,11 +145,12 @@ pub(crate) fn contests(report: &Report) -> Table {
             && row.record.waiting == Waiting::Dropped
             && is_shipped(row)
     };
-    fights(report.contests.iter().filter(recommended), report)
+    let rows = report.contests.0.iter().filter(recommended);
+    fights(rows, &report.contests)
 }
 
-/// Any fights.
-pub(crate) fn fights<'a>(rows: impl Iterator<Item = &'a ContestRow>, report: &Report) -> Table {
+/// Some of the fights in `contests`.
+pub(crate) fn fights<'a>(rows: impl Iterator<Item = &'a ContestRow>, contests: &Contests) -> Table {
     let mut table = Table::new(&[
         "lock, request, length, CPUs, kernel",
         "threads",
@@ -168,8 +172,8 @@ pub(crate) fn fights<'a>(rows: impl Iterator<Item = &'a ContestRow>, report: &Re
     });
     for row in rows {
         let r = &row.record;
-        let alone = report
-            .contest(row.kernel, r.lock, (r.cpus, 1), (r.waiting, r.length))
+        let alone = contests
+            .fastest(row.kernel, r.lock, (r.cpus, 1), (r.waiting, r.length))
             .map(|one| r.rate() / one.record.rate());
         let count = |value: Option<u64>| value.map_or("-".to_owned(), |v| v.to_string());
         table.rows.push(vec![

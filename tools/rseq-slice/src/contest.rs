@@ -19,6 +19,10 @@ pub struct Contest<'a> {
     pub threads: usize,
     /// The CPUs that they share.
     pub cpus: &'a [usize],
+    /// Whether each thread keeps to one of them, in turn.
+    pub pinned: bool,
+    /// How long they fight before operations are counted, so that all have started.
+    pub warm_up: Duration,
     /// How long operations are counted.
     pub duration: Duration,
     /// When they ask for extensions; `None` for never.
@@ -126,10 +130,15 @@ impl Contest<'_> {
         let (operations_in, time, reports) = thread::scope(|scope| {
             let workers: Vec<_> = counts
                 .iter()
-                .map(|count| scope.spawn(|| self.work(&shared, count)))
+                .enumerate()
+                .map(|(thread, count)| {
+                    let (shared, home) = (&shared, self.home(thread));
+                    scope.spawn(move || self.work(shared, count, home))
+                })
                 .collect();
 
             shared.start.wait();
+            thread::sleep(self.warm_up);
             let (begin, already) = (Instant::now(), operations());
             thread::sleep(self.duration);
             let (until, time) = (operations(), begin.elapsed());
@@ -163,13 +172,24 @@ impl Contest<'_> {
         Ok(outcome)
     }
 
+    /// The CPUs of one of the threads.
+    fn home(&self, thread: usize) -> &[usize] {
+        if self.pinned {
+            let mut homes = self.cpus.chunks(1).cycle();
+            homes.nth(thread).unwrap_or_default()
+        } else {
+            self.cpus
+        }
+    }
+
     /// One thread's part.
     fn work<L: RawLock, W: Waits>(
         &self,
         shared: &Shared<L>,
         count: &Count,
+        home: &[usize],
     ) -> Result<Report<W>, ContestError> {
-        let ready = self.prepare();
+        let ready = self.prepare(home);
         shared.start.wait();
         let mut registration = ready?;
         let (mut bytes, witness) = registration.parts();
@@ -180,8 +200,8 @@ impl Contest<'_> {
     }
 
     /// Threads without the extension register as well, so that it is the only difference.
-    fn prepare(&self) -> Result<Registration, ContestError> {
-        pin_to(self.cpus)?;
+    fn prepare(&self, home: &[usize]) -> Result<Registration, ContestError> {
+        pin_to(home)?;
         let registration = Registration::new()?;
         if self.extension.is_some() {
             set_layout(Some(Layout::Bytes))?;
@@ -256,5 +276,26 @@ impl Work {
             self.state = black_box(x);
         }
         self.done = done + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pinned_threads_take_the_cpus_in_turn() {
+        let mut contest = Contest {
+            threads: 3,
+            cpus: &[4, 7],
+            pinned: true,
+            warm_up: Duration::ZERO,
+            duration: Duration::ZERO,
+            extension: None,
+        };
+        let homes: Vec<_> = (0..3).map(|thread| contest.home(thread)).collect();
+        assert_eq!(homes, [[4], [7], [4]]);
+        contest.pinned = false;
+        assert_eq!(contest.home(2), [4, 7]);
     }
 }

@@ -186,6 +186,10 @@ pub struct ContestRecord {
     pub threads: usize,
     /// CPUs that they shared.
     pub cpus: usize,
+    /// Whether each thread kept to one of them.
+    pub pinned: bool,
+    /// Whether time slices ended when they were over, and not at the next tick.
+    pub hrtick: bool,
     /// When they asked for extensions.
     pub waiting: Waiting,
     /// Length of an extension in nanoseconds; `None` if nobody asks.
@@ -302,6 +306,8 @@ mod tests {
             lock: LockKind::Spin,
             threads: 2,
             cpus: 1,
+            pinned: false,
+            hrtick: true,
             waiting: Waiting::Dropped,
             length: Some(5_000),
             time: 2_000_000_000,

@@ -13,15 +13,20 @@ use rseq_slice::contest::{Contest, Outcome, Waits};
 use rseq_slice::lock::{FutexMutex, Pattern, SpinLock, TicketLock};
 use rseq_slice::{Counters, ExtensionLength};
 use rseq_slice_bench_guest::{
-    ContestRecord, LockKind, Quantiles, Record, Waiting, fairness, introduce, report,
+    ContestRecord, LockKind, NoHrtick, Quantiles, Record, Waiting, fairness, hrtick, introduce,
+    report,
 };
 
 const USAGE: &str = "usage: rseq-slice-contest [--threads N,...] [--lengths US,...] \
-    [--locks spin,ticket,futex] [--waiting off,held,dropped] [--ms MS]
-    A kernel without the extension measures `off` alone.";
+    [--locks spin,ticket,futex] [--waiting off,held,dropped] [--ms MS] [--pinned] [--no-hrtick]
+    A kernel without the extension measures `off` alone. With --pinned each thread keeps to a CPU,
+    with --no-hrtick time slices end at ticks.";
 
 /// With fewer threads than this, measure as for this many.
 const FEWEST: usize = 4;
+
+/// The part of the measured time that they fight before.
+const WARM_UP: u32 = 4;
 
 fn main() -> ExitCode {
     match Options::from_args().and_then(|options| run(&options)) {
@@ -42,6 +47,10 @@ struct Options {
     /// Milliseconds to measure for each thread: a preempted holder comes back after all the others
     /// had their turn, so that the number of threads scales all times.
     ms: u64,
+    /// Whether each thread keeps to a CPU.
+    pinned: bool,
+    /// Whether time slices end at ticks.
+    no_hrtick: bool,
 }
 
 impl Options {
@@ -52,6 +61,8 @@ impl Options {
             locks: vec![LockKind::Spin],
             waiting: vec![Waiting::Off, Waiting::Held, Waiting::Dropped],
             ms: 10,
+            pinned: false,
+            no_hrtick: false,
         };
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
@@ -61,6 +72,8 @@ impl Options {
                 Long("lengths") => options.lengths = numbers(&args.value()?.string()?)?,
                 Long("locks") => options.locks = names(&args.value()?.string()?)?,
                 Long("waiting") => options.waiting = names(&args.value()?.string()?)?,
+                Long("pinned") => options.pinned = true,
+                Long("no-hrtick") => options.no_hrtick = true,
                 Long("ms") => options.ms = args.value()?.parse()?,
                 _ => bail!(USAGE),
             }
@@ -84,6 +97,7 @@ fn names<T: for<'a> serde::Deserialize<'a>>(list: &str) -> Result<Vec<T>> {
 
 fn run(options: &Options) -> Result<()> {
     let extension = introduce()?.is_some();
+    let _ticks = options.no_hrtick.then(NoHrtick::set).transpose()?;
     for &lock in &options.locks {
         for &threads in &options.threads {
             for &waiting in &options.waiting {
@@ -131,10 +145,13 @@ fn one(
 ) -> Result<()> {
     let _length = length.map(ExtensionLength::set).transpose()?;
     let cpus: Vec<usize> = (0..std::thread::available_parallelism()?.get()).collect();
+    let duration = Duration::from_millis(options.ms * threads.max(FEWEST) as u64);
     let contest = Contest {
         threads,
         cpus: &cpus,
-        duration: Duration::from_millis(options.ms * threads.max(FEWEST) as u64),
+        pinned: options.pinned,
+        warm_up: duration / WARM_UP,
+        duration,
         extension: match waiting {
             Waiting::Off => None,
             Waiting::Held => Some(Pattern::Held),
@@ -157,6 +174,8 @@ fn one(
         lock,
         threads,
         cpus: cpus.len(),
+        pinned: options.pinned,
+        hrtick: hrtick()?,
         waiting,
         length,
         time: u64::try_from(outcome.time.as_nanos())?,

@@ -127,6 +127,8 @@ fn table(cpus: &[usize], length: u32, per_thread: Duration) -> Result<u64> {
             Outcome::of(Contest {
                 threads,
                 cpus,
+                pinned: false,
+                warm_up: Duration::ZERO,
                 duration: per_thread * threads.max(FEWEST) as u32,
                 extension,
             })

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bounds on what many threads get out of a lock.
+
+use rseq_slice_bench_guest::{ContestRecord, LockKind, Waiting};
+
+use super::{Verdict, missing};
+use crate::kernels::Kernel;
+use crate::report::Contests;
+
+/// The share of one thread's throughput that many threads keep.
+const FLAT: f64 = 0.98;
+
+/// The share of grants with which the holder is lost all the same, at most, where there are enough of
+/// them; less than so many holders may always be.
+const LOST: f64 = 0.01;
+const FEW: u64 = 10;
+
+/// Under which conditions threads fought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Chance ends some grants. What the lost holders cost excuses less throughput.
+    AsTheyCome,
+    /// As [`Job::is_undisturbed`](crate::jobs::Job::is_undisturbed). Nothing is an excuse.
+    Undisturbed,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AsTheyCome => "",
+            Self::Undisturbed => ", undisturbed",
+        }
+    }
+
+    fn excuse(self) -> &'static str {
+        match self {
+            Self::AsTheyCome => " but for lost holders",
+            Self::Undisturbed => "",
+        }
+    }
+}
+
+/// Judges what was measured with many threads that use the recommended pattern, at the shipped length
+/// for each CPU.
+pub(super) fn judge(contests: &Contests, kind: Kind) -> Vec<Verdict> {
+    let mut settings: Vec<(usize, usize)> = contests
+        .0
+        .iter()
+        .map(|row| (row.record.cpus, row.record.threads))
+        .filter(|&(_, threads)| threads >= 32)
+        .collect();
+    settings.sort_unstable();
+    settings.dedup();
+    if settings.is_empty() {
+        return vec![missing(format!("flat under contention{}", kind.name()))];
+    }
+    let judge = |(cpus, threads)| {
+        let fights = Fights {
+            contests,
+            kind,
+            cpus,
+            threads,
+        };
+        [fights.flat(), fights.never_worse(), fights.explained()]
+    };
+    settings.into_iter().flat_map(judge).collect()
+}
+
+/// Fights with the recommended pattern.
+struct Fights<'a> {
+    contests: &'a Contests,
+    kind: Kind,
+    cpus: usize,
+    threads: usize,
+}
+
+impl Fights<'_> {
+    /// The name of a bound.
+    fn name(&self, bound: &str) -> String {
+        let (threads, cpus, kind) = (self.threads, self.cpus, self.kind.name());
+        format!("{threads} threads, {cpus} CPUs{kind}: {bound}")
+    }
+
+    /// The name of a bound on throughput.
+    fn share_of(&self, what: &str) -> String {
+        self.name(&format!("at least {FLAT} of {what}{}", self.kind.excuse()))
+    }
+
+    /// Whether `share`, of `record`, is enough.
+    fn is_flat(&self, share: f64, record: &ContestRecord) -> bool {
+        match self.kind {
+            Kind::AsTheyCome => share + record.stopped() >= FLAT,
+            Kind::Undisturbed => share >= FLAT,
+        }
+    }
+
+    /// When the pattern makes requests, and for how long.
+    fn requests(&self) -> (Waiting, Option<u32>) {
+        (Waiting::Dropped, u32::try_from(5_000 * self.cpus).ok())
+    }
+
+    fn fastest(&self, kernel: Kernel, threads: usize) -> Option<&ContestRecord> {
+        let places = (self.cpus, threads);
+        let fights = self.contests;
+        let row = fights.fastest(kernel, LockKind::Spin, places, self.requests())?;
+        Some(&row.record)
+    }
+
+    /// Throughput does not depend on the number of threads.
+    fn flat(&self) -> Verdict {
+        let name = self.share_of("one thread");
+        let of = |threads| self.fastest(Kernel::Rust, threads);
+        let Some((many, one)) = of(self.threads).zip(of(1)) else {
+            return missing(name);
+        };
+        let share = many.rate() / one.rate();
+        Verdict {
+            name,
+            what: format!(
+                "{:.0}/s of {:.0}/s, {share:.4}; {} holders lost, for {:.4} of the time",
+                many.rate(),
+                one.rate(),
+                many.preempted_holders,
+                many.stopped()
+            ),
+            kept: self.is_flat(share, many),
+        }
+    }
+
+    fn never_worse(&self) -> Verdict {
+        let name = self.share_of("C");
+        let of = |kernel| self.fastest(kernel, self.threads);
+        let Some((rust, c)) = of(Kernel::Rust).zip(of(Kernel::C)) else {
+            return missing(name);
+        };
+        let share = rust.rate() / c.rate();
+        Verdict {
+            name,
+            what: format!(
+                "Rust {:.0}/s and {} lost, C {:.0}/s and {} lost, {share:.4}",
+                rust.rate(),
+                rust.preempted_holders,
+                c.rate(),
+                c.preempted_holders
+            ),
+            kept: self.is_flat(share, rust),
+        }
+    }
+
+    /// A holder is scheduled out inside its critical section because a grant was revoked, which is
+    /// how an expired one ends too, or denied. Mostly it is the scheduler's tick that revokes: while
+    /// a thread's time slice is over, each tick asks for the reschedule again, also soon after the
+    /// timer that ends time slices did.
+    fn explained(&self) -> Verdict {
+        let name = self.name("holders lost only rarely, and to revocation or denial");
+        let places = (self.cpus, self.threads);
+        let fights = self.contests;
+        let rows = fights.of(Kernel::Rust, LockKind::Spin, places, self.requests());
+        let counts: Option<Vec<_>> = rows
+            .map(|row| {
+                let counters = row.record.counters?;
+                Some([
+                    row.record.preempted_holders,
+                    counters.granted,
+                    counters.expired,
+                    counters.revoked,
+                    row.denied?,
+                ])
+            })
+            .collect();
+        let Some(counts) = counts.filter(|counts| !counts.is_empty()) else {
+            return missing(name);
+        };
+        let [preempted, granted, expired, revoked, denied] =
+            counts.iter().fold([0; 5], |sums, row| {
+                std::array::from_fn(|i| sums[i] + row[i])
+            });
+        Verdict {
+            name,
+            what: format!(
+                "{preempted} holders scheduled out; of {granted} grants {expired} expired and \
+                 {revoked} were revoked, {denied} requests were denied"
+            ),
+            kept: preempted <= revoked + denied
+                && (preempted < FEW || preempted as f64 <= granted as f64 * LOST),
+        }
+    }
+}
