@@ -145,7 +145,7 @@ pub(crate) fn short() -> Vec<Job> {
                     SHIPPED * cpus
                 ),
             ));
-            jobs.push(Job::undisturbed(kernel, cpus, "1,32,32", 10));
+            jobs.push(Job::undisturbed(kernel, cpus, "1,32,32,32", 20));
         }
     }
     for kernel in [Kernel::COffAtBoot, Kernel::RustOffAtBoot] {

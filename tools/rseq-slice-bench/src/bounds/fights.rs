@@ -6,9 +6,9 @@ use rseq_slice_bench_guest::{ContestRecord, LockKind, Waiting};
 
 use super::{Verdict, missing};
 use crate::kernels::Kernel;
-use crate::report::Contests;
+use crate::report::{Contests, Report};
 
-/// The share of one thread's throughput that many threads keep.
+/// The share of the throughput that they are held against which many threads keep.
 const FLAT: f64 = 0.98;
 
 /// The share of grants with which the holder is lost all the same, at most, where there are enough of
@@ -19,9 +19,11 @@ const FEW: u64 = 10;
 /// Under which conditions threads fought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Chance ends some grants. What the lost holders cost excuses less throughput.
+    /// Chance ends some grants. They are held against the same threads undisturbed, and what lost
+    /// holders cost excuses less throughput.
     AsTheyCome,
-    /// As [`Job::is_undisturbed`](crate::jobs::Job::is_undisturbed). Nothing is an excuse.
+    /// As [`Job::is_undisturbed`](crate::jobs::Job::is_undisturbed). They are held against one
+    /// thread, and nothing is an excuse.
     Undisturbed,
 }
 
@@ -43,7 +45,11 @@ impl Kind {
 
 /// Judges what was measured with many threads that use the recommended pattern, at the shipped length
 /// for each CPU.
-pub(super) fn judge(contests: &Contests, kind: Kind) -> Vec<Verdict> {
+pub(super) fn judge(report: &Report, kind: Kind) -> Vec<Verdict> {
+    let contests = match kind {
+        Kind::AsTheyCome => &report.contests,
+        Kind::Undisturbed => &report.undisturbed,
+    };
     let mut settings: Vec<(usize, usize)> = contests
         .0
         .iter()
@@ -58,6 +64,7 @@ pub(super) fn judge(contests: &Contests, kind: Kind) -> Vec<Verdict> {
     let judge = |(cpus, threads)| {
         let fights = Fights {
             contests,
+            undisturbed: &report.undisturbed,
             kind,
             cpus,
             threads,
@@ -70,6 +77,7 @@ pub(super) fn judge(contests: &Contests, kind: Kind) -> Vec<Verdict> {
 /// Fights with the recommended pattern.
 struct Fights<'a> {
     contests: &'a Contests,
+    undisturbed: &'a Contests,
     kind: Kind,
     cpus: usize,
     threads: usize,
@@ -100,27 +108,36 @@ impl Fights<'_> {
         (Waiting::Dropped, u32::try_from(5_000 * self.cpus).ok())
     }
 
-    fn fastest(&self, kernel: Kernel, threads: usize) -> Option<&ContestRecord> {
+    fn fastest<'a>(
+        &self,
+        contests: &'a Contests,
+        kernel: Kernel,
+        threads: usize,
+    ) -> Option<&'a ContestRecord> {
         let places = (self.cpus, threads);
-        let fights = self.contests;
-        let row = fights.fastest(kernel, LockKind::Spin, places, self.requests())?;
+        let row = contests.fastest(kernel, LockKind::Spin, places, self.requests())?;
         Some(&row.record)
     }
 
     /// Throughput does not depend on the number of threads.
     fn flat(&self) -> Verdict {
-        let name = self.share_of("one thread");
-        let of = |threads| self.fastest(Kernel::Rust, threads);
-        let Some((many, one)) = of(self.threads).zip(of(1)) else {
+        let (what, threads) = match self.kind {
+            Kind::AsTheyCome => ("the same undisturbed", self.threads),
+            Kind::Undisturbed => ("one thread", 1),
+        };
+        let name = self.share_of(what);
+        let many = self.fastest(self.contests, Kernel::Rust, self.threads);
+        let reference = self.fastest(self.undisturbed, Kernel::Rust, threads);
+        let Some((many, reference)) = many.zip(reference) else {
             return missing(name);
         };
-        let share = many.rate() / one.rate();
+        let share = many.rate() / reference.rate();
         Verdict {
             name,
             what: format!(
                 "{:.0}/s of {:.0}/s, {share:.4}; {} holders lost, for {:.4} of the time",
                 many.rate(),
-                one.rate(),
+                reference.rate(),
                 many.preempted_holders,
                 many.stopped()
             ),
@@ -130,7 +147,7 @@ impl Fights<'_> {
 
     fn never_worse(&self) -> Verdict {
         let name = self.share_of("C");
-        let of = |kernel| self.fastest(kernel, self.threads);
+        let of = |kernel| self.fastest(self.contests, kernel, self.threads);
         let Some((rust, c)) = of(Kernel::Rust).zip(of(Kernel::C)) else {
             return missing(name);
         };

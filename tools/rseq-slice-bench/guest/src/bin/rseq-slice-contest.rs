@@ -26,7 +26,7 @@ const USAGE: &str = "usage: rseq-slice-contest [--threads N,...] [--lengths US,.
 const FEWEST: usize = 4;
 
 /// The part of the measured time that they fight before.
-const WARM_UP: u32 = 4;
+const WARM_UP: u32 = 2;
 
 fn main() -> ExitCode {
     match Options::from_args().and_then(|options| run(&options)) {
