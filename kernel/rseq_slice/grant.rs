@@ -61,10 +61,9 @@ pub(crate) fn take_back(thread: Thread) {
         thread.ctrl().put_u32(0).is_ok()
     };
 
-    if truthful {
-        end(&thread, Ending::Revoked);
-    } else {
-        kill(thread);
+    match Ending::taken_back(truthful) {
+        Ending::Died => kill(thread),
+        ending => end(&thread, ending),
     }
 }
 
@@ -103,7 +102,7 @@ fn kill(thread: Thread) {
     if thread.has_grant() {
         end(&thread, Ending::Died);
     }
-    // The update may have turned a request that came with a lie into a grant.
+    // In decide() the update may have turned a request that came with a lie into a grant.
     let _ = thread.ctrl().put_u32(0);
     thread.segv();
 }

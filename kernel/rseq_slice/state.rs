@@ -109,11 +109,7 @@ impl Phase {
                 Call::Yield => Ending::Yielded,
                 Call::Other => Ending::Aborted,
             }),
-            Self::Spent => AtSyscall::GaveUp(if truthful {
-                Ending::Revoked
-            } else {
-                Ending::Died
-            }),
+            Self::Spent => AtSyscall::GaveUp(Ending::taken_back(truthful)),
         }
     }
 }
@@ -141,6 +137,21 @@ pub(crate) enum Ending {
     Revoked,
     /// With its thread: killed, or found to lie or to fault.
     Died,
+}
+
+impl Ending {
+    /// How a grant ends that the kernel takes back: at a second reschedule, or after the one that
+    /// it postponed. It never becomes a longer one.
+    ///
+    /// `truthful` is what the layout says of the control word, if that is checked.
+    #[inline]
+    pub(crate) const fn taken_back(truthful: bool) -> Self {
+        if truthful {
+            Self::Revoked
+        } else {
+            Self::Died
+        }
+    }
 }
 
 /// What a thread calls.
@@ -303,10 +314,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_back_is_revoked_or_dies_with_a_liar() {
+        assert_eq!(Ending::taken_back(true), Ending::Revoked);
+        assert_eq!(Ending::taken_back(false), Ending::Died);
+    }
+
+    #[test]
     fn a_grant_is_spent_by_a_switch_and_by_its_timer() {
         assert_eq!(Phase::with_grant(7, 7), Phase::Granted);
         assert_eq!(Phase::with_grant(7, 8), Phase::Spent);
-        assert_eq!(Phase::with_grant(u32::MAX as usize + 7, 7), Phase::Spent);
+        let high = 1 << (usize::BITS - 1);
+        assert_eq!(Phase::with_grant(high | 7, 7), Phase::Spent);
         for switches in [0, 7, usize::MAX - 1] {
             assert_eq!(Phase::with_grant(Grant::SPENT, switches), Phase::Spent);
         }

@@ -301,7 +301,10 @@ impl Rules for Rust {
                 } else {
                     k.erase_word().is_ok()
                 };
-                Next::At(if truthful { At::Taken } else { At::Kill })
+                Next::At(match Ending::taken_back(truthful) {
+                    Ending::Died => At::Kill,
+                    _ => At::Taken,
+                })
             }
             At::Taken => {
                 end(k, Ending::Revoked);

@@ -23,6 +23,8 @@ pub(crate) enum Sabotage {
     DeadTimer,
     /// The timer ends whatever grant there is.
     ZealousTimer,
+    /// A grant that ends does not forget its timer.
+    StickyTimer,
     /// A second reschedule does not end the grant.
     NoRevocation,
     /// An update of user space does not ask for the postponed reschedule.
@@ -74,6 +76,7 @@ impl Sabotage {
         (Self::UncountedDeath, Broken::MISCOUNTED_DEATH),
         (Self::NoErasure, Broken::DISAGREEMENT),
         (Self::ZealousTimer, Broken::STALE_TIMER),
+        (Self::StickyTimer, Broken::STALE_TIMER),
         (Self::ZealousTimer, Broken::FOREIGN_TIMER),
         (Self::OldResult, Broken::CLAIM_WITHOUT_GRANT),
         (Self::Boast, Broken::CLAIM_AFTER_EXPIRY),
@@ -137,6 +140,14 @@ impl Rules for Sabotaged {
         let before = k.thread().rseq.yielded;
 
         match (self.0, at) {
+            (Sabotage::StickyTimer, _) => {
+                let timer = k.thread().rseq.timer;
+                let next = Rust.resume(k, at);
+                if timer.is_some() && !k.thread().rseq.granted {
+                    k.thread_mut().rseq.timer = timer;
+                }
+                next
+            }
             (Sabotage::NoRevocation, At::Taken) => Next::Done(false),
             (Sabotage::ForgetfulUpdate, At::RevokeAsk) => Next::Done(false),
             (Sabotage::InsistentUpdate, At::RevokeAsk) => {
