@@ -7,8 +7,10 @@ __rust_helper int rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
 	return get_user(*word, uptr);
 }
 
+/* Inline, as the call of put_user() takes longer than the store. */
 __rust_helper int rust_helper_put_user_u32(u32 __user *uptr, u32 word)
 {
+	might_fault();
 	return put_user_inline(word, uptr);
 }
 
@@ -21,6 +23,7 @@ __rust_helper int rust_helper_update_user_u32(u32 __user *uptr, u32 need, u32 cl
 {
 	u32 word;
 
+	might_fault();
 	scoped_user_rw_access(uptr, efault) {
 		unsafe_get_user(word, uptr, efault);
 		if (word & need)
