@@ -93,7 +93,7 @@ impl<L: RawLock, T> Guarded<L, T> {
             since.get_or_insert_with(Instant::now);
             self.lock.wait(&mut turn, stop);
             if stop.load(Ordering::Relaxed) {
-                requests.end();
+                requests.give_up();
                 self.lock.wake_all();
                 return since.map(|since| since.elapsed());
             }

@@ -92,6 +92,13 @@ impl<'a, C: Control> Requests<'a, C> {
         }
     }
 
+    /// Instead of that: without the lock.
+    pub(super) fn give_up(&mut self) {
+        if self.pattern == Pattern::Held {
+            self.end();
+        }
+    }
+
     pub(super) fn end(&mut self) {
         self.ends.count(finish(self.control));
     }
@@ -154,5 +161,17 @@ mod tests {
         assert_eq!((calls, ends.preempted), ((2, 2), 2));
         let (calls, ends) = wait_once(Pattern::Held);
         assert_eq!((calls, ends.preempted), ((1, 1), 1));
+    }
+
+    #[test]
+    fn a_request_ends_once_without_the_lock() {
+        for pattern in [Pattern::Dropped, Pattern::Held] {
+            let mut log = Log::default();
+            let mut requests = Requests::new(&mut log, pattern);
+            requests.begin();
+            requests.pause();
+            requests.give_up();
+            assert_eq!(log.0.get(), (1, 1), "{pattern:?}");
+        }
     }
 }
