@@ -18,7 +18,7 @@ use rseq_slice::{Counters, ExtensionLength, Implementation, implementation};
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// With fewer threads than this, measure as for this many.
-const FEWEST: usize = 4;
+const FEWEST: usize = 16;
 const THREADS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
 /// The CPUs to fight on and the length of a grant in nanoseconds. A clock that counts the
