@@ -132,18 +132,19 @@ pub(crate) enum Ending {
     Yielded,
     /// By another system call.
     Aborted,
-    /// By a second reschedule, by its expiry, or by an update of user space: the thread was
-    /// switched out, or `membarrier(2)` asked for it.
+    /// By a second reschedule, by its expiry, also if a system call finds it spent, or by an
+    /// update of user space: the thread was switched out, or `membarrier(2)` asked for it.
     Revoked,
     /// With its thread: killed, or found to lie or to fault.
     Died,
 }
 
 impl Ending {
-    /// How a grant ends that the kernel takes back: at a second reschedule, or after the one that
-    /// it postponed. It never becomes a longer one.
+    /// How a grant ends that the kernel takes back: at the next reschedule, be that a second one
+    /// or the postponed one that the timer asked for; or at system call entry, once the postponed
+    /// one has happened or was asked for. A reschedule never extends a grant.
     ///
-    /// `truthful` is what the layout says of the control word, if that is checked.
+    /// `truthful` is false if the control word is not accessible, or is checked here and lies.
     #[inline]
     pub(crate) const fn taken_back(truthful: bool) -> Self {
         if truthful {

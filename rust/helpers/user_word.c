@@ -7,7 +7,10 @@ __rust_helper int rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
 	return get_user(*word, uptr);
 }
 
-/* Inline, as the call of put_user() takes longer than the store. */
+/*
+ * put_user() is a function call on x86, which costs more than the store.
+ * put_user_inline() lacks its might_fault().
+ */
 __rust_helper int rust_helper_put_user_u32(u32 __user *uptr, u32 word)
 {
 	might_fault();

@@ -23,7 +23,7 @@ impl UserPtr {
         }
     }
 
-    /// Writes the word, like C's `put_user_inline()`.
+    /// Writes the word, like C's `put_user()`, but inline.
     #[inline]
     pub fn put_u32(self, word: u32) -> Result {
         // SAFETY: The user pointer is checked by the function.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bounds on the figures that matter: against the C implementation of the same run, and exact
-//! counts. Never on seconds.
+//! Bounds on the figures that matter: against the C implementation of the same run, against one
+//! thread or undisturbed threads of it, and on counts. Never on seconds.
 
 mod fights;
 
@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(broken(&report), Vec::<String>::new());
         lose(&mut report.contests, 88_100);
         assert_eq!(broken(&report).len(), 2);
-        // They are no excuse where nothing disturbs.
+        // They are no excuse where little disturbs.
         let mut report = at_the_bounds();
         lose(&mut report.undisturbed, 97_900);
         assert_eq!(broken(&report).len(), 2);

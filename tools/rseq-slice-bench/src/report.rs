@@ -141,7 +141,7 @@ pub(crate) struct Report {
     pub(crate) paths: Vec<PathRow>,
     pub(crate) cycles: Vec<CycleRow>,
     pub(crate) contests: Contests,
-    /// As [`Job::is_undisturbed`](crate::jobs::Job::is_undisturbed).
+    /// Those of [`Job::undisturbed()`](crate::jobs::Job::undisturbed).
     pub(crate) undisturbed: Contests,
     pub(crate) latencies: Vec<LatencyRow>,
     /// What was run.
@@ -227,6 +227,11 @@ impl Report {
                     });
                 }
                 Record::Contest(record) => {
+                    ensure!(
+                        !job.is_undisturbed() || (record.pinned && !record.hrtick),
+                        "{}: time slices do not end at ticks, or threads move",
+                        job.name
+                    );
                     let contests = match job.is_undisturbed() {
                         true => &mut self.undisturbed,
                         false => &mut self.contests,

@@ -111,6 +111,7 @@ impl<L: RawLock, T> Guarded<L, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::requests::tests::Log;
     use super::*;
     use std::thread;
 
@@ -137,25 +138,24 @@ mod tests {
         assert_eq!(shared.into_inner(), THREADS as u64 * ROUNDS);
     }
 
-    /// A thread that waits for a lock which nobody gives back ends with `stop`.
-    fn gives_up<L: RawLock>() {
+    /// A thread that waits for a lock which nobody gives back ends with `stop`, and each of its
+    /// requests once.
+    fn gives_up<L: RawLock>(pattern: Pattern) {
         let (shared, stop) = (Guarded::<L, ()>::new(()), AtomicBool::new(false));
         let turn = shared.lock.arrive();
         assert!(shared.lock.try_enter(&turn));
         thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                let mut entered = false;
-                shared.with(
-                    &mut Requests::new(&mut NoExtension, Pattern::Held),
-                    &stop,
-                    |()| entered = true,
-                );
-                entered
+                let (mut log, mut entered) = (Log::default(), false);
+                let mut requests = Requests::new(&mut log, pattern);
+                shared.with(&mut requests, &stop, |()| entered = true);
+                let (requests, ends) = log.0.get();
+                !entered && requests == ends
             });
             thread::sleep(Duration::from_millis(20));
             stop.store(true, Ordering::Relaxed);
             shared.lock.wake_all();
-            assert!(!waiter.join().unwrap());
+            assert!(waiter.join().unwrap(), "{pattern:?}");
         });
     }
 
@@ -168,8 +168,10 @@ mod tests {
 
     #[test]
     fn waiters_give_up() {
-        gives_up::<SpinLock>();
-        gives_up::<TicketLock>();
-        gives_up::<FutexMutex>();
+        for pattern in [Pattern::Dropped, Pattern::Held] {
+            gives_up::<SpinLock>(pattern);
+            gives_up::<TicketLock>(pattern);
+            gives_up::<FutexMutex>(pattern);
+        }
     }
 }

@@ -221,7 +221,8 @@ pub struct ContestRecord {
 
 impl ContestRecord {
     /// The share of the time that holders cost which were scheduled out, at most: until such a one
-    /// runs again everybody waits for it, and nobody waited longer than the longest wait.
+    /// runs again everybody waits for it, and nobody waited longer than the longest wait. Those that
+    /// were lost before operations counted are among them.
     pub fn stopped(&self) -> f64 {
         let each = self.waits.max() as f64 / self.time as f64;
         (self.preempted_holders as f64 * each).min(1.0)

@@ -8,12 +8,13 @@ use super::{Verdict, missing};
 use crate::kernels::Kernel;
 use crate::report::{Contests, Report};
 
-/// The share of the throughput that they are held against which many threads keep.
+/// The least share of the throughput that they are held against which many threads keep.
 const FLAT: f64 = 0.98;
 
-/// The share of grants with which the holder is lost all the same, at most, where there are enough of
-/// them; less than so many holders may always be.
+/// The share of grants with which the holder may be lost all the same.
 const LOST: f64 = 0.01;
+
+/// Fewer lost holders than this are always allowed.
 const FEW: u64 = 10;
 
 /// Under which conditions threads fought.
@@ -22,8 +23,8 @@ pub(super) enum Kind {
     /// Chance ends some grants. They are held against the same threads undisturbed, and what lost
     /// holders cost excuses less throughput.
     AsTheyCome,
-    /// As [`Job::is_undisturbed`](crate::jobs::Job::is_undisturbed). They are held against one
-    /// thread, and nothing is an excuse.
+    /// As by [`Job::undisturbed()`](crate::jobs::Job::undisturbed). They are held against one
+    /// thread, and lost holders excuse nothing.
     Undisturbed,
 }
 

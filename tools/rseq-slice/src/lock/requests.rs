@@ -92,7 +92,7 @@ impl<'a, C: Control> Requests<'a, C> {
         }
     }
 
-    /// Instead of that: without the lock.
+    /// Instead of [`resume`](Self::resume()), when the wait ends without the lock.
     pub(super) fn give_up(&mut self) {
         if self.pattern == Pattern::Held {
             self.end();
@@ -120,12 +120,13 @@ impl Control for NoExtension {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::cell::Cell;
 
+    /// Counts requests and withdrawals.
     #[derive(Default)]
-    struct Log(Cell<(u32, u32)>);
+    pub(crate) struct Log(pub(crate) Cell<(u32, u32)>);
 
     impl Control for Log {
         fn request(&self) {

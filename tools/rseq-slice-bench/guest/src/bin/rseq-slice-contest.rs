@@ -25,7 +25,7 @@ const USAGE: &str = "usage: rseq-slice-contest [--threads N,...] [--lengths US,.
 /// With fewer threads than this, measure as for this many.
 const FEWEST: usize = 4;
 
-/// The part of the measured time that they fight before.
+/// Before the measured time they fight for that time divided by this.
 const WARM_UP: u32 = 2;
 
 fn main() -> ExitCode {

@@ -67,7 +67,7 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// The decision is asked again while there is a grant: by a second rival, and by the expiry.
+/// The grant is taken back: for a second rival, and at its expiry.
 fn lie_at_revocation(_: &Kernel) -> Result<()> {
     for (length, second_after, expired) in [(50_000, 15_000, 0), (20_000, 900_000, 1)] {
         set_extension_length(length)?;

@@ -29,7 +29,7 @@ pub(crate) enum At {
 
     // grant::take_back()
     TakeBack,
-    Taken,
+    Taken { how: Ended },
 
     // grant::revoke()
     RevokeEnd,
@@ -303,11 +303,11 @@ impl Rules for Rust {
                 };
                 Next::At(match Ending::taken_back(truthful) {
                     Ending::Died => At::Kill,
-                    _ => At::Taken,
+                    how => At::Taken { how: how.into() },
                 })
             }
-            At::Taken => {
-                end(k, Ending::Revoked);
+            At::Taken { how } => {
+                end(k, how.into());
                 Next::Done(false)
             }
 

@@ -148,7 +148,7 @@ impl Rules for Sabotaged {
                 }
                 next
             }
-            (Sabotage::NoRevocation, At::Taken) => Next::Done(false),
+            (Sabotage::NoRevocation, At::Taken { .. }) => Next::Done(false),
             (Sabotage::ForgetfulUpdate, At::RevokeAsk) => Next::Done(false),
             (Sabotage::InsistentUpdate, At::RevokeAsk) => {
                 k.set_need_resched(Site::Exit);
