@@ -142,7 +142,7 @@ pub(crate) fn short() -> Vec<Job> {
                 kernel,
                 cpus,
                 format!(
-                    "contest --threads 1,32,32,32 --lengths {} --waiting dropped --ms 5",
+                    "contest --threads 1,32,32,32,32,32 --lengths {} --waiting dropped --ms 20",
                     SHIPPED * cpus
                 ),
             ));
