@@ -3,13 +3,13 @@
 //! Bounds on the figures that matter: against the C implementation of the same run, against one
 //! thread or undisturbed threads of it, and on counts. Never on seconds.
 
-mod fights;
+mod contests;
 
 use std::fmt;
 
 use rseq_slice_bench_guest::{Cause, PathName, Rival};
 
-use self::fights::Kind;
+use self::contests::Kind;
 use crate::kernels::Kernel;
 use crate::report::{CycleRow, Report};
 
@@ -104,8 +104,8 @@ pub(crate) fn judge(report: &Report) -> Vec<Verdict> {
             verdicts.push(programmings(report, cause, rival));
         }
     }
-    verdicts.extend(fights::judge(report, Kind::AsTheyCome));
-    verdicts.extend(fights::judge(report, Kind::Undisturbed));
+    verdicts.extend(contests::judge(report, Kind::AsTheyCome));
+    verdicts.extend(contests::judge(report, Kind::Undisturbed));
     verdicts
 }
 
@@ -251,7 +251,8 @@ mod tests {
             fairness: fairness(&[1, 1]),
             all_operations: operations,
             waits: Quantiles::default(),
-            preempted_holders: 8,
+            preempted_holders: 9,
+            came_back: 8,
             lost: 8,
             too_late: 1,
             counters: Some(counters(4, 5)),
@@ -441,7 +442,7 @@ mod tests {
         let lose = |contests: &mut Contests, operations| {
             let record = &mut of_rust(contests, 32).record;
             record.operations = operations;
-            // Each of the 8 holders stops everything for 1 % of the second.
+            // Each of the 8 holders that came back had stopped everything for 1 % of the second.
             record.waits.points = vec![(1.0, 10_000_000)];
         };
         let mut report = at_the_bounds();

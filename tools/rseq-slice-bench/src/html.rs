@@ -89,7 +89,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 }
                 (figures(&throughput))
                 h3 { "Waits" }
-                p { "How long threads waited, of those that had to, by the share that waited no longer." }
+                p { "How long threads that had to wait took until they gave the lock back, by the share that took no longer." }
                 (figures(&waits))
                 h3 { "Lengths" }
                 (figures(&lengths))
@@ -101,7 +101,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                     Denied: the kernel refused a request and scheduled the thread out, counted from \
                     lost requests and revoked grants. Waits count the threads that had to wait."
                 }
-                (render(&table::fights(report.contests.0.iter(), &report.contests)))
+                (render(&table::contests(report.contests.0.iter(), &report.contests)))
                 h3 { "Undisturbed" }
                 p {
                     "The scheduler's own timer ends time slices (feature HRTICK). A tick that comes soon \
@@ -112,7 +112,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                     times (skew_tick=1), and keep them when idle (nohz=off): one thread alone bears the \
                     ticks of all CPUs, as many threads do."
                 }
-                (render(&table::fights(report.undisturbed.0.iter(), &report.undisturbed)))
+                (render(&table::contests(report.undisturbed.0.iter(), &report.undisturbed)))
 
                 h2 { "What it costs others" }
                 p {

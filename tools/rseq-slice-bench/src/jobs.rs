@@ -30,10 +30,11 @@ impl Job {
         }
     }
 
-    /// Fights with the recommended pattern at the shipped length for each CPU, with as little as
-    /// possible that ends grants by chance: time slices end at ticks, so that no tick follows soon after; the CPUs have theirs
-    /// at different times, as each takes time from all; and no thread is moved to another CPU. Idle
-    /// CPUs keep their ticks, so that one thread alone bears those of all CPUs, as many threads do.
+    /// Contests with the recommended pattern at the shipped length for each CPU, with as little as
+    /// possible that ends grants by chance: time slices end at ticks, so that no tick follows soon
+    /// after; the CPUs have theirs at different times, as each takes time from all; and no thread is
+    /// moved to another CPU. Idle CPUs keep their ticks, so that one thread alone bears those of all
+    /// CPUs, as many threads do.
     pub(crate) fn undisturbed(kernel: Kernel, cpus: usize, threads: &str, ms: u64) -> Self {
         let words = format!(
             "contest --threads {threads} --lengths {} --waiting dropped --ms {ms} --pinned --no-hrtick",

@@ -75,7 +75,7 @@ impl CycleRow {
     }
 }
 
-/// A fight for a lock on one kernel.
+/// A contest for a lock on one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ContestRow {
     pub(crate) kernel: Kernel,
@@ -85,7 +85,7 @@ pub(crate) struct ContestRow {
     pub(crate) denied: Option<u64>,
 }
 
-/// Fights for locks.
+/// Contests for locks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Contests(pub(crate) Vec<ContestRow>);

@@ -57,10 +57,10 @@ pub(crate) fn main(report: &Report) -> String {
     text += "\nfor each grant: clock event device programmings and timer interrupts\n";
     text += &cycles(report).to_string();
     text += "\nspin lock, request dropped while waiting, shipped length for each CPU\n";
-    text += &contests(report).to_string();
+    text += &recommended(report).to_string();
     text +=
         "\nthe same undisturbed: bound threads, slices end at ticks, ticks at different times\n";
-    text += &fights(report.undisturbed.0.iter(), &report.undisturbed).to_string();
+    text += &contests(report.undisturbed.0.iter(), &report.undisturbed).to_string();
     text
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn cycles(report: &Report) -> Table {
     table
 }
 
-/// Whether a fight was at the shipped length for each CPU.
+/// Whether a contest was at the shipped length for each CPU.
 pub(crate) fn is_shipped(row: &ContestRow) -> bool {
     let record = &row.record;
     record
@@ -138,19 +138,19 @@ pub(crate) fn is_shipped(row: &ContestRow) -> bool {
         .is_none_or(|length| length as usize == 5_000 * record.cpus)
 }
 
-/// The fights with the recommended pattern.
-pub(crate) fn contests(report: &Report) -> Table {
-    let recommended = |row: &&ContestRow| {
+/// The contests with the recommended pattern.
+pub(crate) fn recommended(report: &Report) -> Table {
+    let of_pattern = |row: &&ContestRow| {
         row.record.lock == LockKind::Spin
             && row.record.waiting == Waiting::Dropped
             && is_shipped(row)
     };
-    let rows = report.contests.0.iter().filter(recommended);
-    fights(rows, &report.contests)
+    let rows = report.contests.0.iter().filter(of_pattern);
+    contests(rows, &report.contests)
 }
 
-/// Some of the fights in `contests`.
-pub(crate) fn fights<'a>(rows: impl Iterator<Item = &'a ContestRow>, contests: &Contests) -> Table {
+/// Some of `all`.
+pub(crate) fn contests<'a>(rows: impl Iterator<Item = &'a ContestRow>, all: &Contests) -> Table {
     let mut table = Table::new(&[
         "lock, request, length, CPUs, kernel",
         "threads",
@@ -172,7 +172,7 @@ pub(crate) fn fights<'a>(rows: impl Iterator<Item = &'a ContestRow>, contests: &
     });
     for row in rows {
         let r = &row.record;
-        let alone = contests
+        let alone = all
             .fastest(row.kernel, r.lock, (r.cpus, 1), (r.waiting, r.length))
             .map(|one| r.rate() / one.record.rate());
         let count = |value: Option<u64>| value.map_or("-".to_owned(), |v| v.to_string());

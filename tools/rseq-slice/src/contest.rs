@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads that fight for one lock.
+//! Threads that compete for one lock.
 
 use std::error::Error;
 use std::hint::{black_box, spin_loop};
@@ -21,7 +21,7 @@ pub struct Contest<'a> {
     pub cpus: &'a [usize],
     /// Whether each thread keeps to one of them, in turn.
     pub pinned: bool,
-    /// How long they fight before operations are counted, so that all have started.
+    /// How long they compete before operations are counted, so that all have started.
     pub warm_up: Duration,
     /// How long operations are counted.
     pub duration: Duration,
@@ -36,12 +36,15 @@ pub struct Outcome<W> {
     pub operations: Vec<u64>,
     /// The time that counts.
     pub time: Duration,
-    /// How long the lock kept threads waiting, from the first operation to the last.
+    /// How long threads that had to wait for the lock took until they gave it back, from the first
+    /// operation to the last.
     pub waits: W,
     /// Operations from the first to the last.
     pub all_operations: u64,
-    /// Operations in which the holder of the lock was scheduled out.
+    /// Operations in which the holder of the lock was scheduled out, of all.
     pub preempted_holders: u64,
+    /// Those of them after which the holder came back when the time that counts had begun.
+    pub came_back: u64,
     /// How requests ended.
     pub ends: Ends,
 }
@@ -79,6 +82,13 @@ impl Waits for Longest {
 /// On cache lines of its own, so that counting disturbs nobody.
 #[repr(align(128))]
 #[derive(Default)]
+struct Counts {
+    operations: Count,
+    preempted_holders: Count,
+}
+
+/// Written by one thread alone.
+#[derive(Default)]
 struct Count(AtomicU64);
 
 impl Count {
@@ -100,7 +110,6 @@ struct Shared<L> {
 /// What a thread has to tell in the end.
 struct Report<W> {
     waits: W,
-    preempted_holders: u64,
     ends: Ends,
 }
 
@@ -124,22 +133,34 @@ impl Contest<'_> {
             start: Barrier::new(self.threads + 1),
             stop: AtomicBool::new(false),
         };
-        let counts: Vec<Count> = (0..self.threads).map(|_| Count::default()).collect();
-        let operations = || counts.iter().map(Count::get).collect::<Vec<_>>();
+        let counts: Vec<Counts> = (0..self.threads).map(|_| Counts::default()).collect();
+        let operations = || {
+            counts
+                .iter()
+                .map(|of| of.operations.get())
+                .collect::<Vec<_>>()
+        };
+        let preempted_holders = || {
+            counts
+                .iter()
+                .map(|of| of.preempted_holders.get())
+                .sum::<u64>()
+        };
 
-        let (operations_in, time, reports) = thread::scope(|scope| {
+        let (operations_in, preempted_before, time, reports) = thread::scope(|scope| {
             let workers: Vec<_> = counts
                 .iter()
                 .enumerate()
-                .map(|(thread, count)| {
+                .map(|(thread, counts)| {
                     let (shared, home) = (&shared, self.home(thread));
-                    scope.spawn(move || self.work(shared, count, home))
+                    scope.spawn(move || self.work(shared, counts, home))
                 })
                 .collect();
 
             shared.start.wait();
             thread::sleep(self.warm_up);
             let (begin, already) = (Instant::now(), operations());
+            let preempted_before = preempted_holders();
             thread::sleep(self.duration);
             let (until, time) = (operations(), begin.elapsed());
             shared.stop.store(true, Ordering::Relaxed);
@@ -149,7 +170,7 @@ impl Contest<'_> {
                 .map(|worker| worker.join().expect("a worker panicked"))
                 .collect();
             let operations: Vec<u64> = until.iter().zip(already).map(|(b, a)| b - a).collect();
-            (operations, time, reports)
+            (operations, preempted_before, time, reports)
         });
 
         let all_operations = operations().iter().sum();
@@ -161,12 +182,12 @@ impl Contest<'_> {
             time,
             waits: W::default(),
             all_operations,
-            preempted_holders: 0,
+            preempted_holders: preempted_holders(),
+            came_back: preempted_holders() - preempted_before,
             ends: Ends::default(),
         };
         for report in reports? {
             outcome.waits.merge(report.waits);
-            outcome.preempted_holders += report.preempted_holders;
             outcome.ends = outcome.ends + report.ends;
         }
         Ok(outcome)
@@ -186,7 +207,7 @@ impl Contest<'_> {
     fn work<L: RawLock, W: Waits>(
         &self,
         shared: &Shared<L>,
-        count: &Count,
+        counts: &Counts,
         home: &[usize],
     ) -> Result<Report<W>, ContestError> {
         let ready = self.prepare(home);
@@ -194,8 +215,8 @@ impl Contest<'_> {
         let mut registration = ready?;
         let (mut bytes, witness) = registration.parts();
         Ok(match self.extension {
-            Some(pattern) => fight(&mut bytes, pattern, &witness, shared, count),
-            None => fight(&mut NoExtension, Pattern::Dropped, &witness, shared, count),
+            Some(pattern) => compete(&mut bytes, pattern, &witness, shared, counts),
+            None => compete(&mut NoExtension, Pattern::Dropped, &witness, shared, counts),
         })
     }
 
@@ -210,24 +231,25 @@ impl Contest<'_> {
     }
 }
 
-fn fight<C: Control, L: RawLock, W: Waits>(
+fn compete<C: Control, L: RawLock, W: Waits>(
     control: &mut C,
     pattern: Pattern,
     witness: &Witness<'_>,
     shared: &Shared<L>,
-    count: &Count,
+    counts: &Counts,
 ) -> Report<W> {
     let mut requests = Requests::new(control, pattern);
     let mut waits = W::default();
-    let mut preempted_holders = 0;
     while !shared.stop.load(Ordering::Relaxed) {
         let waited = shared.lock.with(&mut requests, &shared.stop, |work| {
             witness.watch();
             compiler_fence(Ordering::SeqCst);
             work.do_one();
-            count.increment();
+            counts.operations.increment();
             compiler_fence(Ordering::SeqCst);
-            preempted_holders += u64::from(witness.was_scheduled_out());
+            if witness.was_scheduled_out() {
+                counts.preempted_holders.increment();
+            }
         });
         if let Some(wait) = waited {
             waits.record(wait);
@@ -238,7 +260,6 @@ fn fight<C: Control, L: RawLock, W: Waits>(
     }
     Report {
         waits,
-        preempted_holders,
         ends: requests.ends(),
     }
 }

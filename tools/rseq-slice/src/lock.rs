@@ -75,7 +75,8 @@ impl<L: RawLock, T> Guarded<L, T> {
     }
 
     /// Runs `work` on the data under the lock, inside a request for an extension; gives up as soon
-    /// as `stop` is set. Returns how long the lock kept the thread waiting, `None` if not at all.
+    /// as `stop` is set. Returns how long a thread that had to wait took from then until it gave the
+    /// lock back or up, `None` if it did not have to: the clock is not read under the lock.
     ///
     /// The request covers the attempt to take the lock, because a preemption right after it hurts
     /// just as much. Whether it covers the wait as well is for the [`Pattern`] to say.
@@ -99,11 +100,11 @@ impl<L: RawLock, T> Guarded<L, T> {
             }
             requests.resume();
         }
-        let waited = since.map(|since| since.elapsed());
         // SAFETY: The lock is held, and given back only below.
         work(unsafe { &mut *self.data.get() });
         // SAFETY: As above.
         unsafe { self.lock.leave() };
+        let waited = since.map(|since| since.elapsed());
         requests.end();
         waited
     }

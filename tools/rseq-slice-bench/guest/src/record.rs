@@ -177,7 +177,7 @@ pub enum Waiting {
     Dropped,
 }
 
-/// What came out of a fight for a lock.
+/// What came out of a contest for a lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContestRecord {
     /// The lock.
@@ -207,10 +207,12 @@ pub struct ContestRecord {
     pub fairness: f64,
     /// Operations from the first to the last, to which all that follows belongs.
     pub all_operations: u64,
-    /// Nanoseconds that threads waited, of those that had to.
+    /// Nanoseconds that threads which had to wait took until they gave the lock back.
     pub waits: Quantiles,
     /// Operations in which the holder was scheduled out.
     pub preempted_holders: u64,
+    /// Those of them after which the holder came back when operations counted already.
+    pub came_back: u64,
     /// Requests that ended with the request gone and no grant.
     pub lost: u64,
     /// Requests that ended with a grant, which the kernel then ended before the yield could.
@@ -221,11 +223,10 @@ pub struct ContestRecord {
 
 impl ContestRecord {
     /// The share of the time that holders cost which were scheduled out, at most: until such a one
-    /// runs again everybody waits for it, and nobody waited longer than the longest wait. Those that
-    /// were lost before operations counted are among them.
+    /// runs again everybody waits for it, and nobody waited longer than the longest wait.
     pub fn stopped(&self) -> f64 {
         let each = self.waits.max() as f64 / self.time as f64;
-        (self.preempted_holders as f64 * each).min(1.0)
+        (self.came_back as f64 * each).min(1.0)
     }
 
     /// Operations per second of guest time.
@@ -319,6 +320,7 @@ mod tests {
             all_operations: 12,
             waits: Quantiles::default(),
             preempted_holders: 3,
+            came_back: 3,
             lost: 5,
             too_late: 1,
             counters: Some(Counters {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads that fight for one lock: a record for each combination of what the options list.
+//! Threads that compete for one lock: a record for each combination of what the options list.
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -25,7 +25,7 @@ const USAGE: &str = "usage: rseq-slice-contest [--threads N,...] [--lengths US,.
 /// With fewer threads than this, measure as for this many.
 const FEWEST: usize = 4;
 
-/// Before the measured time they fight for that time divided by this.
+/// Before the measured time they compete for that time divided by this.
 const WARM_UP: u32 = 2;
 
 fn main() -> ExitCode {
@@ -186,6 +186,7 @@ fn one(
         all_operations: outcome.all_operations,
         waits: Quantiles::of(&outcome.waits.0),
         preempted_holders: outcome.preempted_holders,
+        came_back: outcome.came_back,
         lost: outcome.ends.preempted,
         too_late: outcome.ends.too_late,
         counters,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shows what the rseq time slice extension is good for: threads that outnumber the CPUs fight for
+//! Shows what the rseq time slice extension is good for: threads that outnumber the CPUs compete for
 //! one spin lock, without and with the extension.
 //!
 //! Exits with 0 only if the extension is there and the kernel granted and took back requests.
@@ -21,7 +21,7 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + S
 const FEWEST: usize = 16;
 const THREADS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
-/// The CPUs to fight on and the length of a grant in nanoseconds. A clock that counts the
+/// The CPUs to compete on and the length of a grant in nanoseconds. A clock that counts the
 /// instructions of all CPUs runs twice as fast for each of two, which takes twice the length.
 const SETTINGS: [(&[usize], u32); 2] = [(&[0], 5_000), (&[0, 1], 10_000)];
 

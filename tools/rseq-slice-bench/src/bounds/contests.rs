@@ -17,7 +17,7 @@ const LOST: f64 = 0.01;
 /// Fewer lost holders than this are always allowed.
 const FEW: u64 = 10;
 
-/// Under which conditions threads fought.
+/// Under which conditions threads competed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Chance ends some grants. They are held against the same threads undisturbed, and what lost
@@ -63,20 +63,20 @@ pub(super) fn judge(report: &Report, kind: Kind) -> Vec<Verdict> {
         return vec![missing(format!("flat under contention{}", kind.name()))];
     }
     let judge = |(cpus, threads)| {
-        let fights = Fights {
+        let contest = Recommended {
             contests,
             undisturbed: &report.undisturbed,
             kind,
             cpus,
             threads,
         };
-        [fights.flat(), fights.never_worse(), fights.explained()]
+        [contest.flat(), contest.never_worse(), contest.explained()]
     };
     settings.into_iter().flat_map(judge).collect()
 }
 
-/// Fights with the recommended pattern.
-struct Fights<'a> {
+/// Contests with the recommended pattern.
+struct Recommended<'a> {
     contests: &'a Contests,
     undisturbed: &'a Contests,
     kind: Kind,
@@ -84,7 +84,7 @@ struct Fights<'a> {
     threads: usize,
 }
 
-impl Fights<'_> {
+impl Recommended<'_> {
     /// The name of a bound.
     fn name(&self, bound: &str) -> String {
         let (threads, cpus, kind) = (self.threads, self.cpus, self.kind.name());
@@ -173,8 +173,8 @@ impl Fights<'_> {
     fn explained(&self) -> Verdict {
         let name = self.name("holders lost only rarely, and to revocation or denial");
         let places = (self.cpus, self.threads);
-        let fights = self.contests;
-        let rows = fights.of(Kernel::Rust, LockKind::Spin, places, self.requests());
+        let contests = self.contests;
+        let rows = contests.of(Kernel::Rust, LockKind::Spin, places, self.requests());
         let counts: Option<Vec<_>> = rows
             .map(|row| {
                 let counters = row.record.counters?;
