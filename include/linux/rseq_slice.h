@@ -16,6 +16,9 @@ struct seq_file;
 
 DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
 
+/* kernel/rseq_slice/glue.c */
+bool rseq_slice_cpu_may_grant(void);
+
 /* Doors into kernel/rseq_slice/rseq_slice.rs, where each one is documented. */
 bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
 void rseq_slice_take_back(struct task_struct *curr);
@@ -72,9 +75,17 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
  * Invoked at the end of the exit loop with interrupts disabled. The timer was armed
  * together with the grant. A grant whose timer has fired, or whose task was switched
  * out, without an update of user space on the way since has to go, and such an update
- * revokes it without another reschedule. Furthermore an update may have revoked the
- * grant of a task that did not leave the CPU, and asked for the postponed reschedule
- * after the work flags were read.
+ * revokes it without another reschedule: only a task that was not interrupted in user
+ * mode comes here with one. Furthermore an update may have revoked the grant of a task
+ * that did not leave the CPU, and asked for the postponed reschedule after the work
+ * flags were read.
+ *
+ * The events of the task may be cleared already, user_irq among them, and what goes
+ * through the exit loop once more counts as entered by a system call. Nothing is lost:
+ * rseq_event::user_irq was set without rseq_event::sched_switch only if TIF_RSEQ was
+ * not, and then it still is; otherwise the update has looked at the restartable
+ * sequence. So it does no harm either that need_resched() may see a flag that another
+ * CPU has set since the work flags were read.
  *
  * Return: true if the task has to go through the exit loop again.
  */
@@ -84,6 +95,10 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 	struct rseq_slice *slice = &curr->rseq.slice;
 
 	if (!rseq_slice_extension_enabled())
+		return false;
+
+	/* Neither enabled nor granted. */
+	if (likely(!slice->state.state))
 		return false;
 
 	if (unlikely(slice->state.granted) &&

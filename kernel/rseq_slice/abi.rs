@@ -193,9 +193,9 @@ impl Layout {
 
     /// Whether `word` tells the truth about a grant, as seen by system call entry.
     ///
-    /// With [`Layout::Bytes`] this is the whole word: a request that is pending while a system call
-    /// is made counts as a lie, because it was due to be cleared before leaving the critical
-    /// section.
+    /// With [`Layout::Bytes`] this is the whole word but for a request of a thread without a grant:
+    /// the system call may be one that a thread cannot avoid, as when a signal handler returns.
+    /// During a grant a request counts as a lie, as critical sections do not nest.
     #[inline]
     pub(crate) const fn truthful_at_entry(
         self,
@@ -204,7 +204,11 @@ impl Layout {
         granted: bool,
     ) -> bool {
         match self {
-            Self::Bytes => word == self.expected(order, granted),
+            Self::Bytes => {
+                let ignored = if granted { 0 } else { self.request(order) };
+
+                word & !ignored == self.expected(order, granted)
+            }
             Self::Bits => self.truthful(order, word, granted),
         }
     }
@@ -368,6 +372,15 @@ mod tests {
             assert!(layout.truthful(order, !0, false));
             assert!(layout.truthful_at_entry(order, grant, true));
             assert!(layout.truthful_at_entry(order, 0, false));
+            for request in [1, 0x80, 0xff] {
+                let word = order.word([request, 0, 0, 0]);
+                assert!(layout.truthful_at_entry(order, word, false));
+                assert!(!layout.truthful_at_entry(order, word | grant, true));
+                assert!(!layout.truthful_at_entry(order, word | grant, false));
+            }
+            for rest in [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]] {
+                assert!(!layout.truthful_at_entry(order, order.word(rest), false));
+            }
             assert!(!layout.truthful_at_entry(order, grant, false));
             assert!(!layout.truthful_at_entry(order, 0, true));
             assert!(!layout.truthful_at_entry(order, grant | order.word([1, 0, 0, 0]), true));

@@ -16,7 +16,31 @@
 #include <linux/seq_file.h>
 #include <linux/syscalls.h>
 
+#include "../sched/sched.h"
+#include "../time/tick-internal.h"
+
 DEFINE_STATIC_KEY_TRUE(rseq_slice_extension_key);
+
+/**
+ * rseq_slice_cpu_may_grant - Whether time slice extensions may be granted on this CPU
+ *
+ * To be called with interrupts disabled.
+ *
+ * A grant lasts until its timer expires. Without high resolution mode, and while the
+ * interrupts of hrtimers are held off because they hang, that is not when it is due
+ * but some milliseconds later.
+ *
+ * With core scheduling a task leaves user mode when a sibling of its CPU picks a task
+ * that does not trust it. A grant would keep both there.
+ *
+ * Return: true if they may.
+ */
+bool rseq_slice_cpu_may_grant(void)
+{
+	const struct hrtimer_cpu_base *base = this_cpu_ptr(&hrtimer_bases);
+
+	return base->hres_active && !base->hang_detected && !sched_core_enabled(this_rq());
+}
 
 static int __init rseq_slice_cmdline(char *str)
 {

@@ -4,6 +4,7 @@
 
 use super::{
     abi::{ByteOrder, Layout, Update},
+    cpu,
     knobs,
     state::{Ending, Grant, Phase, Plan, Verdict},
     stats::{self, Event},
@@ -139,6 +140,7 @@ fn make(thread: Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
     let now = Instant::fast_now().as_nanos() as u64;
     let Some(grant) = Grant::make(
         thread.scheduled_out(),
+        cpu::may_grant(irq),
         now,
         knobs::length(),
         thread.switches(),

@@ -43,6 +43,7 @@ use kernel::{
 };
 
 mod abi;
+mod cpu;
 mod grant;
 mod knobs;
 mod prctl;

@@ -41,15 +41,17 @@ impl Grant {
     /// `scheduled_out` says that the thread was switched out since it entered the kernel, or that
     /// an update of user space is due for another reason. The reschedule that was to be postponed
     /// has then happened, the update will erase the control word, and a reschedule that is pending
-    /// is another one: nothing is granted.
+    /// is another one: nothing is granted. Nor is it on a CPU that must not grant, as
+    /// `cpu_may_grant` says: it could not bound the grant, or others would pay for it.
     #[inline]
     pub(crate) const fn make(
         scheduled_out: bool,
+        cpu_may_grant: bool,
         now: u64,
         length: u32,
         switches: usize,
     ) -> Option<Self> {
-        if scheduled_out {
+        if scheduled_out || !cpu_may_grant {
             return None;
         }
 
@@ -262,10 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_is_not_made_after_a_switch() {
-        assert_eq!(Grant::make(true, 0, 5_000, 0), None);
+    fn a_grant_is_not_made_after_a_switch_or_where_the_cpu_must_not() {
+        assert_eq!(Grant::make(true, true, 0, 5_000, 0), None);
+        assert_eq!(Grant::make(false, false, 0, 5_000, 0), None);
+        assert_eq!(Grant::make(true, false, 0, 5_000, 0), None);
         assert_eq!(
-            Grant::make(false, 100, 5_000, 3),
+            Grant::make(false, true, 100, 5_000, 3),
             Some(Grant {
                 expires: 5_100,
                 switches: 3
@@ -276,7 +280,7 @@ mod tests {
     #[test]
     fn expiry_wraps_instead_of_panicking() {
         assert_eq!(
-            Grant::make(false, u64::MAX, 2, 0).map(|grant| grant.expires),
+            Grant::make(false, true, u64::MAX, 2, 0).map(|grant| grant.expires),
             Some(1)
         );
     }

@@ -18,6 +18,10 @@ use kernel::{
 
 /// What a system call number means to a grant.
 pub(crate) fn classify(syscall: isize) -> Call {
+    // x32 has the numbers of x86-64, and a bit on top.
+    #[cfg(CONFIG_X86_X32_ABI)]
+    let syscall = syscall & !(bindings::__X32_SYSCALL_BIT as isize);
+
     if syscall == bindings::__NR_rseq_slice_yield as isize {
         Call::Yield
     } else {

@@ -272,12 +272,31 @@ impl Thread {
         unsafe { &raw mut (*self.as_ptr()).thread_info.syscall_work }
     }
 
-    /// Makes the thread enter the exit loop on its way to user mode.
+    /// Raises what a context switch raises, which sends the thread through rseq's update of user
+    /// space and through the gate at the end of the exit loop before it returns to user mode.
     ///
-    /// The flag is the one that a context switch sets too, for an update of user space. Without
-    /// a switch there is none.
+    /// `TIF_RSEQ` leads into the exit loop, and there the events of the thread are cleared, whatever
+    /// they are. `sched_switch` has the update look at the restartable sequence first in which the
+    /// thread may have been interrupted: `user_irq`, by which the base would look at it later, is
+    /// among what is cleared. So the two come together, as from `rseq_sched_switch_event()`. A
+    /// thread that was not interrupted in user mode has nothing there to look at, and the flag alone
+    /// takes it to the gate.
+    ///
+    /// Interrupts are disabled because the exit path must not see one without the other.
     #[inline]
-    pub(crate) fn visit_exit_loop(&self) {
+    pub(crate) fn raise_switch_event(&self, _irq: &LocalInterruptDisabled) {
+        // SAFETY: As in `phase_bounded_by()`. All variants of the unions are integers.
+        let event = unsafe {
+            &mut (*self.as_ptr())
+                .rseq
+                .event
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+        };
+        event.sched_switch |= event.user_irq;
+
         // SAFETY: The task is valid by the type invariants; this only computes an address.
         let flags = unsafe { &raw mut (*self.as_ptr()).thread_info.flags };
 

@@ -61,8 +61,8 @@ impl HrTimerCallback for SliceTimer {
     /// Asks for a reschedule if the interrupted thread runs on the grant that armed the timer.
     ///
     /// On the way to user mode the grant is revoked then, and at system call entry it counts as
-    /// revoked too. In the kernel the scheduler may come first and pick the thread again; that the
-    /// thread enters the exit loop all the same, and with it the gate, takes a flag of its own.
+    /// revoked too. In the kernel the scheduler may come first and pick the thread again, which
+    /// leaves nothing behind; so rseq is told as by a context switch, and ends the grant.
     #[inline]
     fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         // SAFETY: The timer is of a hard mode, so this is interrupt context.
@@ -73,7 +73,7 @@ impl HrTimerCallback for SliceTimer {
             stats::count(Event::Expired);
             thread.spend(irq);
             preempt::set_need_resched(irq);
-            thread.visit_exit_loop();
+            thread.raise_switch_event(irq);
         }
 
         HrTimerRestart::NoRestart
