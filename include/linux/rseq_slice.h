@@ -78,14 +78,13 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
  * revokes it without another reschedule: only a task that was not interrupted in user
  * mode comes here with one. Furthermore an update may have revoked the grant of a task
  * that did not leave the CPU, and asked for the postponed reschedule after the work
- * flags were read.
+ * flags were read. Tasks that do not use extensions pass.
  *
- * The events of the task may be cleared already, user_irq among them, and what goes
- * through the exit loop once more counts as entered by a system call. Nothing is lost:
- * rseq_event::user_irq was set without rseq_event::sched_switch only if TIF_RSEQ was
- * not, and then it still is; otherwise the update has looked at the restartable
- * sequence. So it does no harm either that need_resched() may see a flag that another
- * CPU has set since the work flags were read.
+ * A task that goes through the exit loop again may have lost its events, user_irq
+ * among them: they were cleared if TIF_RSEQ was set. But then sched_switch was set as
+ * well, unless there is no restartable sequence to look at, and the update has looked.
+ * So nothing is left to do that they would tell of, and it does no harm either that
+ * need_resched() may see what another CPU has set since the work flags were read.
  *
  * Return: true if the task has to go through the exit loop again.
  */
@@ -97,10 +96,6 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 	if (!rseq_slice_extension_enabled())
 		return false;
 
-	/* Neither enabled nor granted. */
-	if (likely(!slice->state.state))
-		return false;
-
 	if (unlikely(slice->state.granted) &&
 	    slice->switches != curr->nvcsw + curr->nivcsw) {
 		curr->rseq.event.ids_changed = true;
@@ -109,7 +104,7 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 		return true;
 	}
 
-	return need_resched();
+	return unlikely(need_resched()) && slice->state.enabled;
 }
 
 /**
