@@ -64,10 +64,15 @@ pub unsafe trait StaticHrTimer:
 /// same on its way in, so this is for whoever leaves to user mode instead of scheduling. Timers
 /// that are started before this call cost no programming of their own.
 ///
+/// Must not be called by the callback of a timer, nor below one: `work` tells of an interrupt that
+/// is being left, and in a callback it still goes through the timers that the device is to be
+/// programmed for.
+///
 /// Does nothing without `CONFIG_HRTIMER_REARM_DEFERRED`.
 #[inline]
 pub fn rearm_deferred(_irq: &LocalInterruptDisabled, work: c_ulong) {
-    // SAFETY: Interrupts are disabled, which is all that the function requires.
+    // SAFETY: Interrupts are disabled. Called too early, the function programs the device for what
+    // is queued then, which is no matter of memory safety.
     unsafe { bindings::hrtimer_rearm_deferred_tif(work) };
 }
 
