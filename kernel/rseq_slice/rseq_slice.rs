@@ -26,14 +26,16 @@
 //! 5. `rseq_slice_yield(2)` then returns what `task::Thread::take_yielded()` finds.
 //!
 //! A thread that is switched out in the kernel comes back through rseq's own update of user space,
-//! which erases the control word and calls `grant::revoke()`. The gate at the end of the exit
-//! loop catches what is left: a spent grant, or a reschedule that was asked for again.
+//! which erases the control word and calls `grant::revoke()`. An expiry leads there as well,
+//! whoever the scheduler picks. The gate at the end of the exit loop catches what is left: a spent
+//! grant, or a reschedule that was asked for again.
 //!
 //! # Layers
 //!
 //! `abi` and `state` decide and are pure. `task` owns the thread's fields, `timer` the
-//! timers; `grant`, `syscall` and `prctl` carry decisions out. `glue.c` has what Rust cannot
-//! say. C enters through the functions below, and through the callback of the timers.
+//! timers, and `cpu` asks what the CPU has against grants; `grant`, `syscall` and `prctl` carry
+//! decisions out. `glue.c` has what Rust cannot say. C enters through the functions below, and
+//! through the callback of the timers.
 
 use kernel::{
     bindings,
