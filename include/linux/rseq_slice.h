@@ -70,21 +70,29 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 }
 
 /**
+ * rseq_slice_clear_events - Clear what rseq's update of user space has dealt with
+ * @ev:		The events of the current task
+ *
+ * Invoked with interrupts disabled. The task may go through the exit loop again for
+ * rseq_arm_slice_extension_timer(), and be switched out or signalled there. Whether it
+ * was interrupted in user mode has to be known then: rseq aborts sequences by it, and
+ * futex_fixup_robust_unlock() completes unlocks. So rseq_event::user_irq stays, and
+ * rseq_irqentry_exit_to_user_mode() clears it.
+ */
+static __always_inline void rseq_slice_clear_events(struct rseq_event *ev)
+{
+	ev->sched_switch = false;
+	ev->ids_changed = false;
+}
+
+/**
  * rseq_arm_slice_extension_timer - Keep a grant without a timer out of user mode
  *
  * Invoked at the end of the exit loop with interrupts disabled. The timer was armed
- * together with the grant. A grant whose timer has fired, or whose task was switched
- * out, without an update of user space on the way since has to go, and such an update
- * revokes it without another reschedule: only a task that was not interrupted in user
- * mode comes here with one. Furthermore an update may have revoked the grant of a task
- * that did not leave the CPU, and asked for the postponed reschedule after the work
- * flags were read. Tasks that do not use extensions pass.
- *
- * A task that goes through the exit loop again may have lost its events, user_irq
- * among them: they were cleared if TIF_RSEQ was set. But then sched_switch was set as
- * well, unless there is no restartable sequence to look at, and the update has looked.
- * So nothing is left to do that they would tell of, and it does no harm either that
- * need_resched() may see what another CPU has set since the work flags were read.
+ * together with the grant. A grant whose timer has fired, whose task was switched out
+ * without an update of user space since, or that such an update has erased, must not
+ * get to user mode: it is taken back by the reschedule that is due or, where that has
+ * taken place, by an update.
  *
  * Return: true if the task has to go through the exit loop again.
  */
@@ -96,15 +104,18 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 	if (!rseq_slice_extension_enabled())
 		return false;
 
-	if (unlikely(slice->state.granted) &&
-	    slice->switches != curr->nvcsw + curr->nivcsw) {
+	if (likely(!slice->state.granted))
+		return false;
+
+	if (likely(slice->switches == curr->nvcsw + curr->nivcsw))
+		return false;
+
+	if (!need_resched()) {
 		curr->rseq.event.ids_changed = true;
 		curr->rseq.event.sched_switch = true;
 		set_thread_flag(TIF_RSEQ);
-		return true;
 	}
-
-	return unlikely(need_resched()) && slice->state.enabled;
+	return true;
 }
 
 /**
@@ -148,7 +159,16 @@ static inline void rseq_slice_exit(struct task_struct *curr)
 }
 
 #else /* CONFIG_RSEQ_SLICE_EXTENSION_RUST */
+#include <linux/rseq_types.h>
+
 struct task_struct;
+
+#ifdef CONFIG_RSEQ
+static __always_inline void rseq_slice_clear_events(struct rseq_event *ev)
+{
+	ev->events = 0;
+}
+#endif
 
 static inline void rseq_slice_fork(struct task_struct *child) { }
 static inline void rseq_slice_exit(struct task_struct *curr) { }

@@ -51,7 +51,7 @@ pub(crate) fn at_resched(
 #[inline]
 pub(crate) fn take_back(thread: Thread) {
     let layout = thread.choice().layout();
-    let truthful = if layout.checked_at_revocation() {
+    let truthful = if layout.checked_at_revocation() && thread.shows_grant() {
         let Update { need, clear, set } = Update::ERASE;
 
         thread
@@ -174,12 +174,17 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
 /// Revokes a grant after an update of user space erased the control word.
 ///
 /// Mostly the thread was switched out. If it was not, as when `membarrier(2)` asks for the update,
-/// the reschedule that was postponed is still due and is asked for again.
+/// the reschedule that was postponed is still due. It is asked for, and the grant ends where it is
+/// done, as after an expiry: until then there is no other one.
 #[cold]
 pub(crate) fn revoke(thread: Thread) {
-    // From here on no timer changes the phase.
-    end(&thread, Ending::Revoked);
+    let irq = local_interrupt_disable();
+
     if thread.phase_with_grant() == Phase::Granted {
-        preempt::set_need_resched(&local_interrupt_disable());
+        thread.spend(&irq);
+        thread.hide_grant();
+        preempt::set_need_resched(&irq);
+    } else {
+        end(&thread, Ending::Revoked);
     }
 }

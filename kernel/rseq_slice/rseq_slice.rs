@@ -26,9 +26,12 @@
 //! 5. `rseq_slice_yield(2)` then returns what `task::Thread::take_yielded()` finds.
 //!
 //! A thread that is switched out in the kernel comes back through rseq's own update of user space,
-//! which erases the control word and calls `grant::revoke()`. An expiry leads there as well,
-//! whoever the scheduler picks. The gate at the end of the exit loop catches what is left: a spent
-//! grant, or a reschedule that was asked for again.
+//! which erases the control word and calls `grant::revoke()`. The gate at the end of the exit loop
+//! catches what is left, a spent grant, and sends its thread through the loop again.
+//!
+//! What is not of the extension works as if there were none: a restartable sequence is aborted, and
+//! an interrupted unlock of a robust futex completed, by `rseq_event::user_irq`, which stays set
+//! until the thread leaves (`rseq_slice_clear_events()`).
 //!
 //! # Layers
 //!

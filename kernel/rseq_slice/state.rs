@@ -3,13 +3,14 @@
 //! The life of a slice extension: what happens to a thread, and what follows.
 //!
 //! ```text
-//!              resched, request seen           timer, or scheduled out
+//!                                              timer, scheduled out,
+//!              resched, request seen           or membarrier(2)
 //!     +------+ --------------------> +---------+ ----------> +-------+
 //!     | Idle |                       | Granted |             | Spent |
 //!     +------+ <-------------------- +---------+             +-------+
 //!        ^      yielded  rseq_slice_yield(2)                     |
 //!        |      aborted  any other system call                   |
-//!        |      revoked  second resched, or membarrier(2)        |
+//!        |      revoked  second resched                          |
 //!        |      died     killed, lied or faulted                 |
 //!        +-------------------------------------------------------+
 //!               revoked, died
@@ -31,8 +32,8 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// What takes the place of [`Grant::switches`] when the timer has asked for the reschedule: a
-    /// count that no thread reaches. With 32 bits one may: a grant made at that very count does not
+    /// What takes the place of [`Grant::switches`] when the reschedule was asked for: a count that
+    /// no thread reaches. With 32 bits one may: a grant made at that very count does not
     /// become [`Phase::Spent`].
     pub(crate) const SPENT: usize = usize::MAX;
 
@@ -70,8 +71,8 @@ pub(crate) enum Phase {
     Idle,
     /// It has a grant, the reschedule that this postpones is due, and a timer bounds it.
     Granted,
-    /// User space still sees a grant, but the reschedule has happened or was asked for: the thread
-    /// was switched out, or the timer has fired.
+    /// The grant has yet to end, but the reschedule has happened or was asked for: the thread was
+    /// switched out, the timer has fired, or an update of user space has erased the grant.
     Spent,
 }
 

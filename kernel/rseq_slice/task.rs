@@ -5,7 +5,7 @@
 //!
 //! The fields belong to the thread. The timer interrupt on its CPU reads them and lets a grant
 //! expire, and the scheduler writes the event bits, so an access is a single volatile load or store
-//! where interrupts are enabled. Nobody else looks at them.
+//! where interrupts are enabled. What is not of the slice extension is only read.
 
 use super::{
     abi::{self, ByteOrder, Choice, Layout},
@@ -108,10 +108,16 @@ impl Thread {
         );
     }
 
-    /// Whether user space sees a grant.
+    /// Whether the thread has a grant.
     #[inline]
     pub(crate) fn has_grant(&self) -> bool {
         load!(self, rseq.slice.state.__bindgen_anon_1.granted) != 0
+    }
+
+    /// Whether user space sees the grant of a thread that has one.
+    #[inline]
+    pub(crate) fn shows_grant(&self) -> bool {
+        load!(self, rseq.slice.state.__bindgen_anon_1.granted) == SHOWN
     }
 
     /// What the thread is doing.
@@ -156,7 +162,7 @@ impl Thread {
     pub(crate) fn begin(&self, grant: Grant, _irq: &LocalInterruptDisabled) {
         store!(self, grant.switches, rseq.slice.switches);
         store!(self, 0, rseq.slice.yielded);
-        store!(self, 1, rseq.slice.state.__bindgen_anon_1.granted);
+        store!(self, SHOWN, rseq.slice.state.__bindgen_anon_1.granted);
     }
 
     /// Notes that `timer`, of which only the address counts, bounds the grant that has just begun.
@@ -172,6 +178,12 @@ impl Thread {
     #[inline]
     pub(crate) fn spend(&self, _irq: &LocalInterruptDisabled) {
         store!(self, Grant::SPENT, rseq.slice.switches);
+    }
+
+    /// Notes that rseq's update of user space has erased the control word of a grant that goes on.
+    #[inline]
+    pub(crate) fn hide_grant(&self) {
+        store!(self, HIDDEN, rseq.slice.state.__bindgen_anon_1.granted);
     }
 
     /// Enters [`Phase::Idle`].
@@ -272,31 +284,15 @@ impl Thread {
         unsafe { &raw mut (*self.as_ptr()).thread_info.syscall_work }
     }
 
-    /// Raises what a context switch raises, which sends the thread through rseq's update of user
-    /// space and through the gate at the end of the exit loop before it returns to user mode.
+    /// Makes the thread enter the exit loop on its way to user mode, and with it come to
+    /// `rseq_arm_slice_extension_timer()`.
     ///
-    /// `TIF_RSEQ` leads into the exit loop, and there the events of the thread are cleared, whatever
-    /// they are. `sched_switch` has the update look at the restartable sequence first in which the
-    /// thread may have been interrupted: `user_irq`, by which the base would look at it later, is
-    /// among what is cleared. So the two come together, as from `rseq_sched_switch_event()`. A
-    /// thread that was not interrupted in user mode has nothing there to look at, and the flag alone
-    /// takes it to the gate.
-    ///
-    /// Interrupts are disabled because the exit path must not see one without the other.
+    /// `TIF_RSEQ` is read on the way to user mode only. Without `rseq_event::sched_switch`, which a
+    /// context switch sets along with it, it leads to no update of user space, and no event of the
+    /// thread is lost: `rseq_slice_clear_events()` leaves `user_irq` alone, by which the base finds
+    /// restartable sequences and futexes that were interrupted.
     #[inline]
-    pub(crate) fn raise_switch_event(&self, _irq: &LocalInterruptDisabled) {
-        // SAFETY: As in `phase_bounded_by()`. All variants of the unions are integers.
-        let event = unsafe {
-            &mut (*self.as_ptr())
-                .rseq
-                .event
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-        };
-        event.sched_switch |= event.user_irq;
-
+    pub(crate) fn visit_exit_loop(&self, _irq: &LocalInterruptDisabled) {
         // SAFETY: The task is valid by the type invariants; this only computes an address.
         let flags = unsafe { &raw mut (*self.as_ptr()).thread_info.flags };
 
@@ -311,6 +307,11 @@ impl Thread {
         unsafe { bindings::force_sig(bindings::SIGSEGV as i32) };
     }
 }
+
+/// `rseq_slice_state::granted` of a grant that the control word shows, or showed until now.
+const SHOWN: u8 = 1;
+/// `rseq_slice_state::granted` of a grant that rseq's update of user space has erased.
+const HIDDEN: u8 = 2;
 
 const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RSEQ_SLICE as usize;
 

@@ -62,7 +62,7 @@ impl HrTimerCallback for SliceTimer {
     ///
     /// On the way to user mode the grant is revoked then, and at system call entry it counts as
     /// revoked too. In the kernel the scheduler may come first and pick the thread again, which
-    /// leaves nothing behind; so rseq is told as by a context switch, and ends the grant.
+    /// leaves no work for the way to user mode; so a flag of its own takes the thread there.
     #[inline]
     fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         // SAFETY: The timer is of a hard mode, so this is interrupt context.
@@ -73,7 +73,7 @@ impl HrTimerCallback for SliceTimer {
             stats::count(Event::Expired);
             thread.spend(irq);
             preempt::set_need_resched(irq);
-            thread.raise_switch_event(irq);
+            thread.visit_exit_loop(irq);
         }
 
         HrTimerRestart::NoRestart

@@ -25,7 +25,7 @@ pub(crate) struct Verdict {
 /// Instructions above C that a path may take, or below C that it has to stay.
 ///
 /// A call into Rust and back is about ten. An expiry is a revocation and, in the callback, what
-/// sorts out a timer that outlived its grant and what tells rseq of the expiry; C does neither.
+/// sorts out a timer that outlived its grant; C does not do that.
 const PATHS: [(PathName, Bound); 19] = [
     (PathName::NullUnregistered, Bound::Equal),
     (PathName::NullRegistered, Bound::Equal),
@@ -40,7 +40,7 @@ const PATHS: [(PathName, Bound); 19] = [
     (PathName::RefusedNoRequest, Bound::Above(12)),
     (PathName::RefusedOtherWork, Bound::Above(12)),
     (PathName::Revoked, Bound::Above(12)),
-    (PathName::Expired, Bound::Above(7)),
+    (PathName::Expired, Bound::Above(5)),
     (PathName::Yield, Bound::Above(5)),
     (PathName::Abort, Bound::Above(5)),
     (PathName::PrctlGet, Bound::Above(5)),
