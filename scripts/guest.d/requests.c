@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Linked with the base's rseq selftests: each thread that registers an area
+ * turns extensions on and has a request all the time. What becomes of a grant is
+ * left to chance: it is yielded, ended by another system call, or used until it
+ * expires. Threads of other classes wake up, and change the nice values and
+ * the CPUs of the threads under test.
+ *
+ * With rseq_debug a request in a system call is a violation: there it is
+ * withdrawn in front of each call, and made again after it.
+ */
+#include <err.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include "rseq.h"
+
+#ifndef PR_RSEQ_SLICE_EXTENSION
+#define PR_RSEQ_SLICE_EXTENSION		79
+#define PR_RSEQ_SLICE_EXTENSION_SET	2
+#define PR_RSEQ_SLICE_EXT_ENABLE	0x01
+#endif
+#ifndef SYS_rseq_slice_yield
+#define SYS_rseq_slice_yield		471
+#endif
+
+#define WORKERS	64
+#define USEC	1000
+
+int requests_times = 1;
+
+static bool debug;
+static cpu_set_t cpus;
+/* The registered threads but the first one, whose CPUs the tests rely on. */
+static _Atomic pid_t workers[WORKERS];
+
+static __thread struct rseq_abi *area;
+static __thread uint32_t state;
+/* Is the grant that the thread has one to be used until it expires? */
+static __thread bool kept;
+
+static uint32_t chance(uint32_t n)
+{
+	if (!state)
+		state = syscall(SYS_gettid) * 2654435761u | 1;
+	state ^= state << 13;
+	state ^= state >> 17;
+	state ^= state << 5;
+	return state % n;
+}
+
+static void request(bool on)
+{
+	if (area)
+		RSEQ_WRITE_ONCE(area->slice_ctrl.request, on);
+}
+
+/* A system call of which the C library knows nothing. */
+static long enter(long number)
+{
+	long ret;
+
+	request(!debug);
+	__asm__ __volatile__("syscall"
+			     : "=a"(ret) : "0"(number) : "rcx", "r11", "memory");
+	return ret;
+}
+
+void requests_look(void)
+{
+	if (!area)
+		return;
+	if (!RSEQ_READ_ONCE(area->slice_ctrl.granted)) {
+		kept = false;
+	} else if (!kept) {
+		switch (chance(4)) {
+		case 0:
+		case 1:
+			if (enter(SYS_rseq_slice_yield) > 1)
+				errx(1, "rseq_slice_yield() is neither 0 nor 1");
+			break;
+		case 2:
+			enter(SYS_getppid);
+			break;
+		case 3:
+			kept = true;
+		}
+	}
+	request(true);
+	/* Lets QEMU, which counts instructions, run its other CPUs. */
+	if (!chance(4))
+		__builtin_ia32_pause();
+}
+
+/* Calls of the programs that may become system calls. */
+#define AROUND(type, name, parameters, arguments)			\
+	type __real_##name parameters;					\
+	type __wrap_##name parameters					\
+	{								\
+		type ret;						\
+									\
+		request(!debug);					\
+		ret = __real_##name arguments;				\
+		request(true);						\
+		return ret;						\
+	}
+
+AROUND(int, sched_yield, (void), ())
+AROUND(int, poll, (struct pollfd *fds, nfds_t n, int timeout), (fds, n, timeout))
+AROUND(int, raise, (int sig), (sig))
+AROUND(int, puts, (const char *s), (s))
+AROUND(void *, malloc, (size_t size), (size))
+AROUND(int, pthread_create,
+       (pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg),
+       (thread, attr, start, arg))
+AROUND(int, pthread_join, (pthread_t thread, void **value), (thread, value))
+AROUND(int, sched_getaffinity, (pid_t pid, size_t size, cpu_set_t *set), (pid, size, set))
+AROUND(int, sched_setaffinity, (pid_t pid, size_t size, const cpu_set_t *set), (pid, size, set))
+AROUND(long, syscall, (long n, long a, long b, long c, long d, long e, long f),
+       (n, a, b, c, d, e, f))
+
+void __real_free(void *p);
+void __wrap_free(void *p)
+{
+	request(!debug);
+	__real_free(p);
+	request(true);
+}
+
+int __real___rseq_register_current_thread(bool nolibc, bool legacy);
+int __wrap___rseq_register_current_thread(bool nolibc, bool legacy)
+{
+	int ret = __real___rseq_register_current_thread(nolibc, legacy);
+	pid_t none, self = syscall(SYS_gettid);
+	int i;
+
+	if (ret)
+		return ret;
+	if (prctl(PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_SET,
+		  PR_RSEQ_SLICE_EXT_ENABLE, 0, 0))
+		err(1, "no extensions");
+	for (i = 0, none = 0; i < WORKERS && self != getpid(); i++, none = 0)
+		if (atomic_compare_exchange_strong(&workers[i], &none, self))
+			break;
+	area = rseq_get_abi();
+	request(true);
+	return 0;
+}
+
+int __real_rseq_unregister_current_thread(void);
+int __wrap_rseq_unregister_current_thread(void)
+{
+	pid_t self;
+	int i;
+
+	request(!debug);
+	area = NULL;
+	self = syscall(SYS_gettid);
+	for (i = 0; i < WORKERS; i++)
+		if (workers[i] == self)
+			workers[i] = 0;
+	return __real_rseq_unregister_current_thread();
+}
+
+static void doze(uint32_t most)
+{
+	struct timespec time = { .tv_nsec = 20 * USEC + chance(most) };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static void become(int priority)
+{
+	struct sched_param param = { .sched_priority = priority };
+
+	if (sched_setscheduler(0, SCHED_FIFO, &param))
+		err(1, "a rival of the class SCHED_FIFO");
+}
+
+static void keep_to(pid_t tid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	/* The thread may be gone. */
+	__real_sched_setaffinity(tid, sizeof(set), &set);
+}
+
+/* Preempts whoever runs on a CPU, for as long as the next grant may be live. */
+static void *rival(void *cpu)
+{
+	keep_to(0, (intptr_t)cpu);
+	become(1);
+	for (;;) {
+		doze(200 * USEC);
+		for (uint32_t n = chance(1000); n; n--)
+			rseq_barrier();
+	}
+	return NULL;
+}
+
+/* Causes reschedules without a rival, and migrations. */
+static void *changer(void *unused)
+{
+	become(2);
+	for (;;) {
+		int i = chance(WORKERS), n;
+		pid_t tid = 0;
+
+		doze(100 * USEC);
+		for (n = 0; n < WORKERS && !tid; n++)
+			tid = workers[(i + n) % WORKERS];
+		if (!tid)
+			continue;
+		setpriority(PRIO_PROCESS, tid, (int)chance(20) - 10);
+		if (!chance(4))
+			keep_to(tid, chance(CPU_COUNT(&cpus)));
+		else
+			__real_sched_setaffinity(tid, sizeof(cpus), &cpus);
+	}
+	return NULL;
+}
+
+static void start(void *(*function)(void *), intptr_t arg)
+{
+	pthread_t thread;
+
+	errno = __real_pthread_create(&thread, NULL, function, (void *)arg);
+	if (errno)
+		err(1, "a rival");
+}
+
+static __attribute__((constructor)) void start_all(void)
+{
+	const char *times = getenv("TIMES");
+	FILE *file = fopen("/sys/kernel/debug/rseq/debug", "r");
+	intptr_t cpu;
+
+	if (!file)
+		err(1, "rseq/debug in debugfs");
+	debug = fgetc(file) == '1';
+	fclose(file);
+	if (times)
+		requests_times = atoi(times);
+	if (__real_sched_getaffinity(0, sizeof(cpus), &cpus))
+		err(1, "sched_getaffinity");
+	for (cpu = 0; cpu < CPU_COUNT(&cpus); cpu++)
+		start(rival, cpu);
+	start(changer, 0);
+}
