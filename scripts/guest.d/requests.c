@@ -43,6 +43,8 @@ static __thread struct rseq_abi *area;
 static __thread uint32_t state;
 /* Is the grant that the thread has one to be used until it expires? */
 static __thread bool kept;
+/* Calls that the thread is in: one that is wrapped may make others. */
+static __thread int calls;
 
 static uint32_t chance(uint32_t n)
 {
@@ -60,14 +62,27 @@ static void request(bool on)
 		RSEQ_WRITE_ONCE(area->slice_ctrl.request, on);
 }
 
+static void call_starts(void)
+{
+	if (!calls++ && debug)
+		request(false);
+}
+
+static void call_is_over(void)
+{
+	if (!--calls)
+		request(true);
+}
+
 /* A system call of which the C library knows nothing. */
 static long enter(long number)
 {
 	long ret;
 
-	request(!debug);
+	call_starts();
 	__asm__ __volatile__("syscall"
 			     : "=a"(ret) : "0"(number) : "rcx", "r11", "memory");
+	call_is_over();
 	return ret;
 }
 
@@ -104,9 +119,9 @@ void requests_look(void)
 	{								\
 		type ret;						\
 									\
-		request(!debug);					\
+		call_starts();						\
 		ret = __real_##name arguments;				\
-		request(true);						\
+		call_is_over();						\
 		return ret;						\
 	}
 
@@ -127,9 +142,9 @@ AROUND(long, syscall, (long n, long a, long b, long c, long d, long e, long f),
 void __real_free(void *p);
 void __wrap_free(void *p)
 {
-	request(!debug);
+	call_starts();
 	__real_free(p);
-	request(true);
+	call_is_over();
 }
 
 int __real___rseq_register_current_thread(bool nolibc, bool legacy);
@@ -158,7 +173,7 @@ int __wrap_rseq_unregister_current_thread(void)
 	pid_t self;
 	int i;
 
-	request(!debug);
+	request(false);
 	area = NULL;
 	self = syscall(SYS_gettid);
 	for (i = 0; i < WORKERS; i++)
