@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Linked with the base's rseq selftests: each thread that registers an area
+ * The base's rseq selftests in one program: each thread that registers an area
  * turns extensions on and has a request all the time. What becomes of a grant is
  * left to chance: it is yielded, ended by another system call, or used until it
  * expires. Threads of other classes wake up, and change the nice values and
@@ -268,4 +268,19 @@ static __attribute__((constructor)) void start_all(void)
 	for (cpu = 0; cpu < CPU_COUNT(&cpus); cpu++)
 		start(rival, cpu);
 	start(changer, 0);
+}
+
+#define PROGRAM(name) int main_##name(int argc, char **argv);
+PROGRAMS
+#undef PROGRAM
+
+int main(int argc, char **argv)
+{
+	argc--;
+	argv++;
+#define PROGRAM(name)					\
+	if (argc && !strcmp(*argv, #name))		\
+		return main_##name(argc, argv);
+	PROGRAMS
+	errx(2, "the first argument is none of the programs");
 }
