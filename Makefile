@@ -2,7 +2,7 @@
 #
 # Doors to scripts/, nothing else. `make help` lists them.
 
-export APPEND KDIR COMPILER SEED SEEDS PROGRAMS GRANTS CHROOT
+export APPEND KDIR COMPILER SEED SEEDS PROGRAMS GRANTS TIMES CHROOT
 
 # KDIR= names a tree to work from everywhere, but the tree to work on in apply
 # and unapply.
@@ -36,6 +36,7 @@ help:
 	@echo '  SEEDS=n PROGRAMS=n      how many seeds, and random programs over all of them (diff)'
 	@echo '  ROW=x                   only this configuration (matrix); scripts/matrix --list names them'
 	@echo '  GRANTS=n                another length of the churn (test, matrix)'
+	@echo '  TIMES=n                 another length of the sequences (test); with it they run too (matrix)'
 	@echo '  CHROOT=dir              a Debian 13 to build one of the configurations in (matrix)'
 	@echo '  FILTER=word             only the configurations with this in their name (model)'
 	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n "s/^ALL=(\(.*\))/\1/p" scripts/test)'

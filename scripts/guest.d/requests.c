@@ -34,7 +34,7 @@
 
 int requests_times = 1;
 
-static bool debug;
+static bool debug, realtime;
 static cpu_set_t cpus;
 /* The registered threads but the first one, whose CPUs the tests rely on. */
 static _Atomic pid_t workers[WORKERS];
@@ -189,12 +189,14 @@ static void doze(uint32_t most)
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
 }
 
-static void become(int priority)
+/* With PREEMPT_RT real-time threads are never kept waiting. */
+static void become_a_rival(int priority)
 {
 	struct sched_param param = { .sched_priority = priority };
 
-	if (sched_setscheduler(0, SCHED_FIFO, &param))
-		err(1, "a rival of the class SCHED_FIFO");
+	if (realtime ? setpriority(PRIO_PROCESS, 0, -20) :
+		       sched_setscheduler(0, SCHED_FIFO, &param))
+		err(1, "the class of a rival");
 }
 
 static void keep_to(pid_t tid, int cpu)
@@ -207,11 +209,11 @@ static void keep_to(pid_t tid, int cpu)
 	__real_sched_setaffinity(tid, sizeof(set), &set);
 }
 
-/* Preempts whoever runs on a CPU, for as long as the next grant may be live. */
+/* Preempts whoever runs on the CPU, sometimes again before a grant is over. */
 static void *rival(void *cpu)
 {
 	keep_to(0, (intptr_t)cpu);
-	become(1);
+	become_a_rival(1);
 	for (;;) {
 		doze(200 * USEC);
 		for (uint32_t n = chance(1000); n; n--)
@@ -223,7 +225,7 @@ static void *rival(void *cpu)
 /* Causes reschedules without a rival, and migrations. */
 static void *changer(void *unused)
 {
-	become(2);
+	become_a_rival(2);
 	for (;;) {
 		int i = chance(WORKERS), n;
 		pid_t tid = 0;
@@ -251,16 +253,24 @@ static void start(void *(*function)(void *), intptr_t arg)
 		err(1, "a rival");
 }
 
+/* Is there a file that starts with 1? */
+static bool is_on(const char *name)
+{
+	FILE *file = fopen(name, "r");
+	bool on = file && fgetc(file) == '1';
+
+	if (file)
+		fclose(file);
+	return on;
+}
+
 static __attribute__((constructor)) void start_all(void)
 {
 	const char *times = getenv("TIMES");
-	FILE *file = fopen("/sys/kernel/debug/rseq/debug", "r");
 	intptr_t cpu;
 
-	if (!file)
-		err(1, "rseq/debug in debugfs");
-	debug = fgetc(file) == '1';
-	fclose(file);
+	debug = is_on("/sys/kernel/debug/rseq/debug");
+	realtime = is_on("/sys/kernel/realtime");
 	if (times)
 		requests_times = atoi(times);
 	if (__real_sched_getaffinity(0, sizeof(cpus), &cpus))
