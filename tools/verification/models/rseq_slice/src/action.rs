@@ -71,6 +71,7 @@ fn outcomes<A>(config: &Config, pc: Pc<A>, work: Work) -> &'static [Outcome] {
     // What a step cannot have is sorted out when it is tried.
     match pc {
         Pc::Schedule(_) => &[Keep, Out],
+        Pc::Fetch => &[Plain, Keep, Out],
         Pc::Signals(_) if config.faults => &[Handle, Die, Fault],
         Pc::Signals(_) => &[Handle, Die],
         Pc::Enter(..) if work.contains(Work::RESCHED) && config.faults => {
@@ -81,9 +82,9 @@ fn outcomes<A>(config: &Config, pc: Pc<A>, work: Work) -> &'static [Outcome] {
         Pc::Grant(..) if config.lengths => &[Plain, Long],
         Pc::Body(Call::Prctl(_)) if config.faults => &[Plain, Fault, ForgedFlags],
         Pc::Body(Call::Yield | Call::Other) if config.skips => &[Plain, Skip],
-        Pc::Bottom | Pc::Return if config.faults && work.contains(Work::RSEQ) => {
-            &[Plain, Fault, FaultLate]
-        }
+        Pc::Exit if config.faults && work.contains(Work::RSEQ) => &[Plain, Fault, FaultLate],
+        // Without a sequence `rseq_debug` looks for its descriptor at address 0.
+        Pc::Exit if config.debug && work.contains(Work::RSEQ) => &[Plain, FaultLate],
         _ if config.faults => &[Plain, Fault],
         _ => &[Plain],
     }
@@ -115,7 +116,7 @@ pub(crate) fn all<R: Rules>(config: &Config, world: &World<R::At>, actions: &mut
         if let Some(tid) = current {
             let thread = world.thread(tid);
             match thread.pc {
-                Pc::User if !world.is_timer_due(cpu) => {
+                Pc::User if !world.is_timer_due(config, cpu) => {
                     actions.extend(config.ops_of(tid).iter().map(|&op| Action::User(tid, op)));
                 }
                 Pc::User => {}
@@ -133,6 +134,9 @@ pub(crate) fn all<R: Rules>(config: &Config, world: &World<R::At>, actions: &mut
                     actions.push(Action::Remote(tid, work));
                 }
             }
+            if config.task_work && !thread.work.contains(Work::NOTIFY) {
+                actions.push(Action::Remote(tid, Work::NOTIFY));
+            }
         } else {
             for tid in Tid::ALL {
                 if world.thread(tid).place == Place::Off(cpu) {
@@ -140,7 +144,10 @@ pub(crate) fn all<R: Rules>(config: &Config, world: &World<R::At>, actions: &mut
                 }
             }
         }
-        interrupts::<R>(config, world, cpu, actions);
+        // The end of the exit loop has them disabled.
+        if !current.is_some_and(|tid| matches!(world.thread(tid).pc, Pc::Exit)) {
+            interrupts::<R>(config, world, cpu, actions);
+        }
     }
 
     for tid in Tid::ALL {
@@ -185,7 +192,7 @@ fn interrupts<R: Rules>(
 
     for slot_cpu in Cpu::ALL {
         let slot = &world.slots[slot_cpu.index()];
-        if slot.base == Some(cpu) && slot.expires.is_due() {
+        if slot.base == Some(cpu) && slot.is_due(config) {
             add(Cause::Timer(slot_cpu));
         }
     }
@@ -205,13 +212,8 @@ fn interrupts<R: Rules>(
         add(Cause::Nothing);
     }
 
-    let outcomes: &[Outcome] = if matches!(thread.pc, Pc::User) {
-        if config.faults {
-            &[Outcome::Plain, Outcome::Fault, Outcome::FaultLate]
-        } else {
-            &[Outcome::Plain]
-        }
-    } else if is_preemptible::<R>(thread.pc) {
+    let preempts = !matches!(thread.pc, Pc::User) && is_preemptible::<R>(thread.pc);
+    let outcomes: &[Outcome] = if preempts {
         &[Outcome::Plain, Outcome::Keep, Outcome::Out]
     } else {
         &[Outcome::Plain]
@@ -232,6 +234,8 @@ impl fmt::Display for Action {
                 UserOp::Clear => write!(f, "{tid}: user: clears the request"),
                 UserOp::LieAboutGrant => write!(f, "{tid}: user: lies about the grant"),
                 UserOp::Scribble => write!(f, "{tid}: user: scribbles"),
+                UserOp::Begin => write!(f, "{tid}: user: begins a sequence"),
+                UserOp::Commit => write!(f, "{tid}: user: commits the sequence"),
                 UserOp::Call(call) => write!(f, "{tid}: user: system call {call:?}"),
             },
             Self::Step(tid, outcome) => {
@@ -241,7 +245,7 @@ impl fmt::Display for Action {
                     outcome => write!(f, " [{outcome:?}]"),
                 }
             }
-            Self::Interrupt(cpu, cause, outcome) => {
+            Self::Interrupt(cpu, cause, _) => {
                 write!(f, "{cpu}: interrupt: ")?;
                 match cause {
                     Cause::Timer(slot) => write!(f, "the timer of {slot} expires")?,
@@ -250,11 +254,9 @@ impl fmt::Display for Action {
                     Cause::Membarrier => f.write_str("membarrier")?,
                     Cause::Nothing => f.write_str("of no account")?,
                 }
-                match outcome {
-                    Outcome::Fault | Outcome::FaultLate => write!(f, " [{outcome:?}]"),
-                    _ => Ok(()),
-                }
+                Ok(())
             }
+            Self::Remote(tid, Work::NOTIFY) => write!(f, "other CPU: queues task work for {tid}"),
             Self::Remote(tid, Work::SIGNAL) => write!(f, "somebody: sends {tid} a signal"),
             Self::Remote(tid, Work::LAZY) => {
                 write!(f, "other CPU: lazy reschedule of {tid} due")

@@ -19,6 +19,10 @@ pub(crate) enum UserOp {
     LieAboutGrant,
     /// Sets a bit of the control word that has no meaning.
     Scribble,
+    /// Begins a restartable sequence.
+    Begin,
+    /// Commits it.
+    Commit,
     /// Makes a system call.
     Call(Call),
 }
@@ -47,14 +51,18 @@ pub(crate) struct Config {
     pub(crate) skips: bool,
     /// membarrier(2) of another thread interrupts.
     pub(crate) membarrier: bool,
-    /// Another CPU asks for a reschedule some time before its interrupt comes.
+    /// Another CPU sets flags some time before its interrupt comes, if one comes.
     pub(crate) remote: bool,
+    /// The same for other work, which only denies a grant and leads through the exit loop.
+    pub(crate) task_work: bool,
     /// Lazy reschedules, which differ from others in the kernel and on `PREEMPT_RT`.
     pub(crate) lazy: bool,
     /// The second CPU goes offline and online.
     pub(crate) hotplug: bool,
     /// The length of an extension changes between one and two ticks.
     pub(crate) lengths: bool,
+    /// The CPUs must not grant, as their timers are late by a tick.
+    pub(crate) unfit: bool,
 }
 
 impl Config {

@@ -62,6 +62,18 @@ bitflags! {
         const SLOW = 1 << 28;
         /// A thread cancelled the timer that another one had armed.
         const CANCELLED_FOR_ANOTHER = 1 << 29;
+        /// A sequence was restarted.
+        const RESTARTED = 1 << 30;
+        /// The same without anything that required it, as after an expiry.
+        const RESTARTED_IN_PLACE = 1 << 31;
+        /// rseq looked for a sequence before a signal handler.
+        const SEQUENCE_AT_SIGNAL = 1 << 32;
+        /// `rseq_debug` found a system call inside of a sequence.
+        const CALLED_INSIDE = 1 << 33;
+        /// A reschedule was asked for between the two reads of the flags, and found by the second.
+        const BETWEEN = 1 << 34;
+        /// A thread left with a spent grant that no gate has seen.
+        const SLIPPED = 1 << 35;
     }
 }
 
@@ -75,16 +87,22 @@ impl Cover {
                 .chain(config.second_ops)
                 .any(|op| matches!(op, UserOp::Call(call) if wanted(call)))
         };
+        let sequences = config.ops.contains(&UserOp::Begin);
         let checked = config.debug || config.layout == Layout::Bits;
         let lies = config.ops.contains(&UserOp::LieAboutGrant);
 
         [
-            (true, Self::ALWAYS),
+            (!(rust && config.unfit), Self::ALWAYS),
             (rust, Self::WITHDRAWN),
             (
-                calls(|call| !matches!(call, Call::Yield | Call::Dispatched)),
+                calls(|call| matches!(call, Call::Other)) && !(rust && config.unfit),
                 Self::ABORTED,
             ),
+            (sequences, Self::RESTARTED | Self::RESTARTED_IN_PLACE),
+            (sequences && config.signals, Self::SEQUENCE_AT_SIGNAL),
+            (sequences && config.debug, Self::CALLED_INSIDE),
+            (rust && config.remote && !config.rt, Self::BETWEEN),
+            (calls(|call| *call == Call::Argument), Self::SLIPPED),
             (config.faults, Self::FAULT | Self::SLOW),
             (rust && (config.faults || config.signals), Self::DIED),
             (lies && checked, Self::LIE),
@@ -97,7 +115,8 @@ impl Cover {
             (calls(|call| *call == Call::Exec), Self::RESET),
             (calls(|call| matches!(call, Call::Prctl(_))), Self::CHOSE),
             (config.skips, Self::SKIPPED),
-            (config.membarrier, Self::UPDATED),
+            (!rust || config.membarrier && !config.unfit, Self::SENT_BACK),
+            (config.membarrier && !(rust && config.unfit), Self::UPDATED),
             (config.hotplug, Self::IGNORED_MOVED),
         ]
         .into_iter()
@@ -119,6 +138,5 @@ impl Cover {
         .union(Self::PREEMPTED_IN_ENTRY)
         .union(Self::MIGRATED)
         .union(Self::RETURNED_1)
-        .union(Self::RETURNED_0)
-        .union(Self::SENT_BACK);
+        .union(Self::RETURNED_0);
 }

@@ -43,6 +43,12 @@ pub(crate) struct Ghost {
     pub(crate) forged: bool,
     /// It lied or faulted where that is punished, and there was no `SIGSEGV` yet.
     pub(crate) guilty: bool,
+    /// It was taken out of a restartable sequence, which has to be restarted.
+    pub(crate) restart: bool,
+    /// It goes on at the first instruction of a signal handler, where nothing was interrupted.
+    pub(crate) handler: bool,
+    /// It left the kernel without a gate, with a grant after which it had been switched out.
+    pub(crate) slipped: bool,
 }
 
 impl Ghost {
@@ -54,6 +60,9 @@ impl Ghost {
         gave_up: GaveUp::No,
         forged: false,
         guilty: false,
+        restart: false,
+        handler: false,
+        slipped: false,
     };
 
     /// Counts a grant or an end. Beyond two a count does not get more wrong.

@@ -194,6 +194,9 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
                 expired: false,
             });
             thread.ghost.gave_up = GaveUp::No;
+            if !self.may_grant() {
+                self.break_property(Broken::UNFIT);
+            }
         }
         self.thread_mut().rseq.granted = granted;
     }
@@ -235,6 +238,11 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
     }
 
     // Reschedules.
+
+    /// `rseq_slice_cpu_may_grant()` of glue.c.
+    pub(crate) fn may_grant(&self) -> bool {
+        !self.config.unfit
+    }
 
     /// `set_need_resched_current()` for the sake of a grant.
     pub(crate) fn set_need_resched(&mut self, site: Site) {
@@ -315,6 +323,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
                 last.out = true;
             }
             thread.place = Place::Off(cpu);
+            thread.taken_out();
             note!(self, "scheduled out");
         } else {
             note!(self, "the scheduler picks it again");

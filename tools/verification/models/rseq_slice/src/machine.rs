@@ -21,8 +21,9 @@ use crate::{
 mod exit;
 mod irq;
 mod sched;
+mod sequence;
 
-use exit::{after_resched, exit_loop, exit_prepare, notify, signals};
+use exit::{after_resched, debug_call, exit, exit_loop, exit_prepare, notify, signals, slip};
 use irq::interrupt;
 use sched::{migrate, sched_switch_event, unplug};
 
@@ -94,7 +95,7 @@ pub(crate) fn apply<R: Rules>(
     }
 
     next.normalize();
-    let broken = next.check();
+    let broken = next.check(config);
     next.broken |= broken;
     (next != *world).then_some(next)
 }
@@ -172,9 +173,14 @@ fn user<A: Copy>(thread: &mut Thread<A>, op: UserOp) {
                 u32::from_ne_bytes([0, 0, 1, 0])
             };
         }
+        UserOp::Begin => thread.inside = thread.rseq.registered,
+        UserOp::Commit => thread.leave_sequence(),
         UserOp::Call(call) => {
             thread.by_irq = false;
-            thread.pc = Pc::Entry(call);
+            thread.pc = match call {
+                Call::Argument => Pc::Fetch,
+                call => Pc::Entry(call),
+            };
         }
     }
 }
@@ -219,12 +225,25 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
         Pc::SlowSection => {
             if k.is(Outcome::Fault) {
                 k.force_segv();
+            } else if !sequence::is_skipped(k) && !sequence::look(k) {
+                sequence::die(k);
             }
             k.thread_mut().pc = Pc::Bottom;
         }
         Pc::Bottom => {
             let work = k.thread().work;
-            exit_loop(rules, k, work);
+            exit_loop(k, work);
+        }
+        Pc::Exit => exit(rules, k),
+
+        Pc::Fetch => {
+            if k.is(Outcome::Plain) {
+                slip(k);
+                exit_prepare(k);
+            } else {
+                note!(k, "sleeps");
+                k.schedule();
+            }
         }
 
         Pc::Entry(call) => {
@@ -243,7 +262,10 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
             entering(k, call, next);
         }
         Pc::Body(call) => syscall::body(rules, k, call),
-        Pc::Return => exit_prepare(rules, k),
+        Pc::Return => {
+            debug_call(k);
+            exit_prepare(k);
+        }
 
         Pc::Dying => {
             rules.exit(k);

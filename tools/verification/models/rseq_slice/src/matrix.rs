@@ -6,7 +6,7 @@ use crate::{
     abi::Layout,
     config::{
         Config,
-        UserOp::{self, Call as Makes, Clear, LieAboutGrant, Request, Scribble},
+        UserOp::{self, Begin, Call as Makes, Clear, Commit, LieAboutGrant, Request, Scribble},
     },
     property::Broken,
     rules::Sabotage,
@@ -22,11 +22,23 @@ const HOSTILE: &[UserOp] = &[
     Makes(Call::Yield),
     Makes(Call::Other),
     Makes(Call::Dispatched),
+    Makes(Call::Argument),
+];
+
+/// A thread with restartable sequences.
+const RESTARTABLE: &[UserOp] = &[
+    Request,
+    Begin,
+    Commit,
+    Makes(Call::Yield),
+    Makes(Call::Dispatched),
+    Makes(Call::Argument),
 ];
 
 /// A thread that changes everything else.
 const LIFE: &[UserOp] = &[
     Request,
+    Begin,
     Makes(Call::Yield),
     Makes(Call::Prctl(0)),
     Makes(Call::Prctl(1)),
@@ -67,14 +79,39 @@ const BASE: Config = Config {
     skips: true,
     membarrier: true,
     remote: true,
+    task_work: false,
     lazy: false,
     hotplug: false,
     lengths: false,
+    unfit: false,
 };
 
 const LIES: Config = Config {
     name: "lies",
     faults: false,
+    ..BASE
+};
+
+const SEQUENCES: Config = Config {
+    name: "sequences",
+    ops: RESTARTABLE,
+    task_work: true,
+    ..BASE
+};
+
+/// The same without faults, for C, which has more to break.
+const SEQUENCES_MAPPED: Config = Config {
+    faults: false,
+    ..SEQUENCES
+};
+
+const UNFIT: Config = Config {
+    name: "unfit",
+    ops: HONEST,
+    faults: false,
+    signals: false,
+    remote: false,
+    unfit: true,
     ..BASE
 };
 
@@ -137,6 +174,11 @@ pub(crate) const RUST: &[(Config, Broken)] = &[
     (debug(BASE), Broken::empty()),
     (bits(BASE), Broken::empty()),
     (bits(debug(BASE)), Broken::empty()),
+    (SEQUENCES, Broken::empty()),
+    (debug(SEQUENCES), Broken::empty()),
+    (bits(SEQUENCES), Broken::empty()),
+    (bits(debug(SEQUENCES)), Broken::empty()),
+    (UNFIT, Broken::empty()),
     (LIFE_BYTES, Broken::empty()),
     (bits(debug(LIFE_BYTES)), Broken::empty()),
     (HOTPLUG, Broken::empty()),
@@ -160,8 +202,20 @@ const C_BREAKS: Broken = Broken::LATE
 
 /// What the C implementation goes through, and what it breaks there.
 pub(crate) const C: &[(Config, Broken)] = &[
-    (BASE, C_BREAKS.union(Broken::SURVIVED)),
-    (debug(LIES), C_BREAKS),
+    (
+        BASE,
+        C_BREAKS.union(Broken::SURVIVED).union(Broken::UNBOUNDED),
+    ),
+    (
+        debug(LIES),
+        C_BREAKS.union(Broken::UNBOUNDED).union(Broken::SHOT),
+    ),
+    (SEQUENCES_MAPPED, C_BREAKS.union(Broken::UNBOUNDED)),
+    (
+        debug(SEQUENCES_MAPPED),
+        C_BREAKS.union(Broken::UNBOUNDED).union(Broken::SHOT),
+    ),
+    (UNFIT, C_BREAKS.union(Broken::UNFIT)),
     (
         LIFE_BYTES,
         C_BREAKS.union(Broken::SURVIVED).union(Broken::INHERITED),
@@ -170,10 +224,44 @@ pub(crate) const C: &[(Config, Broken)] = &[
     (RT, C_BREAKS.union(Broken::URGENT)),
 ];
 
-/// Where `sabotage` shows as `broken`.
-pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Config {
+/// Where `sabotage` shows as `broken`, in each of them.
+pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
+    if sabotage != Sabotage::BareFlag {
+        return vec![sabotaged_alone(sabotage, broken)];
+    }
+
+    // What takes the thread out of its sequence, or where the kernel waits meanwhile.
+    let signal = Config {
+        name: "signal",
+        faults: false,
+        remote: false,
+        ..SEQUENCES
+    };
+    let remote = Config {
+        name: "remote",
+        signals: false,
+        remote: true,
+        ..signal
+    };
+    let fault = Config {
+        name: "fault",
+        faults: true,
+        remote: false,
+        ..remote
+    };
+    let plain = [signal, remote, fault].map(|config| [config, bits(config)]);
+    let plain = plain.into_iter().flatten();
+    let debugged = plain.clone().map(debug);
+
+    match broken {
+        Broken::SHOT_IN_SEQUENCE => debugged.collect(),
+        _ => plain.chain(debugged).collect(),
+    }
+}
+
+fn sabotaged_alone(sabotage: Sabotage, broken: Broken) -> Config {
     let small = Config {
-        name: "sabotage",
+        name: "small",
         ops: HONEST,
         faults: false,
         signals: false,
@@ -186,7 +274,7 @@ pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Config {
             hotplug: true,
             ..small
         },
-        Sabotage::UncountedDeath | Sabotage::Haste => Config {
+        Sabotage::UncountedDeath | Sabotage::Haste | Sabotage::Oblivion => Config {
             signals: true,
             ..small
         },
@@ -198,6 +286,15 @@ pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Config {
         },
         Sabotage::Generosity => Config {
             remote: true,
+            ..small
+        },
+        Sabotage::Recklessness => Config {
+            unfit: true,
+            ..small
+        },
+        Sabotage::Severity => debug(small),
+        Sabotage::QuietTimer => Config {
+            ops: HOSTILE,
             ..small
         },
         Sabotage::Heritage | Sabotage::Memory => Config { ops: LIFE, ..small },

@@ -54,6 +54,8 @@ properties! {
         "User mode with a grant that no timer of the CPU bounds."
     LATE 1 2 "late_reschedule"
         "User mode after the extension was over, with the postponed reschedule still due."
+    UNFIT 26 2 "grant_on_unfit_cpu"
+        "A grant by a CPU that must not make any."
     POSTPONED_AGAIN 2 3 "postponed_again"
         "A reschedule was postponed although an earlier one is still due, or a grant was extended."
     SURVIVED 3 3 "survived_reschedule"
@@ -100,12 +102,20 @@ properties! {
         "A fault or a lie was found and there was no SIGSEGV."
     SHOT 21 10 "shot_for_nothing"
         "There was a SIGSEGV without a fault or a lie."
+    TORN 25 12 "torn_sequence"
+        "User mode, or a signal handler over it, in a restartable sequence out of which the thread was taken."
+    FORGOTTEN 28 12 "forgotten_interrupt"
+        "rseq_event::user_irq does not tell the delivery of a signal that user mode was interrupted."
+    SHOT_IN_SEQUENCE 27 12 "shot_in_sequence"
+        "rseq_debug took a thread that was interrupted in a restartable sequence for one that made a system call."
 }
 
 impl Broken {
-    /// What the exploration does not go on from. What a lost reschedule, a second one and a wrong
+    /// What the exploration does not go on from. What a grant by an unfit CPU, a lost reschedule, a second one and a wrong
     /// count lead to is of interest.
     pub(crate) const FINAL: Self = Self::all()
+        .difference(Self::UNFIT)
+        .difference(Self::FORGOTTEN)
         .difference(Self::LOST)
         .difference(Self::TWICE_AT_ENTRY)
         .difference(Self::MISCOUNTED);

@@ -62,6 +62,9 @@ pub(crate) trait Rules: Copy + Debug + Send + Sync + 'static {
     /// Any later step.
     fn resume(&self, k: &mut Kernel<'_, '_, Self::At>, at: Self::At) -> Next<Self::At>;
 
+    /// `rseq_slice_clear_events()`, after an update of user space.
+    fn clear_events(&self, rseq: &mut Rseq);
+
     /// The end of the exit loop: whether the thread has to go through it again.
     fn gate(&self, k: &mut Kernel<'_, '_, Self::At>) -> bool;
 

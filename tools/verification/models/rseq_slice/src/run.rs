@@ -26,7 +26,7 @@ use crate::{
 enum Job {
     Rust(Config, Broken),
     C(Config, Broken),
-    Sabotage(Sabotage, Broken),
+    Sabotage(Sabotage, Broken, Config),
 }
 
 impl Job {
@@ -37,9 +37,11 @@ impl Job {
         let c = matrix::C
             .iter()
             .map(|&(config, broken)| Self::C(config, broken));
-        let sabotage = Sabotage::ALL
-            .iter()
-            .map(|&(sabotage, broken)| Self::Sabotage(sabotage, broken));
+        let sabotage = Sabotage::ALL.iter().flat_map(|&(sabotage, broken)| {
+            matrix::sabotaged(sabotage, broken)
+                .into_iter()
+                .map(move |config| Self::Sabotage(sabotage, broken, config))
+        });
 
         rust.chain(c).chain(sabotage).collect()
     }
@@ -48,8 +50,9 @@ impl Job {
         match self {
             Self::Rust(config, _) => format!("rust.{}", title(config)),
             Self::C(config, _) => format!("c.{}", title(config)),
-            Self::Sabotage(sabotage, broken) => {
-                format!("sabotage.{sabotage:?}.{}", property(*broken).name)
+            Self::Sabotage(sabotage, broken, config) => {
+                let (property, title) = (property(*broken).name, title(config));
+                format!("sabotage.{sabotage:?}.{property}.{title}")
             }
         }
     }
@@ -64,9 +67,8 @@ impl Job {
                 let findings = explore(C, config, None);
                 compare(&findings, known, Cover::expected(&config, false))
             }
-            Self::Sabotage(sabotage, broken) => {
+            Self::Sabotage(sabotage, broken, config) => {
                 let property = property(broken);
-                let config = matrix::sabotaged(sabotage, broken);
                 let findings = explore(Sabotaged(sabotage), config, Some(property));
                 let found = findings.broken.iter().any(|(other, _)| *other == property);
                 Report {

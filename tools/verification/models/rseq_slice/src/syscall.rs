@@ -23,6 +23,7 @@ pub(crate) fn body<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, call: Cal
     match call {
         Call::Yield => returns(rules, k),
         Call::Other => {}
+        Call::Argument => unreachable!("a system call that is entered"),
         Call::Dispatched => {
             note!(k, "SIGSYS");
             k.thread_mut().work |= Work::SIGNAL;
@@ -95,6 +96,7 @@ fn reset<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
 
     thread.rseq = rules.reset(thread.rseq);
     thread.word = 0;
+    thread.leave_sequence();
     thread.ghost.gave_up = GaveUp::No;
     thread.ghost.forged = false;
     if thread.rseq != Rseq::RESET {
@@ -123,6 +125,7 @@ fn fork<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, vm: bool) {
         child.rseq = rules.reset(parent.rseq);
     } else {
         child.word = parent.word;
+        child.inside = parent.inside;
         child.ghost.forged = parent.ghost.forged;
     }
     rules.fork(&mut child.rseq);

@@ -89,6 +89,8 @@ pub(crate) enum Call {
     Other,
     /// Any that syscall user dispatch turns into a `SIGSYS` before all other entry work.
     Dispatched,
+    /// A 32-bit fast one whose last argument cannot be fetched: it leaves without entry work.
+    Argument,
     /// `PR_RSEQ_SLICE_EXTENSION_SET` with this value.
     Prctl(u8),
     /// `rseq(2)`, with or without `RSEQ_FLAG_SLICE_EXT_DEFAULT_ON`.
@@ -131,7 +133,12 @@ pub(crate) enum Pc<A> {
     SlowSection,
     /// Before `local_irq_disable()` at the bottom of the loop.
     Bottom,
+    /// After it and after the work flags were read: `rseq_exit_to_user_mode_restart()`. Only other
+    /// CPUs still do anything.
+    Exit,
 
+    /// `__do_fast_syscall_32()`, where it fetches the argument. It may sleep.
+    Fetch,
     /// System call entry, before any work.
     Entry(Call),
     /// Inside of `rseq_syscall_enter_work()`.
@@ -160,6 +167,8 @@ impl<A: fmt::Debug> fmt::Display for Pc<A> {
             Self::SlowClear(at) => write!(f, "{at:?} of the slow update"),
             Self::SlowSection => f.write_str("the critical section of the slow update"),
             Self::Bottom => f.write_str("the bottom of the exit loop"),
+            Self::Exit => f.write_str("the end of the exit loop"),
+            Self::Fetch => f.write_str("the fetch of an argument"),
             Self::Entry(_) => f.write_str("system call entry"),
             Self::Enter(_, at) => write!(f, "{at:?} of system call entry work"),
             Self::Body(call) => write!(f, "the system call {call:?}"),
@@ -176,6 +185,8 @@ pub(crate) struct Rseq {
     pub(crate) registered: bool,
     pub(crate) enabled: u8,
     pub(crate) granted: bool,
+    /// An update of user space has erased the grant, which lasts until its reschedule.
+    pub(crate) hidden: bool,
     /// `None` where there is no grant.
     pub(crate) expires: Option<Moment>,
     pub(crate) switches: u8,
@@ -194,6 +205,7 @@ impl Rseq {
         registered: false,
         enabled: 0,
         granted: false,
+        hidden: false,
         expires: None,
         switches: 0,
         timer: None,
@@ -203,6 +215,15 @@ impl Rseq {
         user_irq: false,
         slowpath: false,
     };
+}
+
+impl Rseq {
+    /// `rseq_event::events = 0`
+    pub(crate) fn clear_events(&mut self) {
+        self.sched_switch = false;
+        self.ids_changed = false;
+        self.user_irq = false;
+    }
 }
 
 /// A thread.
@@ -222,6 +243,8 @@ pub(crate) struct Thread<A> {
     pub(crate) segv: bool,
     /// `rseq::slice_ctrl`.
     pub(crate) word: u32,
+    /// Whether its instruction pointer is inside of the restartable sequence in `rseq::rseq_cs`.
+    pub(crate) inside: bool,
     pub(crate) ghost: Ghost,
 }
 
@@ -237,6 +260,7 @@ impl<A> Thread<A> {
         switches: 0,
         segv: false,
         word: 0,
+        inside: false,
         ghost: Ghost::NEW,
     };
 

@@ -4,6 +4,7 @@
 
 use crate::{
     abi::{ByteOrder, Choice, Layout},
+    config::Config,
     moment::Moment,
     property::Broken,
     thread::{Cpu, Pc, Place, Thread, Tid, Work},
@@ -24,6 +25,15 @@ impl Slot {
         expires: Moment::NOW,
         owner: None,
     };
+
+    /// Whether it expires as soon as interrupts are enabled.
+    pub(crate) fn is_due(&self, config: &Config) -> bool {
+        if config.unfit {
+            self.expires < Moment::NOW
+        } else {
+            self.expires.is_due()
+        }
+    }
 }
 
 /// The state of the model.
@@ -67,10 +77,10 @@ impl<A: Copy> World<A> {
     }
 
     /// Whether `cpu` gets a timer interrupt as soon as interrupts are enabled.
-    pub(crate) fn is_timer_due(&self, cpu: Cpu) -> bool {
+    pub(crate) fn is_timer_due(&self, config: &Config, cpu: Cpu) -> bool {
         self.slots
             .iter()
-            .any(|slot| slot.base == Some(cpu) && slot.expires.is_due())
+            .any(|slot| slot.base == Some(cpu) && slot.is_due(config))
     }
 
     /// Lets a tick pass.
@@ -173,7 +183,7 @@ impl<A: Copy> World<A> {
     }
 
     /// What is wrong with this state.
-    pub(crate) fn check(&self) -> Broken {
+    pub(crate) fn check(&self, config: &Config) -> Broken {
         let mut broken = Broken::empty();
 
         for tid in Tid::ALL {
@@ -191,10 +201,13 @@ impl<A: Copy> World<A> {
                 && Some(slot.expires) == thread.rseq.expires;
             let owed = thread.ghost.owed;
 
-            broken.set(Broken::UNBOUNDED, thread.rseq.granted && !bounded);
+            broken.set(
+                Broken::UNBOUNDED,
+                thread.rseq.granted && (thread.rseq.hidden || !bounded) && !thread.ghost.slipped,
+            );
             broken.set(
                 Broken::LATE,
-                owed.is_some_and(Moment::is_due) && !self.is_timer_due(cpu),
+                owed.is_some_and(Moment::is_due) && !self.is_timer_due(config, cpu),
             );
             broken.set(
                 Broken::LOST,
@@ -211,6 +224,7 @@ impl<A: Copy> World<A> {
                 !thread.ghost.forged && !thread.agrees(),
             );
             broken.set(Broken::SPARED, thread.ghost.guilty);
+            broken.set(Broken::TORN, thread.ghost.restart);
         }
 
         broken
@@ -243,6 +257,20 @@ impl<A> Thread<A> {
         }
     }
 
+    /// Notes that a thread was taken out of user mode, in which it must not go on as if nothing had
+    /// happened: it was switched out, or membarrier(2) interrupted.
+    ///
+    /// A thread that makes a system call inside of a restartable sequence has no claim.
+    pub(crate) fn taken_out(&mut self) {
+        self.ghost.restart |= self.inside && self.by_irq;
+    }
+
+    /// The instruction pointer leaves the restartable sequence.
+    pub(crate) fn leave_sequence(&mut self) {
+        self.inside = false;
+        self.ghost.restart = false;
+    }
+
     /// Whether user space and the kernel agree about the grant.
     fn agrees(&self) -> bool {
         self.word & self.grant_bits() == self.truth()
@@ -257,6 +285,8 @@ impl<A> Thread<A> {
         let inside = matches!(self.pc, Pc::Grant(..) | Pc::Enter(..) | Pc::SlowClear(_));
         if !self.rseq.granted {
             self.rseq.expires = None;
+            self.rseq.hidden = false;
+            self.ghost.slipped = false;
             if !inside {
                 self.ghost.last = None;
             }
@@ -268,6 +298,7 @@ impl<A> Thread<A> {
         self.rseq.switches = 0;
         if matches!(self.pc, Pc::User) {
             self.by_irq = false;
+            self.ghost.handler = false;
             // A thread that turned the extension off has no grant to disagree about.
             self.ghost.forged &= self.rseq.enabled == 0 || !self.agrees();
         }

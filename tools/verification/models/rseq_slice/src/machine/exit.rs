@@ -3,11 +3,13 @@
 //! The way to user mode: `include/linux/irq-entry-common.h`, `kernel/entry/common.c` and rseq's part
 //! of it.
 
+use super::sequence;
 use crate::{
     cover::Cover,
     kernel::{note, Kernel, Outcome},
+    property::Broken,
     rules::{Next, Rules},
-    thread::{Pc, Thread, Work},
+    thread::{Pc, Work},
 };
 
 /// Where `__exit_to_user_mode_loop()` goes on after the reschedule.
@@ -37,11 +39,31 @@ pub(super) fn signals<A: Copy>(k: &mut Kernel<'_, '_, A>, work: Work) {
     }
     thread.work -= Work::SIGNAL;
     thread.segv = false;
-    // rseq_signal_deliver() reads user memory.
-    if thread.rseq.registered && thread.rseq.user_irq && k.is(Outcome::Fault) {
+    // futex_fixup_robust_unlock(), and rseq itself
+    let interrupted = thread.by_irq && !thread.ghost.handler;
+    let forgotten = interrupted && !thread.rseq.user_irq;
+    // rseq_signal_deliver()
+    let looks = thread.rseq.registered && thread.rseq.user_irq;
+    if forgotten {
+        k.break_property(Broken::FORGOTTEN);
+    }
+    if looks && k.is(Outcome::Fault) {
+        // Nothing more is known of the sequence.
+        k.thread_mut().leave_sequence();
         k.force_segv();
     } else if k.is(Outcome::Handle) {
+        if looks {
+            k.log.cover(Cover::SEQUENCE_AT_SIGNAL);
+            let _ = sequence::look(k);
+        }
         note!(k, "goes on in a signal handler");
+        let thread = k.thread_mut();
+        let torn = thread.inside && thread.by_irq;
+        thread.leave_sequence();
+        thread.ghost.handler = thread.by_irq;
+        if torn {
+            k.break_property(Broken::TORN);
+        }
     }
 }
 
@@ -64,52 +86,60 @@ pub(super) fn notify<A: Copy>(k: &mut Kernel<'_, '_, A>) {
 }
 
 /// `__exit_to_user_mode_prepare()`, interrupts disabled.
-pub(super) fn exit_prepare<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
+pub(super) fn exit_prepare<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     let work = k.thread().work;
 
     if work.is_empty() {
         leave(k);
     } else {
-        exit_loop(rules, k, work);
+        exit_loop(k, work);
     }
 }
 
-/// `exit_to_user_mode_loop()`, interrupts disabled, up to where it enables them or leaves.
-pub(super) fn exit_loop<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, mut work: Work) {
-    loop {
-        if work.intersects(Work::LOOP) {
-            k.thread_mut().pc = if work.intersects(Work::ANY_RESCHED) {
-                Pc::Resched(work)
-            } else {
-                after_resched(work)
-            };
-            return;
-        }
-        if !restart(rules, k, work) {
-            leave(k);
-            return;
-        }
-        work = k.thread().work;
+/// `exit_to_user_mode_loop()` after it read `work`, interrupts disabled.
+pub(super) fn exit_loop<A: Copy>(k: &mut Kernel<'_, '_, A>, work: Work) {
+    k.thread_mut().pc = if work.intersects(Work::ANY_RESCHED) {
+        Pc::Resched(work)
+    } else if work.intersects(Work::LOOP) {
+        after_resched(work)
+    } else {
+        Pc::Exit
+    };
+}
+
+/// The end of `exit_to_user_mode_loop()`. Other CPUs may have set flags since it read them.
+pub(super) fn exit<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
+    if restart(rules, k) {
+        let work = k.thread().work;
         assert!(!work.is_empty(), "sent back to the exit loop without work");
+        exit_loop(k, work);
+    } else {
+        leave(k);
     }
 }
 
 /// `rseq_exit_to_user_mode_restart()`
-fn restart<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, work: Work) -> bool {
-    if work.contains(Work::RSEQ) {
+fn restart<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) -> bool {
+    let between = k.thread().work.contains(Work::RESCHED);
+
+    // No other CPU sets this one.
+    if k.thread().work.contains(Work::RSEQ) {
         if k.thread().rseq.sched_switch && !update(rules, k) {
             let thread = k.thread_mut();
             thread.rseq.slowpath = true;
             thread.work |= Work::NOTIFY;
             return true;
         }
-        clear_events(k.thread_mut());
+        rules.clear_events(&mut k.thread_mut().rseq);
         k.thread_mut().work -= Work::RSEQ;
     }
 
     let again = rules.gate(k);
     if again {
         k.log.cover(Cover::SENT_BACK);
+        if between {
+            k.log.cover(Cover::BETWEEN);
+        }
         note!(k, "is sent back into the exit loop");
     }
     again
@@ -132,14 +162,35 @@ fn update<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) -> bool {
     while let Next::At(at) = next {
         next = rules.resume(k, at);
     }
-    // The critical section.
-    !k.is(Outcome::FaultLate)
+
+    if k.thread().rseq.ids_changed && sequence::is_skipped(k) {
+        return true;
+    }
+    !k.is(Outcome::FaultLate) && sequence::look(k)
 }
 
-fn clear_events<A>(thread: &mut Thread<A>) {
-    thread.rseq.sched_switch = false;
-    thread.rseq.ids_changed = false;
-    thread.rseq.user_irq = false;
+/// `rseq_debug_syscall_return()`
+pub(super) fn debug_call<A: Copy>(k: &mut Kernel<'_, '_, A>) {
+    if !k.config.debug || !k.thread().rseq.registered {
+        return;
+    }
+
+    if k.is(Outcome::Fault) {
+        k.force_segv();
+    } else if !sequence::look(k) {
+        sequence::die(k);
+    }
+}
+
+/// Notes that a thread without work takes a grant to user mode whose reschedule has taken place.
+pub(super) fn slip<A: Copy>(k: &mut Kernel<'_, '_, A>) {
+    let thread = k.thread_mut();
+    let out = thread.ghost.last.is_some_and(|last| last.out);
+
+    if thread.work.is_empty() && thread.rseq.granted && out {
+        thread.ghost.slipped = true;
+        k.log.cover(Cover::SLIPPED);
+    }
 }
 
 /// Back to user mode.
@@ -149,7 +200,7 @@ fn leave<A: Copy>(k: &mut Kernel<'_, '_, A>) {
 
     // rseq_irqentry_exit_to_user_mode()
     if thread.by_irq {
-        clear_events(thread);
+        thread.rseq.clear_events();
     }
     thread.pc = Pc::User;
 }

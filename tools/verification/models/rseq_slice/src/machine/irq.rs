@@ -44,12 +44,15 @@ pub(super) fn interrupt<R: Rules>(
         Cause::Timer(slot) => expire(rules, &mut k, slot),
         Cause::Resched(work) => k.thread_mut().work |= work,
         // ipi_rseq()
-        Cause::Membarrier => sched_switch_event(k.thread_mut()),
+        Cause::Membarrier => {
+            k.thread_mut().taken_out();
+            sched_switch_event(k.thread_mut());
+        }
         Cause::Nothing => {}
     }
 
     if user {
-        exit_prepare(rules, &mut k);
+        exit_prepare(&mut k);
     } else if is_preemptible::<R>(k.thread().pc) && k.thread().work.contains(Work::RESCHED) {
         // preempt_schedule_irq()
         let log = &k.log;

@@ -181,6 +181,10 @@ impl Rules for C {
         }
     }
 
+    fn clear_events(&self, rseq: &mut Rseq) {
+        rseq.clear_events();
+    }
+
     /// `rseq_arm_slice_extension_timer()`
     fn gate(&self, k: &mut K<'_, '_>) -> bool {
         if !k.thread().rseq.granted {

@@ -32,8 +32,7 @@ pub(crate) enum At {
     Taken { how: Ended },
 
     // grant::revoke()
-    RevokeEnd,
-    RevokeAsk,
+    Revoke,
 
     // syscall::leave()
     Guard { truthful: bool },
@@ -119,7 +118,7 @@ fn phase(k: &K<'_, '_>) -> Phase {
 }
 
 /// `Thread::phase_with_grant()` of task.rs.
-fn phase_with_grant(k: &K<'_, '_>) -> Phase {
+pub(super) fn phase_with_grant(k: &K<'_, '_>) -> Phase {
     let made = match k.thread().rseq.switches {
         SPENT => Grant::SPENT,
         made => made.into(),
@@ -139,7 +138,7 @@ fn choice(k: &K<'_, '_>) -> Choice {
 }
 
 /// `end()` of grant.rs.
-fn end(k: &mut K<'_, '_>, how: Ending) {
+pub(super) fn end(k: &mut K<'_, '_>, how: Ending) {
     // Thread::end()
     k.thread_mut().rseq.timer = None;
     k.store_granted(false);
@@ -148,10 +147,11 @@ fn end(k: &mut K<'_, '_>, how: Ending) {
 
 impl Rust {
     /// `make()` of grant.rs, which has interrupts disabled.
-    fn make(self, k: &mut K<'_, '_>) -> bool {
+    pub(super) fn make(self, k: &mut K<'_, '_>, cpu_may_grant: bool) -> bool {
         let scheduled_out = k.thread().rseq.sched_switch;
         let length = k.length();
-        let Some(grant) = Grant::make(scheduled_out, NOW, length, switches(k)) else {
+        let Some(grant) = Grant::make(scheduled_out, cpu_may_grant, NOW, length, switches(k))
+        else {
             return false;
         };
         let expires = Moment::from_nanos(grant.expires);
@@ -242,7 +242,7 @@ impl Rules for Rust {
         if !k.thread().rseq.granted {
             return Next::Done(false);
         }
-        Next::At(At::RevokeEnd)
+        Next::At(At::Revoke)
     }
 
     fn resume(&self, k: &mut K<'_, '_>, at: At) -> Next<At> {
@@ -266,7 +266,7 @@ impl Rules for Rust {
                 }
             }
             At::Make => {
-                if self.make(k) {
+                if self.make(k, k.may_grant()) {
                     k.log.cover(Cover::GRANTED);
                     Next::Done(true)
                 } else {
@@ -293,7 +293,8 @@ impl Rules for Rust {
             // take_back()
             At::TakeBack => {
                 let layout = choice(k).layout();
-                let truthful = if layout.checked_at_revocation() {
+                let shown = !k.thread().rseq.hidden;
+                let truthful = if layout.checked_at_revocation() && shown {
                     k.update_word(Update::ERASE).is_ok_and(|word| {
                         k.judge_at_decision(word);
                         layout.truthful(ORDER, word, true)
@@ -312,13 +313,16 @@ impl Rules for Rust {
             }
 
             // revoke()
-            At::RevokeEnd => {
-                end(k, Ending::Revoked);
-                Next::At(At::RevokeAsk)
-            }
-            At::RevokeAsk => {
+            At::Revoke => {
                 if phase_with_grant(k) == Phase::Granted {
+                    let rseq = &mut k.thread_mut().rseq;
+                    // Thread::spend()
+                    rseq.switches = SPENT;
+                    // Thread::hide_grant()
+                    rseq.hidden = true;
                     k.set_need_resched(Site::Exit);
+                } else {
+                    end(k, Ending::Revoked);
                 }
                 Next::Done(false)
             }
@@ -379,18 +383,26 @@ impl Rules for Rust {
         }
     }
 
+    /// `rseq_slice_clear_events()` of rseq_slice.h.
+    fn clear_events(&self, rseq: &mut Rseq) {
+        rseq.sched_switch = false;
+        rseq.ids_changed = false;
+    }
+
     /// `rseq_arm_slice_extension_timer()` of rseq_slice.h.
     fn gate(&self, k: &mut K<'_, '_>) -> bool {
         let thread = *k.thread();
 
-        if thread.rseq.granted && thread.rseq.switches != thread.switches {
+        if !thread.rseq.granted || thread.rseq.switches == thread.switches {
+            return false;
+        }
+        if !thread.work.contains(Work::RESCHED) {
             let thread = k.thread_mut();
             thread.rseq.ids_changed = true;
             thread.rseq.sched_switch = true;
             thread.work |= Work::RSEQ;
-            return true;
         }
-        k.thread().work.contains(Work::RESCHED)
+        true
     }
 
     /// `SliceTimer::run()` of timer.rs.
@@ -447,6 +459,7 @@ impl Rules for Rust {
     /// `inherit()` of task.rs.
     fn fork(&self, child: &mut Rseq) {
         child.granted = false;
+        child.hidden = false;
         child.timer = None;
         child.yielded = false;
     }

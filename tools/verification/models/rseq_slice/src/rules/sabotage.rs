@@ -8,9 +8,10 @@ use crate::{
     moment::Moment,
     property::Broken,
     rules::{
-        rust::{At, Ended},
+        rust::{end, phase_with_grant, At, Ended},
         Errno, Next, Rules, Rust,
     },
+    state::{Ending, Phase},
     thread::{Call, Cpu, Rseq, Work},
 };
 
@@ -21,6 +22,17 @@ pub(crate) enum Sabotage {
     BlindGate,
     /// The timer does nothing.
     DeadTimer,
+    /// `TIF_RSEQ` clears all events, also where it stands alone and nobody looked at them, and the
+    /// gate sends on whoever has a reschedule due.
+    BareFlag,
+    /// An update of user space clears all events.
+    Oblivion,
+    /// It raises nothing but the reschedule.
+    QuietTimer,
+    /// A grant on a CPU that must not make any.
+    Recklessness,
+    /// `rseq_debug`: a request without a grant counts as a lie.
+    Severity,
     /// The timer ends whatever grant there is.
     ZealousTimer,
     /// A grant that ends does not forget its timer.
@@ -65,7 +77,10 @@ impl Sabotage {
     /// What has to be found, and by what.
     pub(crate) const ALL: &'static [(Self, Broken)] = &[
         (Self::BlindGate, Broken::UNBOUNDED),
+        (Self::QuietTimer, Broken::UNBOUNDED),
         (Self::DeadTimer, Broken::LATE),
+        (Self::Recklessness, Broken::LATE),
+        (Self::Recklessness, Broken::UNFIT),
         (Self::ForgetfulUpdate, Broken::POSTPONED_AGAIN),
         (Self::NoRevocation, Broken::SURVIVED),
         (Self::InsistentEntry, Broken::TWICE_AT_ENTRY),
@@ -90,6 +105,10 @@ impl Sabotage {
         (Self::Memory, Broken::NOT_RESET),
         (Self::Mercy, Broken::SPARED),
         (Self::Wrath, Broken::SHOT),
+        (Self::Severity, Broken::SHOT),
+        (Self::BareFlag, Broken::TORN),
+        (Self::BareFlag, Broken::SHOT_IN_SEQUENCE),
+        (Self::Oblivion, Broken::FORGOTTEN),
     ];
 }
 
@@ -127,6 +146,9 @@ impl Rules for Sabotaged {
                 thread.ghost.guilty = true;
             }
             Sabotage::Wrath if !k.thread().segv => k.segv(),
+            Sabotage::Severity if !before.rseq.granted && before.word != 0 && !before.segv => {
+                k.segv()
+            }
             _ => {}
         }
         next
@@ -148,10 +170,22 @@ impl Rules for Sabotaged {
                 }
                 next
             }
+            (Sabotage::Recklessness, At::Make) if Rust.make(k, true) => Next::Done(true),
             (Sabotage::NoRevocation, At::Taken { .. }) => Next::Done(false),
-            (Sabotage::ForgetfulUpdate, At::RevokeAsk) => Next::Done(false),
-            (Sabotage::InsistentUpdate, At::RevokeAsk) => {
+            (Sabotage::ForgetfulUpdate, At::Revoke) => {
+                end(k, Ending::Revoked);
+                Next::Done(false)
+            }
+            (Sabotage::InsistentUpdate, At::Revoke) => {
                 k.set_need_resched(Site::Exit);
+                Rust.resume(k, at)
+            }
+            (Sabotage::BareFlag, At::Revoke) => {
+                let owes = phase_with_grant(k) == Phase::Granted;
+                end(k, Ending::Revoked);
+                if owes {
+                    k.set_need_resched(Site::Exit);
+                }
                 Next::Done(false)
             }
             (Sabotage::InsistentEntry, At::Finish { how, .. }) => {
@@ -192,9 +226,17 @@ impl Rules for Sabotaged {
         }
     }
 
+    fn clear_events(&self, rseq: &mut Rseq) {
+        match self.0 {
+            Sabotage::BareFlag | Sabotage::Oblivion => rseq.clear_events(),
+            _ => Rust.clear_events(rseq),
+        }
+    }
+
     fn gate(&self, k: &mut Kernel<'_, '_, At>) -> bool {
         match self.0 {
-            Sabotage::BlindGate => k.thread().work.contains(Work::RESCHED),
+            Sabotage::BlindGate => false,
+            Sabotage::BareFlag => Rust.gate(k) || k.thread().work.contains(Work::RESCHED),
             _ => Rust.gate(k),
         }
     }
@@ -202,6 +244,11 @@ impl Rules for Sabotaged {
     fn expired(&self, k: &mut Kernel<'_, '_, At>, slot: Cpu) {
         match self.0 {
             Sabotage::DeadTimer => {}
+            Sabotage::QuietTimer => {
+                let before = k.thread().work;
+                Rust.expired(k, slot);
+                k.thread_mut().work -= Work::RSEQ - before;
+            }
             Sabotage::ZealousTimer if k.thread().rseq.granted => {
                 k.count(Event::Expired);
                 k.thread_mut().rseq.switches = u8::MAX;
