@@ -279,6 +279,15 @@ words! {
         ReadOnly "read-only",
         /// A thread on the other CPU makes that page inaccessible.
         NoAccess "no-access",
+        /// A thread on the other CPU drops the memory of that page, which holds zeros then.
+        Drop "drop",
+        /// A thread on the other CPU forks a child, which ends at once: writing to that page takes a
+        /// page fault then.
+        Fork "fork",
+        /// A thread on the other CPU changes the thread's scheduling class, and changes it back.
+        Class "class",
+        /// A thread on the other CPU moves the thread to that CPU and back.
+        Migrate "migrate",
         /// A thread on the other CPU calls
         /// `membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)`.
         Membarrier "membarrier",

@@ -24,6 +24,7 @@ pub fn programs(seed: u64, count: usize) -> impl Iterator<Item = Program> {
             rng: Pcg64::new(u128::from(seed), u128::from(number)),
             steps: Vec::new(),
             who: Who::Main,
+            in_sequences: false,
         }
         .write()
     })
@@ -33,6 +34,8 @@ struct Author {
     rng: Pcg64,
     steps: Vec<Step>,
     who: Who,
+    /// Whether the thread is one that uses restartable sequences in what it does now.
+    in_sequences: bool,
 }
 
 impl Author {
@@ -57,7 +60,13 @@ impl Author {
         } else {
             self.who
         };
-        self.steps.push(Step { who, op });
+        // A system call there is a violation.
+        let often = match op {
+            Op::Yield | Op::Call { .. } | Op::Skip => 8,
+            _ => 80,
+        };
+        let inside = self.in_sequences && op.fits_sequence() && self.chance(often);
+        self.steps.push(Step { who, inside, op });
     }
 
     fn write(mut self) -> Program {
@@ -81,7 +90,11 @@ impl Author {
                 }
             }
             match self.below(100) {
-                0..62 => self.contention(),
+                0..62 => {
+                    self.in_sequences = self.chance(30);
+                    self.contention();
+                    self.in_sequences = false;
+                }
                 62..72 => self.settings(),
                 72..80 => self.memory(),
                 80..86 => self.registration(),
@@ -203,7 +216,12 @@ impl Author {
         } else {
             self.control_word()
         };
-        self.push(Op::Ask { word });
+        let op = if self.chance(88) {
+            Op::Ask { word }
+        } else {
+            Op::Reclass { word }
+        };
+        self.push(op);
         while self.chance(30) {
             self.inside();
         }
@@ -461,6 +479,15 @@ mod tests {
         }
         for with in Handler::ALL {
             assert!(ops.contains(&format!("handle segv {with}")), "no {with}");
+        }
+        for name in [
+            "ask", "reclass", "outlast", "spin", "yield", "call", "fault",
+        ] {
+            let inside = |step: &Step| step.inside && step.op.name() == name;
+            assert!(
+                all.iter().any(|p| p.steps().iter().any(inside)),
+                "no s.{name}"
+            );
         }
         let timed = all.iter().filter(|program| program.is_timed()).count();
         assert!(

@@ -83,6 +83,9 @@ ops! {
     /// Lets a rival want the CPU at a quiet moment, stores the control word before that, and waits in
     /// user mode until the word changes or somebody ran.
     Ask "ask" { word: Hex };
+    /// The same with a reschedule for which nobody wants the CPU: the other CPU changes the thread's
+    /// scheduling class, and changes it back. It waits until that is done.
+    Reclass "reclass" { word: Hex };
     /// Waits in user mode, for at most 200 microseconds, until the word changes or somebody ran.
     Outlast "outlast";
     /// Spins in user mode for that many nanoseconds.
@@ -133,6 +136,17 @@ impl Op {
         matches!(self, Self::Then { .. } | Self::Spin { .. })
     }
 
+    /// Whether it can be done inside of a restartable sequence.
+    pub fn fits_sequence(&self) -> bool {
+        let waits = matches!(
+            self,
+            Self::Ask { .. } | Self::Reclass { .. } | Self::Outlast | Self::Spin { .. }
+        );
+        let enters = [Self::Yield, Self::Skip].contains(self)
+            || matches!(self, Self::Call { .. } | Self::Fault { .. });
+        waits || enters
+    }
+
     /// Whether that moment is swept over a range.
     pub fn is_timed(&self) -> bool {
         match self {
@@ -166,6 +180,7 @@ mod tests {
             "word 0xffffffff",
             "then 0..50000 rival",
             "then 3000 unmap",
+            "reclass 0x1",
             "spin 500",
             "call getpid",
             "handle segv yield",

@@ -34,6 +34,8 @@ pub struct Seen {
     pub handler_result: i64,
     /// The `si_code` of the last signal (`c`).
     pub code: i32,
+    /// How often its restartable sequence was restarted (`s`).
+    pub restarts: u32,
     /// What the step waited for did not come (`t`).
     pub timeout: u32,
 }
@@ -135,7 +137,7 @@ impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.result)?;
         parts!(f, self, "w" word "{:x}", "f" flags "{:x}", "a" rival, "h" signals, "k" handler_word "{:x}", "r" handler_result, "c" code,
-            "t" timeout);
+            "s" restarts, "t" timeout);
         Ok(())
     }
 }
@@ -151,7 +153,7 @@ impl FromStr for Seen {
             ..Self::default()
         };
         read_parts!(parts, text, seen, "w" word 16, "f" flags 16, "a" rival, "h" signals, "k" handler_word 16, "r" handler_result, "c" code,
-            "t" timeout);
+            "s" restarts, "t" timeout);
         Ok(seen)
     }
 }
@@ -323,7 +325,7 @@ mod tests {
         for text in [
             "diff: kernel c",
             "diff: kernel rust",
-            "diff: 3 17 -22/0,wffffff00,f30,a1,h3,k100,r-1,c128,t1/signal:11,a1,l5000,q1,g2,e1,v1,y1,x1,n-1",
+            "diff: 3 17 -22/0,wffffff00,f30,a1,h3,k100,r-1,c128,s2,t1/signal:11,a1,l5000,q1,g2,e1,v1,y1,x1,n-1",
             "diff: 0 1 exit:0",
             "diff: 3 broken a rule",
             "diff: 12 done",

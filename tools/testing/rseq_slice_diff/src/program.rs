@@ -22,16 +22,21 @@ pub enum Who {
 pub struct Step {
     /// The thread.
     pub who: Who,
+    /// Whether it is done inside of a restartable sequence.
+    pub inside: bool,
     /// The operation.
     pub op: Op,
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.who {
-            Who::Main => write!(f, "{}", self.op),
-            Who::Second => write!(f, "b.{}", self.op),
+        if self.who == Who::Second {
+            f.write_str("b.")?;
         }
+        if self.inside {
+            f.write_str("s.")?;
+        }
+        self.op.fmt(f)
     }
 }
 
@@ -40,20 +45,29 @@ impl FromStr for Step {
 
     fn from_str(text: &str) -> Result<Self, Bad> {
         let text = text.trim();
-        let (who, op) = match text.strip_prefix("b.") {
-            Some(rest) => (Who::Second, rest.parse::<Op>()?),
-            None => (Who::Main, text.parse()?),
+        let (who, rest) = match text.strip_prefix("b.") {
+            Some(rest) => (Who::Second, rest),
+            None => (Who::Main, text),
         };
+        let (inside, rest) = match rest.strip_prefix("s.") {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        let op: Op = rest.parse()?;
         if who == Who::Second && op.goes_elsewhere() {
             return Err(Bad::new("the thread", text));
         }
-        Ok(Self { who, op })
+        if inside && !op.fits_sequence() {
+            return Err(Bad::new("the sequence", text));
+        }
+        Ok(Self { who, inside, op })
     }
 }
 
 /// Steps, done one after the other.
 ///
-/// Written as one line, with semicolons between the steps; the second thread's begin with `b.`.
+/// Written as one line, with semicolons between the steps; the second thread's begin with `b.`, and
+/// those inside of a restartable sequence with `s.` after that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Program(Vec<Step>);
 
@@ -74,6 +88,11 @@ impl Program {
     /// The operations, whoever does them.
     pub fn ops(&self) -> impl Iterator<Item = &Op> {
         self.0.iter().map(|step| &step.op)
+    }
+
+    /// Whether any step is done inside of a restartable sequence.
+    pub fn has_sequences(&self) -> bool {
+        self.0.iter().any(|step| step.inside)
     }
 
     /// Whether there are moments in the program, which repetitions vary.
@@ -114,17 +133,21 @@ mod tests {
 
     #[test]
     fn text_form() {
-        let text = "rseq 64 @0 0x0 0; b.rseq 32 @32 0x0 0; then 0..9 signal; ask 0x1; fork; yield";
+        let text = "rseq 64 @0 0x0 0; b.rseq 32 @32 0x0 0; then 0..9 signal; s.ask 0x1; b.s.yield; fork; yield";
         let program: Program = text.parse().unwrap();
         assert_eq!(program.to_string(), text);
         assert_eq!(program.steps()[1].who, Who::Second);
         assert!(program.is_timed());
+        assert!(program.has_sequences() && program.steps()[3].inside);
+        assert!(!"b.yield".parse::<Program>().unwrap().has_sequences());
         assert_eq!("".parse::<Program>().unwrap().to_string(), "");
     }
 
     #[test]
     fn bad_text_is_refused() {
         assert!("yield; b.fork".parse::<Program>().is_err());
+        assert!("s.fork".parse::<Program>().is_err());
+        assert!("s.b.yield".parse::<Program>().is_err());
         assert!("yield;; yield".parse::<Program>().is_err());
         assert!(vec!["yield"; 25].join(";").parse::<Program>().is_err());
     }

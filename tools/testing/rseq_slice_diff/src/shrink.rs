@@ -64,7 +64,10 @@ fn size(program: &Program) -> (usize, usize) {
             .iter()
             .filter(|simpler| *simpler != step)
             .count();
-        usize::from(step.who == Who::Second) + other + (u32::BITS - width.leading_zeros()) as usize
+        usize::from(step.who == Who::Second)
+            + usize::from(step.inside)
+            + other
+            + (u32::BITS - width.leading_zeros()) as usize
     };
     (program.steps().len(), program.steps().iter().map(far).sum())
 }
@@ -96,12 +99,22 @@ fn smaller(program: &Program) -> Vec<Program> {
             changed[index] = step;
             add(changed);
         }
+        let mut changed = steps.to_vec();
+        changed[index].inside = false;
+        add(changed);
     }
     add(steps
         .iter()
         .map(|step| Step {
             who: Who::Main,
-            op: step.op.clone(),
+            ..step.clone()
+        })
+        .collect());
+    add(steps
+        .iter()
+        .map(|step| Step {
+            inside: false,
+            ..step.clone()
         })
         .collect());
     found
@@ -165,6 +178,7 @@ fn simpler(step: &Step) -> Vec<Step> {
         ],
         Op::Word { .. } => vec![Op::Word { value: Hex(0) }, Op::Word { value: Hex(1) }],
         Op::Ask { .. } => vec![Op::Ask { word: Hex(0) }, Op::Ask { word: Hex(1) }],
+        Op::Reclass { .. } => vec![Op::Reclass { word: Hex(0) }, Op::Reclass { word: Hex(1) }],
         Op::Then { delay, event } => delays(delay)
             .into_iter()
             .map(|delay| Op::Then { delay, event })
@@ -176,7 +190,7 @@ fn simpler(step: &Step) -> Vec<Step> {
         _ => Vec::new(),
     };
     op.into_iter()
-        .map(|op| Step { who: step.who, op })
+        .map(|op| Step { op, ..step.clone() })
         .collect()
 }
 
@@ -239,6 +253,15 @@ mod tests {
         let timed = |p: &Program| p.is_timed();
         let (best, _) = shrink("see; spin 0..64000", timed);
         assert!(best.starts_with("spin ") && best.contains(".."), "{best}");
+    }
+
+    #[test]
+    fn a_sequence_stays_where_it_matters_and_nowhere_else() {
+        let text = "s.ask 0x1; s.spin 8000; b.s.yield; s.fault touch";
+        let needs = ["ask", "spin", "yield"];
+        let inside = |p: &Program| p.steps().iter().any(|s| s.inside && s.op.name() == "spin");
+        let (best, _) = shrink(text, |p| has(p, &needs) && inside(p));
+        assert_eq!(best, "ask 0x0; s.spin 0; yield");
     }
 
     #[test]

@@ -43,18 +43,51 @@ pub(crate) const MAIN: usize = 0;
 pub(crate) const SECOND: usize = 1;
 pub(crate) const SUCCESSOR: usize = 2;
 
+/// What a thread has.
+#[derive(Clone, Copy)]
+pub(crate) struct Own {
+    page: usize,
+    /// Whether the area that its page knows is registered.
+    registered: bool,
+}
+
+impl Own {
+    /// A page, and nothing registered.
+    pub(crate) const fn page(page: usize) -> Self {
+        Self {
+            page,
+            registered: false,
+        }
+    }
+}
+
 thread_local! {
-    static MINE: Cell<usize> = const { Cell::new(MAIN) };
+    static MINE: Cell<Own> = const { Cell::new(Own::page(MAIN)) };
 }
 
 /// The page of the calling thread.
 pub(crate) fn mine() -> &'static Page {
-    &PAGES[MINE.get()]
+    &PAGES[MINE.get().page]
 }
 
-/// Gives the calling thread a page; returns which it had.
-pub(crate) fn use_page(index: usize) -> usize {
-    MINE.replace(index)
+/// Gives the calling thread a page; returns what it had.
+pub(crate) fn use_page(own: Own) -> Own {
+    MINE.replace(own)
+}
+
+/// Whether the calling thread can have restartable sequences: its area is registered.
+pub(crate) fn is_registered() -> bool {
+    MINE.get().registered
+}
+
+/// Notes a successful call of rseq(2).
+pub(crate) fn note_registration(place: Place, registers: bool) {
+    let mut own = MINE.get();
+    if registers {
+        PAGES[own.page].set_base(place);
+    }
+    own.registered = registers && PAGES[own.page].area() == PAGES[own.page].address(place);
+    MINE.set(own);
 }
 
 /// Maps the pages, so that their memory is there.
@@ -88,6 +121,13 @@ impl Page {
         } else {
             -i64::from(Errno::last_raw())
         }
+    }
+
+    /// Drops the memory of the page, which holds zeros then.
+    pub(crate) fn drop_memory(&self) -> i64 {
+        let address = with_exposed_provenance_mut(self.address.load(SeqCst));
+        // SAFETY: As for `unmap`.
+        outcome(unsafe { libc::madvise(address, LEN, libc::MADV_DONTNEED) }.into())
     }
 
     /// Takes the page away.
@@ -126,22 +166,35 @@ impl Page {
             Place::Null => 0,
             Place::Kernel => usize::MAX << 12,
             Place::Other => {
-                let other = if MINE.get() == SECOND { MAIN } else { SECOND };
+                let other = if MINE.get().page == SECOND {
+                    MAIN
+                } else {
+                    SECOND
+                };
                 PAGES[other].address.load(SeqCst)
             }
         }
     }
 
     /// Notes where the area is.
-    pub(crate) fn set_base(&self, place: Place) {
+    fn set_base(&self, place: Place) {
         if let Place::Page(offset) = place {
             self.base.store(offset.min(PAGE - 64), SeqCst);
         }
     }
 
+    /// The address of the area.
+    pub(crate) fn area(&self) -> usize {
+        self.address.load(SeqCst) + self.base.load(SeqCst) as usize
+    }
+
+    /// The address of the control word.
+    pub(crate) fn word(&self) -> *const u32 {
+        self.field(WORD)
+    }
+
     fn field<T>(&self, offset: usize) -> *mut T {
-        let base = self.base.load(SeqCst) as usize;
-        with_exposed_provenance_mut(self.address.load(SeqCst) + base + offset)
+        with_exposed_provenance_mut(self.area() + offset)
     }
 
     /// Reads a field of the area, or 0 if that cannot be read.

@@ -17,6 +17,26 @@ fn ticks() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// A moment of the time stamp counter.
+pub(crate) struct Deadline(u64);
+
+impl Deadline {
+    /// So many nanoseconds from now.
+    pub(crate) fn after(nanos: u64) -> Self {
+        let scale = u128::from(shared().scale.load(Relaxed).max(1));
+        Self(ticks() + ((u128::from(nanos) << 32) / scale) as u64)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        ticks() >= self.0
+    }
+
+    /// What the counter shows then.
+    pub(crate) fn ticks(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Measures the speed of the time stamp counter, for all processes.
 pub(crate) fn calibrate() -> Result<()> {
     let (start, clock) = (ticks(), Instant::now());
@@ -32,11 +52,9 @@ pub(crate) fn calibrate() -> Result<()> {
 /// Waits in user mode, without a system call, while `going` says so and for at most `nanos`. Returns
 /// whether the time is up.
 pub(crate) fn wait_while(nanos: u64, mut going: impl FnMut() -> bool) -> bool {
-    let scale = u128::from(shared().scale.load(Relaxed).max(1));
-    let start = ticks();
-    let length = ((u128::from(nanos) << 32) / scale) as u64;
+    let deadline = Deadline::after(nanos);
     while going() {
-        if ticks() - start >= length {
+        if deadline.is_over() {
             return true;
         }
         // QEMU before 8.1 lets no other of its CPUs run without this.

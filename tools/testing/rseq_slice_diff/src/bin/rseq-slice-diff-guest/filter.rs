@@ -10,6 +10,9 @@ use crate::area::outcome;
 /// The argument of a yield that is to be skipped. The call has none; a filter sees it all the same.
 const MARK: u32 = 0x7357;
 
+/// The arguments of such a yield.
+pub(crate) const SKIPPED: [usize; 4] = [MARK as usize, 0, 0, 0];
+
 /// Installs the filter for the calling thread.
 pub(crate) fn install() -> i64 {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
@@ -44,10 +47,4 @@ pub(crate) fn install() -> i64 {
     let mode = libc::SECCOMP_MODE_FILTER;
     // SAFETY: The program and its steps live through the call.
     outcome(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) }.into())
-}
-
-/// Calls `rseq_slice_yield(2)` in the way that the filter skips.
-pub(crate) fn skipped_yield() -> i64 {
-    // SAFETY: The call takes no argument.
-    outcome(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD, MARK) })
 }

@@ -11,6 +11,7 @@ mod planned;
 mod process;
 mod rivals;
 mod runner;
+mod sequence;
 mod shared;
 mod signals;
 mod steps;

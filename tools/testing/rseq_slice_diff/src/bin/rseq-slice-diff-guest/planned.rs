@@ -9,7 +9,9 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::unistd::{getpid, gettid};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, getpid, gettid};
 use rseq_slice::pin_to;
 use rseq_slice_diff::arg::{Event, Protection};
 
@@ -94,7 +96,7 @@ fn remote(event: Event) -> Result<Sender<u64>> {
     if event == Event::Membarrier {
         register_membarrier();
     }
-    let page = area::mine();
+    let (page, target) = (area::mine(), gettid());
     let (sender, moments) = channel();
     let (ready, waiting) = channel();
     thread::spawn(move || -> Result<()> {
@@ -112,15 +114,27 @@ fn remote(event: Event) -> Result<Sender<u64>> {
                 Err(_) => break,
             }
         }
-        act(event, page);
+        act(event, page, target);
         Ok(())
     });
     waiting.recv()?;
     Ok(sender)
 }
 
-fn act(event: Event, page: &Page) {
+/// Does something to the thread `target`, whose page is `page`.
+fn act(event: Event, page: &Page, target: Pid) {
     match event {
+        Event::Drop => drop(page.drop_memory()),
+        Event::Fork => protect_by_fork(),
+        Event::Class => change_class(target),
+        Event::Migrate => {
+            for cpu in [OTHER_CPU, CPU] {
+                let mut cpus = CpuSet::new();
+                let _ = cpus
+                    .set(cpu)
+                    .and_then(|()| sched_setaffinity(target, &cpus));
+            }
+        }
         Event::Unmap => drop(page.unmap()),
         Event::ReadOnly => drop(page.protect(Protection::Read)),
         Event::NoAccess => drop(page.protect(Protection::None)),
@@ -133,6 +147,31 @@ fn act(event: Event, page: &Page) {
         Event::Length => drop(knobs::write(knobs::LENGTH, "5000")),
         Event::Rival | Event::Signal => unreachable!("these take no thread"),
     }
+}
+
+/// Forks a child that ends at once. What both have is written to only after a page fault.
+fn protect_by_fork() {
+    // SAFETY: The child calls nothing but the kernel.
+    match unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } {
+        // SAFETY: Ends the child.
+        0 => unsafe {
+            libc::syscall(libc::SYS_exit_group, 0);
+        },
+        child if child > 0 => drop(waitpid(Pid::from_raw(child as i32), None)),
+        _ => {}
+    }
+}
+
+/// Changes the scheduling class of a thread, and changes it back.
+fn change_class(target: Pid) {
+    let set = |class, sched_priority| {
+        let param = libc::sched_param { sched_priority };
+        // SAFETY: The structure lives through the call.
+        unsafe { libc::sched_setscheduler(target.as_raw(), class, &raw const param) };
+    };
+    set(libc::SCHED_OTHER, 0);
+    set(libc::SCHED_FIFO, rivals::PROGRAM_PRIORITY);
+    shared().totals.classes.fetch_add(1, SeqCst);
 }
 
 /// Waits until all has happened that was planned, so that nothing depends on whether the processes
@@ -158,7 +197,13 @@ pub(crate) fn register_membarrier() {
 
 /// Makes all threads of the process that run leave their restartable sequences.
 pub(crate) fn membarrier() -> i64 {
-    call_membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)
+    let totals = &shared().totals;
+    totals.barriers_begun.fetch_add(1, SeqCst);
+    let result = call_membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
+    if result == 0 {
+        totals.barriers_over.fetch_add(1, SeqCst);
+    }
+    result
 }
 
 /// Puts the calling thread where programs run.

@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 use rseq_slice_diff::op::Op;
 use rseq_slice_diff::program::{Program, Who};
 
-use crate::area::{self, SECOND, SUCCESSOR};
+use crate::area::{self, Own, SECOND, SUCCESSOR};
 use crate::shared::shared;
 use crate::steps::{self, Done};
 use crate::{planned, signals, take_priority};
@@ -141,7 +141,7 @@ impl<'a> Process<'a> {
     fn thread(&mut self, next: usize) -> Result<i64> {
         thread::scope(|scope| {
             let successor = scope.spawn(|| {
-                area::use_page(SUCCESSOR);
+                area::use_page(Own::page(SUCCESSOR));
                 self.run(next)
             });
             Ok(successor
@@ -160,7 +160,7 @@ impl<'a> Process<'a> {
         let mut stack = mem::take(&mut self.stack);
         let mut argument = (&mut *self, next);
         // The storage of threads is the parent's as well.
-        let before = area::use_page(SUCCESSOR);
+        let before = area::use_page(Own::page(SUCCESSOR));
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         let top = stack.as_mut_ptr_range().end.cast();
         // SAFETY: The child has a stack of its own, and the parent does not run before the child has
@@ -183,7 +183,7 @@ impl<'a> Process<'a> {
 }
 
 fn perform(program: &Program, index: usize, repetition: u32) {
-    let result = steps::perform(&program.steps()[index].op, index, repetition);
+    let result = steps::perform(&program.steps()[index], index, repetition);
     steps::complete(index, &result);
 }
 
@@ -191,7 +191,7 @@ fn start_second(program: Program, repetition: u32) -> Second {
     let (todo, steps) = channel();
     let (finished, done) = channel();
     thread::spawn(move || {
-        area::use_page(SECOND);
+        area::use_page(Own::page(SECOND));
         take_priority();
         while let Ok(index) = steps.recv() {
             perform(&program, index, repetition);

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -107,6 +108,10 @@ fn repeat(
         *counters = now;
         let end = end(how, counted)?;
         broken = broken.or(end.broken_rule(counted.died));
+        if shared().torn.load(SeqCst) != 0 {
+            let rule = || format!("a sequence was not restarted in repetition {repetition}: {end}");
+            broken = broken.or_else(|| Some(rule()));
+        }
         let steps = shared().seen();
         *samples.entry(Outcome { steps, end }).or_default() += 1;
     }

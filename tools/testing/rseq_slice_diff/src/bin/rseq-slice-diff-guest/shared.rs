@@ -35,12 +35,20 @@ pub(crate) struct Slot {
 }
 
 /// Running counts.
+#[repr(C)]
 #[derive(Default)]
 pub(crate) struct Totals {
     /// Runs of the two rivals.
     pub(crate) rivals: [AtomicU32; 2],
     /// Signals handled.
     pub(crate) signals: AtomicU32,
+    /// Changes of a thread's scheduling class.
+    pub(crate) classes: AtomicU32,
+    /// Calls of membarrier(2) that restart sequences: begun, and over.
+    pub(crate) barriers_begun: AtomicU32,
+    pub(crate) barriers_over: AtomicU32,
+    /// Sequences restarted.
+    pub(crate) restarts: AtomicU32,
 }
 
 impl Totals {
@@ -50,9 +58,13 @@ impl Totals {
             copy(to, from);
         }
         copy(&self.signals, &other.signals);
+        copy(&self.classes, &other.classes);
+        copy(&self.barriers_begun, &other.barriers_begun);
+        copy(&self.barriers_over, &other.barriers_over);
+        copy(&self.restarts, &other.restarts);
     }
 
-    /// A number that changes with each of the counts.
+    /// A number that changes with each run of somebody else, and each signal.
     pub(crate) fn sum(&self) -> u32 {
         let all = [&self.rivals[0], &self.rivals[1], &self.signals];
         all.iter().map(|count| count.load(SeqCst)).sum()
@@ -73,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) handler_word: AtomicU32,
     pub(crate) handler_result: AtomicI64,
     pub(crate) code: AtomicI32,
+    /// Sequences that should have been restarted and were not.
+    pub(crate) torn: AtomicU32,
     slots: [Slot; Program::MAX_STEPS],
 }
 
@@ -129,6 +143,7 @@ impl Shared {
         self.handler_word.store(0, SeqCst);
         self.handler_result.store(0, SeqCst);
         self.code.store(0, SeqCst);
+        self.torn.store(0, SeqCst);
     }
 
     /// The slot of a step.
@@ -224,6 +239,7 @@ impl Slot {
                 0
             },
             code: if handled { self.code.load(SeqCst) } else { 0 },
+            restarts: count(|totals| &totals.restarts),
             timeout: self.timeout.load(SeqCst),
         }
     }

@@ -14,12 +14,13 @@ use rseq_slice::abi::{NR_RSEQ_SLICE_YIELD, PR_RSEQ_SLICE_EXTENSION, SIGNATURE};
 use rseq_slice::pin_to;
 use rseq_slice_diff::arg::{Call, Delay, Event, Fault};
 use rseq_slice_diff::op::Op;
+use rseq_slice_diff::program::Step;
 
 use crate::area::{self, CPU_ID, CPU_ID_START, FLAGS, RSEQ_CS, WORD, outcome};
 use crate::clock::{now, quiet_moment, sleep_until, timespec, wait_while};
 use crate::planned::Planned;
 use crate::shared::shared;
-use crate::{filter, fresh, knobs, planned, rivals, signals};
+use crate::{filter, fresh, knobs, planned, rivals, sequence, signals};
 
 /// Nanoseconds to tell everybody of a reschedule before that reschedule: the rival, who else is told
 /// from this CPU, and who is on the other CPU.
@@ -38,6 +39,9 @@ const AT_ONCE: Delay = Delay::range(0, 6_000);
 const PATIENCE: u64 = 2_000_000;
 /// Nanoseconds that are longer than any extension lasts.
 const LONG: u64 = 200_000;
+
+/// A word that does not change.
+static NOTHING: u32 = 0;
 
 thread_local! {
     static PLANS: RefCell<Vec<(Delay, Event)>> = const { RefCell::new(Vec::new()) };
@@ -59,10 +63,12 @@ impl From<i64> for Done {
 }
 
 /// Does the step with that index in the calling thread.
-pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
+pub(crate) fn perform(step: &Step, index: usize, repetition: u32) -> Done {
     let page = area::mine();
+    // Without an area there are no sequences.
+    let inside = step.inside && area::is_registered();
     let nanos = |delay: Delay| u64::from(delay.widened(repetition).nanos(repetition, index as u32));
-    match *op {
+    match step.op {
         Op::Rseq {
             len,
             at,
@@ -73,8 +79,8 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
             // SAFETY: The memory is ours; where it is not, the call or the process fails.
             let ret = unsafe { libc::syscall(libc::SYS_rseq, address, len, flags.0, sig) };
             let value = outcome(ret);
-            if value == 0 && flags.0 & 1 == 0 {
-                page.set_base(at);
+            if value == 0 {
+                area::note_registration(at, flags.0 & 1 == 0);
             }
             return value.into();
         }
@@ -112,27 +118,31 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
             PLANS.with_borrow_mut(|plans| plans.push((delay, event)));
             0
         }
-        Op::Ask { word } => return ask(word.0, index, repetition),
+        Op::Ask { word } => return ask(word.0, Some(0), inside, index, repetition),
+        Op::Reclass { word } => return ask(word.0, None, inside, index, repetition),
         Op::Outlast => {
             let (word, sum) = (page.read(WORD), shared().totals.sum());
             let same = || page.read(WORD) == word && shared().totals.sum() == sum;
-            let timeout = wait_while(LONG, same);
+            let timeout = wait(inside, LONG, page.word(), same);
             return Done { value: 0, timeout };
         }
         Op::Spin { time } => {
-            wait_while(nanos(time), || true);
+            wait(inside, nanos(time), &raw const NOTHING, || true);
             0
         }
-        // SAFETY: The call takes no argument.
-        Op::Yield => outcome(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD) }),
-        Op::Call { call } => other_call(call),
+        Op::Yield => call(inside, NR_RSEQ_SLICE_YIELD, [0; 4]),
+        Op::Call { call } => other_call(call, inside),
         Op::Unmap => page.unmap(),
         Op::Protect { to } => page.protect(to),
         Op::Map => page.map_again(),
         Op::Raise { signal } => signals::raise(signal),
         Op::Handle { signal, with } => signals::handle(signal, with),
         Op::Fault { what } => {
-            fault(what, index);
+            if inside {
+                fault_inside(what, index);
+            } else {
+                fault(what, index);
+            }
             0
         }
         Op::Length { ref text } => knobs::write(knobs::LENGTH, text.as_str()),
@@ -142,7 +152,7 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
             planned::membarrier()
         }
         Op::Filter => filter::install(),
-        Op::Skip => filter::skipped_yield(),
+        Op::Skip => call(inside, NR_RSEQ_SLICE_YIELD, filter::SKIPPED),
         Op::Bounce => {
             let there_and_back =
                 pin_to(&[planned::OTHER_CPU]).and_then(|()| pin_to(&[planned::CPU]));
@@ -158,29 +168,62 @@ pub(crate) fn perform(op: &Op, index: usize, repetition: u32) -> Done {
     .into()
 }
 
-/// Has the plans of this thread carried out around a reschedule, with `word` in the control word.
-fn ask(word: u32, index: usize, repetition: u32) -> Done {
-    let page = area::mine();
-    if prepare(index, repetition).is_err() {
+/// Waits in user mode as `wait_while` does, inside of a sequence or not. `going` depends on
+/// `watched`, and on who ran.
+fn wait(inside: bool, nanos: u64, watched: *const u32, going: impl FnMut() -> bool) -> bool {
+    if inside {
+        sequence::wait_while(area::mine(), nanos, watched, going)
+    } else {
+        wait_while(nanos, going)
+    }
+}
+
+/// A system call, inside of a sequence or not.
+fn call(inside: bool, number: libc::c_long, arguments: [usize; 4]) -> i64 {
+    let [first, second, third, fourth] = arguments;
+    if inside {
+        // SAFETY: The callers name calls that take no pointer, or one to what lives through the call.
+        unsafe { sequence::call(area::mine(), number, arguments) }
+    } else {
+        // SAFETY: As above.
+        outcome(unsafe { libc::syscall(number, first, second, third, fourth) })
+    }
+}
+
+/// Has the plans of this thread carried out around a reschedule, with `word` in the control word. It
+/// comes for a rival, or for none.
+fn ask(word: u32, rival: Option<usize>, inside: bool, index: usize, repetition: u32) -> Done {
+    let (page, totals) = (area::mine(), &shared().totals);
+    let classes = totals.classes.load(SeqCst);
+    if prepare(rival, index, repetition).is_err() {
         return (-1).into();
     }
-    let sum = shared().totals.sum();
+    let sum = totals.sum();
     page.write(WORD, word);
-    let same = || page.read(WORD) == word && shared().totals.sum() == sum;
-    let timeout = wait_while(PATIENCE, same);
+    let timeout = match rival {
+        Some(_) => wait(inside, PATIENCE, page.word(), || {
+            page.read(WORD) == word && totals.sum() == sum
+        }),
+        None => wait(inside, PATIENCE, totals.classes.as_ptr(), || {
+            totals.classes.load(SeqCst) == classes
+        }),
+    };
     // An interrupt that came before the kernel was done with the decision is still in the kernel on a
     // slower one, and only now due on a faster one.
     let now = page.read(WORD);
     let settling = u64::from(SETTLING.nanos(repetition, index as u32));
-    wait_while(settling, || {
-        page.read(WORD) == now && shared().totals.sum() == sum
+    wait(inside, settling, page.word(), || {
+        page.read(WORD) == now && totals.sum() == sum
     });
     Done { value: 0, timeout }
 }
 
 /// Sets everything up for a reschedule some microseconds from now.
-fn prepare(index: usize, repetition: u32) -> Result<()> {
+fn prepare(rival: Option<usize>, index: usize, repetition: u32) -> Result<()> {
     let mut plans = Vec::new();
+    if rival.is_none() {
+        plans.push((0, Planned::new(Event::Class)?));
+    }
     for (number, (delay, event)) in PLANS.take().into_iter().enumerate() {
         let event = Planned::new(event)?;
         let delay = match event {
@@ -202,10 +245,12 @@ fn prepare(index: usize, repetition: u32) -> Result<()> {
         for (delay, event) in &plans {
             event.at(moment + delay)?;
         }
-        rivals::wake(0, moment)?;
+        if let Some(rival) = rival {
+            rivals::wake(rival, moment)?;
+        }
         // Something else may have kept the CPU, or made this take long.
         if now()? + LEAST_LEAD < moment {
-            let delays = plans.iter().map(|&(delay, _)| delay);
+            let delays = plans.iter().map(|(delay, _)| *delay);
             let last = moment + delays.max().unwrap_or_default();
             shared().planned_until.fetch_max(last, SeqCst);
             return Ok(());
@@ -217,34 +262,38 @@ fn prepare(index: usize, repetition: u32) -> Result<()> {
     }
 }
 
-fn other_call(call: Call) -> i64 {
-    match call {
-        // SAFETY: The call takes no argument.
-        Call::Getpid => i64::from(unsafe { libc::syscall(libc::SYS_getpid) } < 0),
-        // SAFETY: The call takes no argument.
-        Call::SchedYield => outcome(unsafe { libc::syscall(libc::SYS_sched_yield) }),
-        // SAFETY: There is no such file.
-        Call::Close => outcome(unsafe { libc::syscall(libc::SYS_close, -1) }),
-        // SAFETY: There is no such call.
-        Call::Unassigned => outcome(unsafe { libc::syscall(9_999) }),
-        // SAFETY: There is no such call.
-        Call::MinusOne => outcome(unsafe { libc::syscall(-1) }),
+fn other_call(which: Call, inside: bool) -> i64 {
+    let plain = |number| call(inside, number, [0; 4]);
+    match which {
+        Call::Getpid => i64::from(plain(libc::SYS_getpid) < 0),
+        Call::SchedYield => plain(libc::SYS_sched_yield),
+        // There is no such file.
+        Call::Close => call(inside, libc::SYS_close, [usize::MAX, 0, 0, 0]),
+        // There are no such calls.
+        Call::Unassigned => plain(9_999),
+        Call::MinusOne => plain(-1),
         Call::Sleep => {
             let time = timespec(20_000);
-            let (clock, rest) = (
-                libc::CLOCK_MONOTONIC,
-                std::ptr::null_mut::<libc::timespec>(),
-            );
-            let call = libc::SYS_clock_nanosleep;
-            // SAFETY: The structure lives through the call, and no rest is asked for.
-            outcome(unsafe { libc::syscall(call, clock, 0, &raw const time, rest) })
+            let (clock, time) = (libc::CLOCK_MONOTONIC as usize, (&raw const time).addr());
+            call(inside, libc::SYS_clock_nanosleep, [clock, 0, time, 0])
         }
+    }
+}
+
+fn fault_inside(what: Fault, index: usize) {
+    let page = area::mine();
+    match what {
+        Fault::Touch => sequence::store(page, fresh::page(index)),
+        Fault::Null => sequence::store(page, std::ptr::null_mut()),
+        Fault::Undefined => sequence::undefined(page),
+        Fault::Breakpoint => sequence::breakpoint(page),
     }
 }
 
 fn fault(what: Fault, index: usize) {
     match what {
-        Fault::Touch => fresh::touch(index),
+        // SAFETY: Nobody else uses the page.
+        Fault::Touch => unsafe { fresh::page(index).write_volatile(1) },
         // SAFETY: Reads what is not there: the kernel sends a signal.
         Fault::Null => unsafe {
             asm!("mov {0:e}, dword ptr [{0}]", inout(reg) 0_u64 => _, options(nostack, readonly))
