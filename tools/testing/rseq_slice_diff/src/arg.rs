@@ -279,7 +279,8 @@ words! {
         ReadOnly "read-only",
         /// A thread on the other CPU makes that page inaccessible.
         NoAccess "no-access",
-        /// A thread on the other CPU drops the memory of that page, which holds zeros then.
+        /// A thread on the other CPU drops the memory of that page, which holds zeros then, or what it
+        /// held if it is shared.
         Drop "drop",
         /// A thread on the other CPU forks a child, which ends at once: writing to that page takes a
         /// page fault then.

@@ -119,6 +119,9 @@ impl Author {
 
     /// Registers, mostly in a way that works, and enables the extension.
     fn set_up(&mut self) {
+        if self.chance(8) {
+            self.push(Op::MapShared);
+        }
         if self.chance(85) {
             let flags = if self.chance(25) { 2 } else { 0 };
             let len = self.pick(&[33, 64, 64, 64, 96]);
@@ -255,7 +258,8 @@ impl Author {
                 index: self.below(4),
                 value: Hex(self.pick(&[0, 1, 0xff])),
             },
-            3..6 => Op::Spin { time: self.delay() },
+            3..5 => Op::Spin { time: self.delay() },
+            5 => Op::Touch { time: self.delay() },
             6 => Op::Outlast,
             7 => Op::Fault {
                 what: self.pick(Fault::ALL),
@@ -362,8 +366,9 @@ impl Author {
             self.small_thing();
         }
         if self.chance(60) {
-            let op = match self.below(2) {
+            let op = match self.below(4) {
                 0 => Op::Map,
+                1 => Op::MapShared,
                 _ => Op::Protect {
                     to: Protection::ReadWrite,
                 },

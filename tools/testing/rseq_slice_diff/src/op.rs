@@ -84,12 +84,14 @@ ops! {
     /// user mode until the word changes or somebody ran.
     Ask "ask" { word: Hex };
     /// The same with a reschedule for which nobody wants the CPU: the other CPU changes the thread's
-    /// scheduling class, and changes it back. It waits until that is done.
+    /// scheduling class, and changes it back.
     Reclass "reclass" { word: Hex };
     /// Waits in user mode, for at most 200 microseconds, until the word changes or somebody ran.
     Outlast "outlast";
     /// Spins in user mode for that many nanoseconds.
     Spin "spin" { time: Delay };
+    /// Spins in user mode for that many nanoseconds, then makes a first access to a page of the process.
+    Touch "touch" { time: Delay };
     /// `rseq_slice_yield(2)`.
     Yield "yield";
     /// Another system call.
@@ -108,6 +110,8 @@ ops! {
     Protect "protect" { to: Protection };
     /// Maps a page of zeros in place of the page of the area.
     Map "map";
+    /// The same with memory that keeps what is in it when it is dropped.
+    MapShared "map-shared";
     /// Sends the thread itself a signal.
     Raise "raise" { signal: Signal };
     /// Installs a signal handler.
@@ -133,7 +137,10 @@ ops! {
 impl Op {
     /// Whether it has to do with a moment.
     pub fn has_moment(&self) -> bool {
-        matches!(self, Self::Then { .. } | Self::Spin { .. })
+        matches!(
+            self,
+            Self::Then { .. } | Self::Spin { .. } | Self::Touch { .. }
+        )
     }
 
     /// Whether it can be done inside of a restartable sequence.
@@ -143,7 +150,10 @@ impl Op {
             Self::Ask { .. } | Self::Reclass { .. } | Self::Outlast | Self::Spin { .. }
         );
         let enters = [Self::Yield, Self::Skip].contains(self)
-            || matches!(self, Self::Call { .. } | Self::Fault { .. });
+            || matches!(
+                self,
+                Self::Call { .. } | Self::Fault { .. } | Self::Touch { .. }
+            );
         waits || enters
     }
 
@@ -151,7 +161,7 @@ impl Op {
     pub fn is_timed(&self) -> bool {
         match self {
             Self::Then { delay, .. } => delay.is_range(),
-            Self::Spin { time } => time.is_range(),
+            Self::Spin { time } | Self::Touch { time } => time.is_range(),
             _ => false,
         }
     }
@@ -182,6 +192,7 @@ mod tests {
             "then 3000 unmap",
             "reclass 0x1",
             "spin 500",
+            "touch 30000..52000",
             "call getpid",
             "handle segv yield",
             "length \"5000\\n\"",

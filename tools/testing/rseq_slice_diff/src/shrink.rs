@@ -57,7 +57,9 @@ impl Shrinker {
 fn size(program: &Program) -> (usize, usize) {
     let far = |step: &Step| {
         let width = match step.op {
-            Op::Then { delay, .. } | Op::Spin { time: delay } => delay.to() - delay.from(),
+            Op::Then { delay, .. } | Op::Spin { time: delay } | Op::Touch { time: delay } => {
+                delay.to() - delay.from()
+            }
             _ => 0,
         };
         let other = simpler(step)
@@ -187,6 +189,10 @@ fn simpler(step: &Step) -> Vec<Step> {
             .into_iter()
             .map(|time| Op::Spin { time })
             .collect(),
+        Op::Touch { time } => delays(time)
+            .into_iter()
+            .map(|time| Op::Touch { time })
+            .collect(),
         _ => Vec::new(),
     };
     op.into_iter()
@@ -261,7 +267,7 @@ mod tests {
         let needs = ["ask", "spin", "yield"];
         let inside = |p: &Program| p.steps().iter().any(|s| s.inside && s.op.name() == "spin");
         let (best, _) = shrink(text, |p| has(p, &needs) && inside(p));
-        assert_eq!(best, "ask 0x0; s.spin 0; yield");
+        assert_eq!(best, "ask 0x1; s.spin 8000; yield");
     }
 
     #[test]

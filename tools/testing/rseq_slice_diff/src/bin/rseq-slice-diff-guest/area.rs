@@ -92,17 +92,19 @@ pub(crate) fn note_registration(place: Place, registers: bool) {
 
 /// Maps the pages, so that their memory is there.
 pub(crate) fn create() -> Result<()> {
-    PAGES.iter().try_for_each(|page| page.map())
+    PAGES
+        .iter()
+        .try_for_each(|page| page.map(libc::MAP_PRIVATE))
 }
 
 impl Page {
-    fn map(&self) -> Result<()> {
+    fn map(&self, kind: i32) -> Result<()> {
         let (hint, fixed) = match self.address.load(SeqCst) {
             0 => (0, 0),
             address => (address, libc::MAP_FIXED),
         };
         let prot = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | fixed;
+        let flags = kind | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | fixed;
         // SAFETY: A new mapping, either placed by the kernel or where one of ours has been.
         let page =
             unsafe { libc::mmap(with_exposed_provenance_mut(hint), LEN, prot, flags, -1, 0) };
@@ -114,16 +116,16 @@ impl Page {
         Ok(())
     }
 
-    /// Maps zeros where the page is or has been.
-    pub(crate) fn map_again(&self) -> i64 {
-        if self.map().is_ok() {
+    /// Maps zeros where the page is or has been, private or shared.
+    pub(crate) fn map_again(&self, kind: i32) -> i64 {
+        if self.map(kind).is_ok() {
             0
         } else {
             -i64::from(Errno::last_raw())
         }
     }
 
-    /// Drops the memory of the page, which holds zeros then.
+    /// Drops the memory of the page, which holds zeros then, unless it is shared.
     pub(crate) fn drop_memory(&self) -> i64 {
         let address = with_exposed_provenance_mut(self.address.load(SeqCst));
         // SAFETY: As for `unmap`.

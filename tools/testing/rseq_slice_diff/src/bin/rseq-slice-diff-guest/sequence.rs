@@ -28,6 +28,8 @@ struct Look {
     cpu: u32,
     sum: u32,
     begun: u32,
+    /// The changes of class at the start.
+    classes: u32,
 }
 
 /// Runs some instructions as a restartable sequence of the area at `$area`.
@@ -123,48 +125,89 @@ fn was_restarted(look: &Look) -> bool {
     look.restarted != 0
 }
 
+/// A word whose change ends a wait, and what it held.
+struct Watched {
+    word: *const u32,
+    value: u32,
+}
+
+impl Watched {
+    fn new(word: *const u32) -> Self {
+        // SAFETY: The callers name words that live, or that the process is to die of.
+        let value = unsafe { word.read_volatile() };
+        Self { word, value }
+    }
+}
+
+/// Waits inside of a sequence until `watched` has changed, somebody ran, a class was changed, or the time
+/// is up, then stores a byte.
+fn wait(page: &Page, deadline: &Deadline, watched: &Watched, to: *mut u8) {
+    let (area, mut look) = (page.area(), Look::default());
+    // SAFETY: The words live; the area is ours, and where it is not the process dies of it. At a
+    // restart nothing is changed but what is declared to be.
+    unsafe {
+        watched_sequence!(area, &raw mut look, [
+            "mov eax, dword ptr [{totals} + {classes}]",
+            "mov dword ptr [{look} + {known_classes}], eax",
+            "2:",
+            "pause",
+            "cmp dword ptr [{watched}], {value:e}",
+            "jne 3f",
+            "mov eax, dword ptr [{totals} + {classes}]",
+            "cmp eax, dword ptr [{look} + {known_classes}]",
+            "jne 3f",
+            "mov eax, dword ptr [{totals} + {first}]",
+            "add eax, dword ptr [{totals} + {second}]",
+            "add eax, dword ptr [{totals} + {signals}]",
+            "cmp eax, dword ptr [{look} + {sum}]",
+            "jne 3f",
+            "rdtsc",
+            "shl rdx, 32",
+            "or rax, rdx",
+            "cmp rax, {deadline}",
+            "jb 2b",
+            "3:",
+            "mov byte ptr [{to}], 1",
+        ],
+        classes = const offset_of!(Totals, classes),
+        known_classes = const offset_of!(Look, classes),
+        watched = in(reg) watched.word,
+        value = in(reg) watched.value,
+        deadline = in(reg) deadline.ticks(),
+        to = in(reg) to,
+        options(nostack));
+    }
+    was_restarted(&look);
+}
+
 /// Waits inside of sequences while `going` says so and for at most `nanos`. It is asked after each
-/// restart, and when `watched` has changed or somebody ran. Returns whether the time is up.
+/// restart, and when something has changed that `wait` looks at. Returns whether the time is up.
 pub(crate) fn wait_while(
     page: &Page,
     nanos: u64,
-    watched: *const u32,
+    word: *const u32,
     mut going: impl FnMut() -> bool,
 ) -> bool {
-    let deadline = Deadline::after(nanos);
-    while going() {
+    let (deadline, mut nothing) = (Deadline::after(nanos), 0);
+    loop {
+        // The look at the word comes first, so that no change is missed.
+        let watched = Watched::new(word);
+        if !going() {
+            return false;
+        }
         if deadline.is_over() {
             return true;
         }
-        let (area, mut look) = (page.area(), Look::default());
-        // SAFETY: The words live; the area is ours, and where it is not the process dies of it. At a
-        // restart nothing is changed but what is declared to be.
-        unsafe {
-            watched_sequence!(area, &raw mut look, [
-                "mov ecx, dword ptr [{watched}]",
-                "2:",
-                "pause",
-                "cmp dword ptr [{watched}], ecx",
-                "jne 3f",
-                "mov eax, dword ptr [{totals} + {first}]",
-                "add eax, dword ptr [{totals} + {second}]",
-                "add eax, dword ptr [{totals} + {signals}]",
-                "cmp eax, dword ptr [{look} + {sum}]",
-                "jne 3f",
-                "rdtsc",
-                "shl rdx, 32",
-                "or rax, rdx",
-                "cmp rax, {deadline}",
-                "jb 2b",
-                "3:",
-            ],
-            watched = in(reg) watched,
-            deadline = in(reg) deadline.ticks(),
-            options(nostack));
-        }
-        was_restarted(&look);
+        wait(page, &deadline, &watched, &raw mut nothing);
     }
-    false
+}
+
+/// Waits for `nanos` inside of sequences, and stores a byte in each before it ends.
+pub(crate) fn wait_and_store(page: &Page, nanos: u64, to: *mut u8) {
+    let (deadline, same) = (Deadline::after(nanos), 0);
+    while !deadline.is_over() {
+        wait(page, &deadline, &Watched::new(&raw const same), to);
+    }
 }
 
 /// Stores a byte inside of a sequence.

@@ -130,11 +130,22 @@ pub(crate) fn perform(step: &Step, index: usize, repetition: u32) -> Done {
             wait(inside, nanos(time), &raw const NOTHING, || true);
             0
         }
+        Op::Touch { time } => {
+            let (time, to) = (nanos(time), fresh::page(index));
+            if inside {
+                sequence::wait_and_store(page, time, to);
+            } else {
+                wait_while(time, || true);
+            }
+            fault(Fault::Touch, index);
+            0
+        }
         Op::Yield => call(inside, NR_RSEQ_SLICE_YIELD, [0; 4]),
         Op::Call { call } => other_call(call, inside),
         Op::Unmap => page.unmap(),
         Op::Protect { to } => page.protect(to),
-        Op::Map => page.map_again(),
+        Op::Map => page.map_again(libc::MAP_PRIVATE),
+        Op::MapShared => page.map_again(libc::MAP_SHARED),
         Op::Raise { signal } => signals::raise(signal),
         Op::Handle { signal, with } => signals::handle(signal, with),
         Op::Fault { what } => {
@@ -200,14 +211,10 @@ fn ask(word: u32, rival: Option<usize>, inside: bool, index: usize, repetition: 
     }
     let sum = totals.sum();
     page.write(WORD, word);
-    let timeout = match rival {
-        Some(_) => wait(inside, PATIENCE, page.word(), || {
-            page.read(WORD) == word && totals.sum() == sum
-        }),
-        None => wait(inside, PATIENCE, totals.classes.as_ptr(), || {
-            totals.classes.load(SeqCst) == classes
-        }),
-    };
+    let timeout = wait(inside, PATIENCE, page.word(), || {
+        let same = page.read(WORD) == word && totals.sum() == sum;
+        same && (rival.is_some() || totals.classes.load(SeqCst) == classes)
+    });
     // An interrupt that came before the kernel was done with the decision is still in the kernel on a
     // slower one, and only now due on a faster one.
     let now = page.read(WORD);
