@@ -7,7 +7,7 @@
 
 use rseq_slice::Implementation;
 
-use crate::arg::{Event, Text};
+use crate::arg::{Event, Handler, Text};
 use crate::compare::{Branch, Fork};
 use crate::op::Op;
 use crate::outcome::{End, How, Seen};
@@ -47,6 +47,24 @@ pub const ALL: &[Intended] = &[
         reason: "C acts on a grant on the way out: one that is over by then neither expires nor has the next call checked",
         certain: false,
         pairs: over_in_the_kernel,
+    },
+    Intended {
+        name: "restart-at-expiry",
+        reason: "a grant expires and the same thread is picked again: Rust restarts its sequence, C does not",
+        certain: true,
+        pairs: restart_at_expiry,
+    },
+    Intended {
+        name: "request-in-debug-mode",
+        reason: "a request without a grant, at the entry of a system call: rseq_debug kills on C, and not on Rust",
+        certain: true,
+        pairs: request_in_debug_mode,
+    },
+    Intended {
+        name: "switch-before-grant",
+        reason: "the access to the control word waits for its page, and the CPU is taken: C grants, Rust does not",
+        certain: false,
+        pairs: switch_before_grant,
     },
     Intended {
         name: "switch-at-entry",
@@ -171,6 +189,80 @@ fn expired_on_rust(c: &End, rust: &End) -> bool {
     let more = rust.expired.checked_sub(c.expired).map(i64::try_from);
     let ended = i64::try_from(rust.revoked).unwrap_or(0) + rust.unaccounted;
     as_rust == *rust && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
+}
+
+/// Takes a reschedule for which nobody wants the CPU. Each grant expires once.
+fn restart_at_expiry(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::Step(c), Branch::Step(rust)) = (c, rust) else {
+        return false;
+    };
+    let as_rust = Seen {
+        restarts: rust.restarts,
+        ..c.clone()
+    };
+    let without_rival = |op: &Op| match op {
+        Op::Reclass { .. } => true,
+        Op::Then { event, .. } => *event == Event::Class,
+        _ => false,
+    };
+    let inside = (program.steps().get(fork.index)).is_some_and(|step| step.inside);
+    inside
+        && as_rust == *rust
+        && rust.restarts == c.restarts + 1
+        && program.ops().take(fork.index + 1).any(without_rival)
+}
+
+/// The thread dies where on Rust it goes on, whatever comes then. If a child dies, the step of its parent
+/// that waits for it shows that.
+fn request_in_debug_mode(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
+    let request_alone = |word: u32| word & 0xff != 0 && word & !0xff == 0;
+    let stores = |op: &Op| match *op {
+        Op::Word { value } | Op::Ask { word: value } | Op::Reclass { word: value } => {
+            request_alone(value.0)
+        }
+        Op::Byte { index: 0, value } => request_alone(value.0),
+        Op::Handle { with, .. } => with == Handler::Request,
+        _ => false,
+    };
+    let died = match (c, rust) {
+        (Branch::End(c), Branch::Step(_)) => c.how == FAULTED,
+        (Branch::End(c), Branch::End(rust)) => c.how == FAULTED && rust.how != FAULTED,
+        (Branch::Step(c), Branch::Step(rust)) => {
+            let child = 1000 + i64::from(libc::SIGSEGV);
+            c.signals > rust.signals || c.result == child && rust.result != child
+        }
+        _ => false,
+    };
+    checks_words(program) && died && program.ops().take(fork.index + 1).any(stores)
+}
+
+/// Takes memory that is not there, or that is written to only after a page fault.
+fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
+        return false;
+    };
+    let takes_pages = |op: &Op| match op {
+        Op::Then { event, .. } => matches!(event, Event::Drop | Event::Fork),
+        _ => false,
+    };
+    let as_rust = End {
+        granted: rust.granted,
+        expired: rust.expired,
+        revoked: rust.revoked,
+        yielded: rust.yielded,
+        aborted: rust.aborted,
+        unaccounted: rust.unaccounted,
+        ..c.clone()
+    };
+    let fewer = c.granted.checked_sub(rust.granted);
+    program.ops().any(takes_pages)
+        && as_rust == *rust
+        && matches!(fewer, Some(1..))
+        && c.revoked >= rust.revoked
+        && c.yielded >= rust.yielded
+        && c.aborted >= rust.aborted
+        && c.expired >= rust.expired
+        && c.expired - rust.expired <= c.granted - rust.granted
 }
 
 /// Takes a second reschedule, which something planned brings, or the expiry.
@@ -302,175 +394,4 @@ fn stale_yield(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> boo
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compare::compare;
-    use crate::outcome::Samples;
-
-    /// Compares one outcome of each kernel; returns the names of what explains the differences,
-    /// and "nothing" if one is not explained.
-    fn explained(program: &str, c: &str, rust: &str) -> Vec<&'static str> {
-        let samples = |text: &str| Samples::from([(text.parse().unwrap(), 12)]);
-        let program = program.parse().unwrap();
-        let result = compare(&program, &samples(c), &samples(rust), ALL);
-        let nothing = result.differences.iter().map(|_| "nothing");
-        result.intended.iter().copied().chain(nothing).collect()
-    }
-
-    #[test]
-    fn names_are_unique() {
-        for (index, entry) in ALL.iter().enumerate() {
-            assert!(ALL[..index].iter().all(|other| other.name != entry.name));
-        }
-    }
-
-    #[test]
-    fn bits_layout_is_mode_3_alone() {
-        let (c, rust) = ("-22,f10/exit:0", "0,f30/exit:0");
-        assert_eq!(explained("prctl 2 3 0 0", c, rust), ["bits-layout"]);
-        assert_eq!(explained("prctl 2 2 0 0", c, rust), ["nothing"]);
-        assert_eq!(explained("prctl 2 3 1 0", c, rust), ["nothing"]);
-        assert_eq!(explained("prctl 2 3 0 0", rust, c), ["nothing"]);
-        assert_eq!(explained("prctl 2 3 0 0", c, "signal:11"), ["bits-layout"]);
-        assert_eq!(
-            explained("prctl 2 3 0 0", "-6/exit:0", "0/exit:0"),
-            ["nothing"]
-        );
-    }
-
-    #[test]
-    fn bits_layout_is_seen_by_the_parent() {
-        let (c, rust) = ("0,f30/exit:0", "1011,f30/exit:0");
-        let of = |program| explained(program, c, rust);
-        assert_eq!(of("fork; prctl 2 3 0 0"), ["bits-layout"]);
-        assert_eq!(of("vfork; yield; prctl 2 3 0 0"), ["bits-layout"]);
-        assert_eq!(of("fork; prctl 2 1 0 0"), ["nothing"]);
-        assert_eq!(of("thread; prctl 2 3 0 0"), ["nothing"]);
-        let other = "1011,f30,a1/exit:0";
-        assert_eq!(explained("fork; prctl 2 3 0 0", c, other), ["nothing"]);
-    }
-
-    #[test]
-    fn expiry_of_the_dead_takes_a_dead_thread() {
-        let of = |c, rust| explained("ask 0x1", c, rust);
-        assert_eq!(
-            of("signal:9,g1,e1,n1", "signal:9,g1,n1"),
-            ["expiry-of-the-dead"]
-        );
-        assert_eq!(of("signal:9,g1,n1", "signal:9,g1,e1,n1"), ["nothing"]);
-        assert_eq!(of("exit:0,g1,e1,y1", "exit:0,g1,y1"), ["nothing"]);
-        assert_eq!(of("signal:9,g1,e1,n1", "signal:11,g1,n1"), ["nothing"]);
-        assert_eq!(of("signal:9,g2,e1,n1,y1", "signal:9,g1,n1"), ["nothing"]);
-    }
-
-    #[test]
-    fn over_in_the_kernel_takes_a_short_extension() {
-        let (c, rust) = ("5/signal:11,g1,n1", "5/signal:11,g1,e1,n1");
-        let of = |c, rust| explained("length \"5000\"", c, rust);
-        assert_eq!(of(c, rust), ["over-in-the-kernel"]);
-        assert_eq!(explained("yield", c, rust), ["nothing"]);
-        assert_eq!(of("5/exit:0,g1,y1", "5/exit:0,g1,e1,y1"), ["nothing"]);
-        assert_eq!(of("5/exit:0,g1,v1", "5/exit:0,g1,e1,n1"), ["nothing"]);
-        let (c, rust) = ("5/1/0,w1/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
-        let of = |program| explained(program, c, rust);
-        assert_eq!(
-            of("length \"5000\"; debug \"1\"; yield"),
-            ["over-in-the-kernel"]
-        );
-        assert_eq!(of("length \"5000\"; debug \"0\"; yield"), ["nothing"]);
-        assert_eq!(of("yield; debug \"1\"; yield"), ["nothing"]);
-        let (c, rust) = ("5/1/0/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
-        let program = "length \"5000\"; debug \"1\"; yield";
-        assert_eq!(explained(program, c, rust), ["nothing"]);
-    }
-
-    #[test]
-    fn switch_at_entry_takes_a_moment() {
-        let of = |c, rust| explained("spin 500", c, rust);
-        assert_eq!(
-            of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,v1"),
-            ["switch-at-entry"]
-        );
-        assert_eq!(
-            of("1/exit:0,g1,e1,x1", "1/exit:0,g1,e1,v1"),
-            ["switch-at-entry"]
-        );
-        assert_eq!(
-            of("1/exit:0,g1,e1,y1", "1/exit:0,g1,y1"),
-            ["switch-at-entry"]
-        );
-        assert_eq!(of("1/exit:0,g1,y1", "1/exit:0,g1,v1"), ["nothing"]);
-        assert_eq!(of("1/exit:0,g1,e1,v1", "1/exit:0,g1,e1,y1"), ["nothing"]);
-        assert_eq!(of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,x1"), ["nothing"]);
-        // That Rust never yields where C always does is another matter.
-        assert_eq!(of("1,a1/exit:0,g1,y1", "0,a1/exit:0,g1,v1"), ["nothing"]);
-        let (c, rust) = ("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,v1");
-        assert_eq!(explained("yield", c, rust), ["nothing"]);
-    }
-
-    #[test]
-    fn an_unlikely_branch_beside_an_intended_one_is_not_decided() {
-        let samples = |outcomes: &[(&str, u64)]| -> Samples {
-            let parsed = outcomes.iter().map(|&(o, n)| (o.parse().unwrap(), n));
-            parsed.collect()
-        };
-        let program = "prctl 2 3 0 0".parse().unwrap();
-        let c = samples(&[("-22,f10/exit:0", 60), ("signal:9", 1)]);
-        let rust = samples(&[("0,f30/exit:0", 61)]);
-        let result = compare(&program, &c, &rust, ALL);
-        assert!(result.is_open());
-        assert!(result.intended.contains("bits-layout"));
-        let c = samples(&[("-22,f10/exit:0", 30), ("signal:9", 31)]);
-        let result = compare(&program, &c, &rust, ALL);
-        assert_eq!(result.differences.len(), 1);
-    }
-
-    #[test]
-    fn lie_counted_takes_a_check() {
-        let (c, rust) = ("signal:11,q1,g1,y1", "signal:11,q1,g1,n1");
-        assert_eq!(explained("debug \"1\"", c, rust), ["lie-counted"]);
-        assert_eq!(explained("debug \"0\"", c, rust), ["nothing"]);
-        assert_eq!(explained("debug \"1\"", rust, c), ["nothing"]);
-        assert_eq!(
-            explained("debug \"1\"", "exit:0,g1,y1", "exit:0,g1,v1"),
-            ["nothing"]
-        );
-    }
-
-    #[test]
-    fn lost_reschedule_takes_membarrier() {
-        let (c, rust) = ("0,f30/exit:0", "0,f30,a1/exit:0");
-        assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
-        assert_eq!(explained("yield", c, rust), ["nothing"]);
-        assert_eq!(explained("membarrier", rust, c), ["nothing"]);
-        let dies = "signal:10,a1,g1,v1";
-        assert_eq!(explained("membarrier", dies, rust), ["lost-reschedule"]);
-        assert_eq!(explained("yield", dies, rust), ["nothing"]);
-        assert_eq!(
-            explained("membarrier", "signal:10,g1,v1", rust),
-            ["nothing"]
-        );
-        assert_eq!(
-            explained("membarrier", "0,w100/exit:0", "0,a1/exit:0"),
-            ["nothing"]
-        );
-        let (c, rust) = ("0,t1/exit:0,g1,v1", "0/exit:0,g1,v1");
-        assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
-        assert_eq!(explained("membarrier", rust, c), ["nothing"]);
-        assert_eq!(explained("yield", c, rust), ["nothing"]);
-        let (c, rust) = ("0,a1/exit:0,g1,e1,v1", "0,a1/exit:0,g1,v1");
-        assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
-        assert_eq!(explained("membarrier", rust, c), ["nothing"]);
-        assert_eq!(explained("yield", c, rust), ["nothing"]);
-        let (c, rust) = ("0,a1/exit:0,g1,e1,y1", "0,a1/exit:0,g1,y1");
-        assert_eq!(explained("membarrier", c, rust), ["nothing"]);
-    }
-
-    #[test]
-    fn stale_yield_takes_a_skipped_one() {
-        let of = |program| explained(program, "0/-1/1/exit:0", "0/-1/0/exit:0");
-        assert_eq!(of("filter; skip; yield"), ["stale-yield"]);
-        assert_eq!(of("filter; yield; yield"), ["nothing"]);
-        assert_eq!(of("skip; filter; yield"), ["nothing"]);
-    }
-}
+mod tests;

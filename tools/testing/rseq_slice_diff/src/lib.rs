@@ -44,7 +44,8 @@
 //!
 //! Rules that need no second kernel are checked in each run: on Rust `granted == yielded + aborted +
 //! revoked + died`, on C `granted >= yielded + aborted + revoked`. In the comparison, what C loses
-//! counts as what Rust calls died.
+//! counts as what Rust calls died. And a restartable sequence that was not restarted had its thread on one
+//! CPU all the time, with no signal, no membarrier(2) and nobody else there.
 //!
 //! Differences that are meant to be are in [`intended`], and nowhere else. After one the histories
 //! differ, and what follows in that program is not compared; others have no such difference.

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use super::*;
+use crate::compare::compare;
+use crate::outcome::Samples;
+
+/// Compares one outcome of each kernel; returns the names of what explains the differences,
+/// and "nothing" if one is not explained.
+fn explained(program: &str, c: &str, rust: &str) -> Vec<&'static str> {
+    let samples = |text: &str| Samples::from([(text.parse().unwrap(), 12)]);
+    let program = program.parse().unwrap();
+    let result = compare(&program, &samples(c), &samples(rust), ALL);
+    let nothing = result.differences.iter().map(|_| "nothing");
+    result.intended.iter().copied().chain(nothing).collect()
+}
+
+#[test]
+fn names_are_unique() {
+    for (index, entry) in ALL.iter().enumerate() {
+        assert!(ALL[..index].iter().all(|other| other.name != entry.name));
+    }
+}
+
+#[test]
+fn bits_layout_is_mode_3_alone() {
+    let (c, rust) = ("-22,f10/exit:0", "0,f30/exit:0");
+    assert_eq!(explained("prctl 2 3 0 0", c, rust), ["bits-layout"]);
+    assert_eq!(explained("prctl 2 2 0 0", c, rust), ["nothing"]);
+    assert_eq!(explained("prctl 2 3 1 0", c, rust), ["nothing"]);
+    assert_eq!(explained("prctl 2 3 0 0", rust, c), ["nothing"]);
+    assert_eq!(explained("prctl 2 3 0 0", c, "signal:11"), ["bits-layout"]);
+    assert_eq!(
+        explained("prctl 2 3 0 0", "-6/exit:0", "0/exit:0"),
+        ["nothing"]
+    );
+}
+
+#[test]
+fn bits_layout_is_seen_by_the_parent() {
+    let (c, rust) = ("0,f30/exit:0", "1011,f30/exit:0");
+    let of = |program| explained(program, c, rust);
+    assert_eq!(of("fork; prctl 2 3 0 0"), ["bits-layout"]);
+    assert_eq!(of("vfork; yield; prctl 2 3 0 0"), ["bits-layout"]);
+    assert_eq!(of("fork; prctl 2 1 0 0"), ["nothing"]);
+    assert_eq!(of("thread; prctl 2 3 0 0"), ["nothing"]);
+    let other = "1011,f30,a1/exit:0";
+    assert_eq!(explained("fork; prctl 2 3 0 0", c, other), ["nothing"]);
+}
+
+#[test]
+fn expiry_of_the_dead_takes_a_dead_thread() {
+    let of = |c, rust| explained("ask 0x1", c, rust);
+    assert_eq!(
+        of("signal:9,g1,e1,n1", "signal:9,g1,n1"),
+        ["expiry-of-the-dead"]
+    );
+    assert_eq!(of("signal:9,g1,n1", "signal:9,g1,e1,n1"), ["nothing"]);
+    assert_eq!(of("exit:0,g1,e1,y1", "exit:0,g1,y1"), ["nothing"]);
+    assert_eq!(of("signal:9,g1,e1,n1", "signal:11,g1,n1"), ["nothing"]);
+    assert_eq!(of("signal:9,g2,e1,n1,y1", "signal:9,g1,n1"), ["nothing"]);
+}
+
+#[test]
+fn over_in_the_kernel_takes_a_short_extension() {
+    let (c, rust) = ("5/signal:11,g1,n1", "5/signal:11,g1,e1,n1");
+    let of = |c, rust| explained("length \"5000\"", c, rust);
+    assert_eq!(of(c, rust), ["over-in-the-kernel"]);
+    assert_eq!(explained("yield", c, rust), ["nothing"]);
+    assert_eq!(of("5/exit:0,g1,y1", "5/exit:0,g1,e1,y1"), ["nothing"]);
+    assert_eq!(of("5/exit:0,g1,v1", "5/exit:0,g1,e1,n1"), ["nothing"]);
+    let (c, rust) = ("5/1/0,w1/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
+    let of = |program| explained(program, c, rust);
+    assert_eq!(
+        of("length \"5000\"; debug \"1\"; yield"),
+        ["over-in-the-kernel"]
+    );
+    assert_eq!(of("length \"5000\"; debug \"0\"; yield"), ["nothing"]);
+    assert_eq!(of("yield; debug \"1\"; yield"), ["nothing"]);
+    let (c, rust) = ("5/1/0/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
+    let program = "length \"5000\"; debug \"1\"; yield";
+    assert_eq!(explained(program, c, rust), ["nothing"]);
+}
+
+#[test]
+fn restart_at_expiry_takes_a_sequence_and_no_rival() {
+    let (c, rust) = ("0,w100/0/exit:0,g1,e1,v1", "0,w100/0,s1/exit:0,g1,e1,v1");
+    let of = |program| explained(program, c, rust);
+    assert_eq!(of("reclass 0x1; s.spin 80000"), ["restart-at-expiry"]);
+    assert_eq!(of("then 0 class; s.outlast"), ["restart-at-expiry"]);
+    assert_eq!(of("reclass 0x1; spin 80000"), ["nothing"]);
+    assert_eq!(of("ask 0x1; s.spin 80000"), ["nothing"]);
+    let of = |c, rust| explained("reclass 0x1; s.spin 80000", c, rust);
+    assert_eq!(of(rust, c), ["nothing"]);
+    assert_eq!(of(c, "0,w100/0,a1,s1/exit:0,g1,e1,v1"), ["nothing"]);
+    assert_eq!(of(c, "0,w100/0,s2/exit:0,g1,e1,v1"), ["nothing"]);
+    assert_eq!(of(c, "0,w100/signal:11,g1,e1,v1"), ["nothing"]);
+}
+
+#[test]
+fn request_in_debug_mode_takes_a_request_alone() {
+    let (c, rust) = ("1/0,w1/signal:11,q1", "1/0,w1/0,w1/exit:0,q1");
+    let of = |program| explained(program, c, rust);
+    let name = ["request-in-debug-mode"];
+    assert_eq!(of("debug \"1\"; word 0x1; yield"), name);
+    assert_eq!(of("debug \"1\"; byte 0 0xff; yield"), name);
+    assert_eq!(of("debug \"1\"; handle usr request; yield"), name);
+    assert_eq!(of("debug \"0\"; word 0x1; yield"), ["nothing"]);
+    assert_eq!(of("debug \"1\"; word 0x101; yield"), ["nothing"]);
+    assert_eq!(of("debug \"1\"; byte 1 0x1; yield"), ["nothing"]);
+    let of = |c, rust| explained("debug \"1\"; word 0x1; yield", c, rust);
+    assert_eq!(of(rust, c), ["nothing"]);
+    assert_eq!(of("1/0,w1/signal:10,q1", rust), ["nothing"]);
+}
+
+#[test]
+fn switch_before_grant_takes_a_page_fault() {
+    let of = |program| explained(program, "0/exit:0,g1,e1,v1", "0/exit:0");
+    assert_eq!(of("then 0 drop"), ["switch-before-grant"]);
+    assert_eq!(of("then 0 fork"), ["switch-before-grant"]);
+    assert_eq!(of("then 0 rival"), ["nothing"]);
+    let of = |c, rust| explained("then 0 drop", c, rust);
+    assert_eq!(of("0/exit:0", "0/exit:0,g1,v1"), ["nothing"]);
+    assert_eq!(of("0/exit:0,g2,v2", "0/exit:0,g1,y1"), ["nothing"]);
+    assert_eq!(of("0/exit:0,g1,v1", "0/signal:11"), ["nothing"]);
+}
+
+#[test]
+fn switch_at_entry_takes_a_moment() {
+    let of = |c, rust| explained("spin 500", c, rust);
+    assert_eq!(
+        of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,v1"),
+        ["switch-at-entry"]
+    );
+    assert_eq!(
+        of("1/exit:0,g1,e1,x1", "1/exit:0,g1,e1,v1"),
+        ["switch-at-entry"]
+    );
+    assert_eq!(
+        of("1/exit:0,g1,e1,y1", "1/exit:0,g1,y1"),
+        ["switch-at-entry"]
+    );
+    assert_eq!(of("1/exit:0,g1,y1", "1/exit:0,g1,v1"), ["nothing"]);
+    assert_eq!(of("1/exit:0,g1,e1,v1", "1/exit:0,g1,e1,y1"), ["nothing"]);
+    assert_eq!(of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,x1"), ["nothing"]);
+    // That Rust never yields where C always does is another matter.
+    assert_eq!(of("1,a1/exit:0,g1,y1", "0,a1/exit:0,g1,v1"), ["nothing"]);
+    let (c, rust) = ("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,v1");
+    assert_eq!(explained("yield", c, rust), ["nothing"]);
+}
+
+#[test]
+fn an_unlikely_branch_beside_an_intended_one_is_not_decided() {
+    let samples = |outcomes: &[(&str, u64)]| -> Samples {
+        let parsed = outcomes.iter().map(|&(o, n)| (o.parse().unwrap(), n));
+        parsed.collect()
+    };
+    let program = "prctl 2 3 0 0".parse().unwrap();
+    let c = samples(&[("-22,f10/exit:0", 60), ("signal:9", 1)]);
+    let rust = samples(&[("0,f30/exit:0", 61)]);
+    let result = compare(&program, &c, &rust, ALL);
+    assert!(result.is_open());
+    assert!(result.intended.contains("bits-layout"));
+    let c = samples(&[("-22,f10/exit:0", 30), ("signal:9", 31)]);
+    let result = compare(&program, &c, &rust, ALL);
+    assert_eq!(result.differences.len(), 1);
+}
+
+#[test]
+fn lie_counted_takes_a_check() {
+    let (c, rust) = ("signal:11,q1,g1,y1", "signal:11,q1,g1,n1");
+    assert_eq!(explained("debug \"1\"", c, rust), ["lie-counted"]);
+    assert_eq!(explained("debug \"0\"", c, rust), ["nothing"]);
+    assert_eq!(explained("debug \"1\"", rust, c), ["nothing"]);
+    assert_eq!(
+        explained("debug \"1\"", "exit:0,g1,y1", "exit:0,g1,v1"),
+        ["nothing"]
+    );
+}
+
+#[test]
+fn lost_reschedule_takes_membarrier() {
+    let (c, rust) = ("0,f30/exit:0", "0,f30,a1/exit:0");
+    assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+    assert_eq!(explained("yield", c, rust), ["nothing"]);
+    assert_eq!(explained("membarrier", rust, c), ["nothing"]);
+    let dies = "signal:10,a1,g1,v1";
+    assert_eq!(explained("membarrier", dies, rust), ["lost-reschedule"]);
+    assert_eq!(explained("yield", dies, rust), ["nothing"]);
+    assert_eq!(
+        explained("membarrier", "signal:10,g1,v1", rust),
+        ["nothing"]
+    );
+    assert_eq!(
+        explained("membarrier", "0,w100/exit:0", "0,a1/exit:0"),
+        ["nothing"]
+    );
+    let (c, rust) = ("0,t1/exit:0,g1,v1", "0/exit:0,g1,v1");
+    assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+    assert_eq!(explained("membarrier", rust, c), ["nothing"]);
+    assert_eq!(explained("yield", c, rust), ["nothing"]);
+    let (c, rust) = ("0,a1/exit:0,g1,e1,v1", "0,a1/exit:0,g1,v1");
+    assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+    assert_eq!(explained("membarrier", rust, c), ["nothing"]);
+    assert_eq!(explained("yield", c, rust), ["nothing"]);
+    let (c, rust) = ("0,a1/exit:0,g1,e1,y1", "0,a1/exit:0,g1,y1");
+    assert_eq!(explained("membarrier", c, rust), ["nothing"]);
+}
+
+#[test]
+fn stale_yield_takes_a_skipped_one() {
+    let of = |program| explained(program, "0/-1/1/exit:0", "0/-1/0/exit:0");
+    assert_eq!(of("filter; skip; yield"), ["stale-yield"]);
+    assert_eq!(of("filter; yield; yield"), ["nothing"]);
+    assert_eq!(of("skip; filter; yield"), ["nothing"]);
+}
