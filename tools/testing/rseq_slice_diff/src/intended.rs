@@ -55,6 +55,12 @@ pub const ALL: &[Intended] = &[
         pairs: restart_at_expiry,
     },
     Intended {
+        name: "expiry-in-the-kernel",
+        reason: "a grant expires in the kernel and the same thread is picked again: C lets it last, Rust revokes",
+        certain: true,
+        pairs: expiry_in_the_kernel,
+    },
+    Intended {
         name: "request-in-debug-mode",
         reason: "a request without a grant, at the entry of a system call: rseq_debug kills on C, and not on Rust",
         certain: true,
@@ -62,7 +68,7 @@ pub const ALL: &[Intended] = &[
     },
     Intended {
         name: "switch-before-grant",
-        reason: "the access to the control word waits for its page, and the CPU is taken: C grants, Rust does not",
+        reason: "the CPU is taken between the interrupt and the grant: C grants, Rust does not",
         certain: false,
         pairs: switch_before_grant,
     },
@@ -191,25 +197,68 @@ fn expired_on_rust(c: &End, rust: &End) -> bool {
     as_rust == *rust && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
 }
 
-/// Takes a reschedule for which nobody wants the CPU. Each grant expires once.
-fn restart_at_expiry(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
-    let (Branch::Step(c), Branch::Step(rust)) = (c, rust) else {
-        return false;
-    };
-    let as_rust = Seen {
-        restarts: rust.restarts,
-        ..c.clone()
-    };
-    let without_rival = |op: &Op| match op {
+/// Whether a reschedule for which nobody wants the CPU may have come by that step.
+fn without_rival(program: &Program, fork: &Fork) -> bool {
+    let reschedules = |op: &Op| match op {
         Op::Reclass { .. } => true,
         Op::Then { event, .. } => *event == Event::Class,
         _ => false,
     };
+    program.ops().take(fork.index + 1).any(reschedules)
+}
+
+/// Each grant expires once. As after a context switch the kernel may find that the thread wrote to other
+/// fields what it must not.
+fn restart_at_expiry(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
     let inside = (program.steps().get(fork.index)).is_some_and(|step| step.inside);
-    inside
-        && as_rust == *rust
-        && rust.restarts == c.restarts + 1
-        && program.ops().take(fork.index + 1).any(without_rival)
+    let differs = match (c, rust) {
+        (Branch::Step(c), Branch::Step(rust)) => {
+            let as_rust = Seen {
+                restarts: rust.restarts,
+                ..c.clone()
+            };
+            inside && as_rust == *rust && rust.restarts == c.restarts + 1
+        }
+        (Branch::Step(_), Branch::End(rust)) => {
+            let writes = |op: &Op| match op {
+                Op::Cs { .. } => true,
+                Op::Ids { .. } => checks_words(program),
+                _ => false,
+            };
+            let mut before = program.ops().take(fork.index + 1);
+            rust.how == FAULTED && rust.expired > 0 && before.any(writes)
+        }
+        _ => false,
+    };
+    differs && without_rival(program, fork)
+}
+
+/// On C the control word still shows the grant, which has no timer any more, or what ends it finds it.
+fn expiry_in_the_kernel(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
+    let differs = match (c, rust) {
+        (Branch::Step(c), Branch::Step(rust)) => {
+            let as_rust = Seen {
+                word: rust.word,
+                restarts: rust.restarts,
+                timeout: rust.timeout,
+                ..c.clone()
+            };
+            let lasts = c.word & 0xff00 != 0 && rust.word & 0xff00 == 0 && as_rust == *rust;
+            lasts && rust.restarts >= c.restarts || one_less(c, rust)
+        }
+        (Branch::End(c), Branch::End(rust)) => {
+            let as_rust = End {
+                revoked: rust.revoked,
+                yielded: rust.yielded,
+                aborted: rust.aborted,
+                unaccounted: rust.unaccounted,
+                ..c.clone()
+            };
+            as_rust == *rust && c.expired > 0 && rust.revoked > c.revoked
+        }
+        _ => false,
+    };
+    differs && without_rival(program, fork)
 }
 
 /// The thread dies where on Rust it goes on, whatever comes then. If a child dies, the step of its parent
@@ -236,13 +285,18 @@ fn request_in_debug_mode(program: &Program, fork: &Fork, c: &Branch, rust: &Bran
     checks_words(program) && died && program.ops().take(fork.index + 1).any(stores)
 }
 
-/// Takes memory that is not there, or that is written to only after a page fault.
+/// Takes an access that waits for its page, or a reschedule that the other CPU asks for in the same moment
+/// as the rival's timer.
 fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
     let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
         return false;
     };
-    let takes_pages = |op: &Op| match op {
-        Op::Then { event, .. } => matches!(event, Event::Drop | Event::Fork),
+    let interferes = |op: &Op| match op {
+        Op::Reclass { .. } => true,
+        Op::Then { event, .. } => {
+            let pages = [Event::Drop, Event::Fork];
+            pages.contains(event) || [Event::Class, Event::Migrate].contains(event)
+        }
         _ => false,
     };
     let as_rust = End {
@@ -255,7 +309,7 @@ fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -
         ..c.clone()
     };
     let fewer = c.granted.checked_sub(rust.granted);
-    program.ops().any(takes_pages)
+    program.ops().any(interferes)
         && as_rust == *rust
         && matches!(fewer, Some(1..))
         && c.revoked >= rust.revoked

@@ -94,6 +94,38 @@ fn restart_at_expiry_takes_a_sequence_and_no_rival() {
     assert_eq!(of(c, "0,w100/0,a1,s1/exit:0,g1,e1,v1"), ["nothing"]);
     assert_eq!(of(c, "0,w100/0,s2/exit:0,g1,e1,v1"), ["nothing"]);
     assert_eq!(of(c, "0,w100/signal:11,g1,e1,v1"), ["nothing"]);
+    let (c, rust) = ("0/0,w100/0/exit:0,g1,e1,v1", "0/0,w100/signal:11,g1,e1,v1");
+    let of = |program| explained(program, c, rust);
+    assert_eq!(
+        of("cs 0x1; reclass 0x1; s.spin 80000"),
+        ["restart-at-expiry"]
+    );
+    assert_eq!(of("cs 0x1; ask 0x1; s.spin 80000"), ["nothing"]);
+    assert_eq!(of("ids 0x1; reclass 0x1; s.spin 80000"), ["nothing"]);
+    let (c, rust) = (
+        "1/0/0,w100/0/exit:0,g1,e1,v1",
+        "1/0/0,w100/signal:11,g1,e1,v1",
+    );
+    let program = "debug \"1\"; ids 0x1; reclass 0x1; s.spin 80000";
+    assert_eq!(explained(program, c, rust), ["restart-at-expiry"]);
+}
+
+#[test]
+fn expiry_in_the_kernel_takes_no_rival() {
+    let name = ["expiry-in-the-kernel"];
+    let (c, rust) = (
+        "0,w100/0,w100,t1/exit:0,g1,e1,x1",
+        "0,w100/0/exit:0,g1,e1,v1",
+    );
+    assert_eq!(explained("reclass 0x1; outlast", c, rust), name);
+    assert_eq!(explained("ask 0x1; outlast", c, rust), ["nothing"]);
+    assert_eq!(explained("reclass 0x1; outlast", rust, c), ["nothing"]);
+    let (c, rust) = ("0/1/exit:0,g1,e1,y1", "0/0/exit:0,g1,e1,v1");
+    assert_eq!(explained("reclass 0x1; yield", c, rust), name);
+    assert_eq!(explained("ask 0x1; yield", c, rust), ["nothing"]);
+    let of = |c, rust| explained("reclass 0x1", c, rust);
+    assert_eq!(of("0/signal:9,g1,e1,n1", "0/signal:9,g1,e1,v1"), name);
+    assert_eq!(of("0/signal:9,g1,n1", "0/signal:9,g1,v1"), ["nothing"]);
 }
 
 #[test]
@@ -113,10 +145,12 @@ fn request_in_debug_mode_takes_a_request_alone() {
 }
 
 #[test]
-fn switch_before_grant_takes_a_page_fault() {
+fn switch_before_grant_takes_the_other_cpu() {
     let of = |program| explained(program, "0/exit:0,g1,e1,v1", "0/exit:0");
     assert_eq!(of("then 0 drop"), ["switch-before-grant"]);
     assert_eq!(of("then 0 fork"), ["switch-before-grant"]);
+    assert_eq!(of("then 0 class"), ["switch-before-grant"]);
+    assert_eq!(of("reclass 0x1"), ["switch-before-grant"]);
     assert_eq!(of("then 0 rival"), ["nothing"]);
     let of = |c, rust| explained("then 0 drop", c, rust);
     assert_eq!(of("0/exit:0", "0/exit:0,g1,v1"), ["nothing"]);
