@@ -157,7 +157,8 @@ fn expired_dead(c: &End, rust: &End) -> bool {
     matches!(more, Some(Ok(more)) if more <= c.unaccounted)
 }
 
-fn expiry_of_the_dead(_: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// Before one died, others may have expired as they were yielded or aborted.
+fn expiry_of_the_dead(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
     let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
         return false;
     };
@@ -165,10 +166,22 @@ fn expiry_of_the_dead(_: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool 
         expired: rust.expired,
         ..c.clone()
     };
-    as_rust == *rust && c != rust && expired_dead(c, rust)
+    let ended = if program.has_moments() {
+        c.yielded + c.aborted
+    } else {
+        0
+    };
+    let with_dead = End {
+        expired: rust.expired + c.expired.saturating_sub(rust.expired + ended),
+        ..c.clone()
+    };
+    as_rust == *rust
+        && c.expired > rust.expired
+        && c.unaccounted > 0
+        && expired_dead(&with_dead, rust)
 }
 
-/// Takes a short extension: others are not over before user mode is reached. A check of the next call
+/// Takes a short extension, or a thread that is held up: others are not over before user mode is reached. A check of the next call
 /// takes `rseq_debug` and a control word that is not zero, and kills.
 fn over_in_the_kernel(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
     let shortens = |op: &Op| match op {
@@ -183,7 +196,7 @@ fn over_in_the_kernel(program: &Program, _: &Fork, c: &Branch, rust: &Branch) ->
         }
         _ => false,
     };
-    program.ops().any(shortens) && differs
+    differs && (program.ops()).any(|op| shortens(op) || holds_up(op))
 }
 
 /// Whether some grants that were taken back, or lost, expired on Rust alone.
@@ -285,19 +298,24 @@ fn request_in_debug_mode(program: &Program, fork: &Fork, c: &Branch, rust: &Bran
     checks_words(program) && died && program.ops().take(fork.index + 1).any(stores)
 }
 
+/// Whether the operation may let the other CPU hold up a thread that is in the kernel: by a reschedule, or
+/// by making the area's page one that is waited for.
+fn holds_up(op: &Op) -> bool {
+    match op {
+        Op::Reclass { .. } => true,
+        Op::Then { event, .. } => {
+            let pages = matches!(event, Event::Drop | Event::Fork);
+            pages || matches!(event, Event::Class | Event::Migrate)
+        }
+        _ => false,
+    }
+}
+
 /// Takes an access that waits for its page, or a reschedule that the other CPU asks for in the same moment
 /// as the rival's timer.
 fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
     let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
         return false;
-    };
-    let interferes = |op: &Op| match op {
-        Op::Reclass { .. } => true,
-        Op::Then { event, .. } => {
-            let pages = [Event::Drop, Event::Fork];
-            pages.contains(event) || [Event::Class, Event::Migrate].contains(event)
-        }
-        _ => false,
     };
     let as_rust = End {
         granted: rust.granted,
@@ -309,7 +327,7 @@ fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -
         ..c.clone()
     };
     let fewer = c.granted.checked_sub(rust.granted);
-    program.ops().any(interferes)
+    program.ops().any(holds_up)
         && as_rust == *rust
         && matches!(fewer, Some(1..))
         && c.revoked >= rust.revoked

@@ -58,6 +58,9 @@ fn expiry_of_the_dead_takes_a_dead_thread() {
     assert_eq!(of("exit:0,g1,e1,y1", "exit:0,g1,y1"), ["nothing"]);
     assert_eq!(of("signal:9,g1,e1,n1", "signal:11,g1,n1"), ["nothing"]);
     assert_eq!(of("signal:9,g2,e1,n1,y1", "signal:9,g1,n1"), ["nothing"]);
+    let (c, rust) = ("0/signal:9,g2,e2,n1,y1", "0/signal:9,g2,n1,y1");
+    assert_eq!(explained("spin 500", c, rust), ["expiry-of-the-dead"]);
+    assert_eq!(explained("yield", c, rust), ["nothing"]);
 }
 
 #[test]
@@ -66,6 +69,7 @@ fn over_in_the_kernel_takes_a_short_extension() {
     let of = |c, rust| explained("length \"5000\"", c, rust);
     assert_eq!(of(c, rust), ["over-in-the-kernel"]);
     assert_eq!(explained("yield", c, rust), ["nothing"]);
+    assert_eq!(explained("then 0 class", c, rust), ["over-in-the-kernel"]);
     assert_eq!(of("5/exit:0,g1,y1", "5/exit:0,g1,e1,y1"), ["nothing"]);
     assert_eq!(of("5/exit:0,g1,v1", "5/exit:0,g1,e1,n1"), ["nothing"]);
     let (c, rust) = ("5/1/0,w1/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
