@@ -94,6 +94,10 @@ static __always_inline void rseq_slice_clear_events(struct rseq_event *ev)
  * get to user mode: it is taken back by the reschedule that is due or, where that has
  * taken place, by an update.
  *
+ * Only a 32-bit system call whose argument cannot be fetched may leave with one whose
+ * reschedule has taken place, as no work flag tells of it. The next system call or
+ * reschedule ends it.
+ *
  * Return: true if the task has to go through the exit loop again.
  */
 static __always_inline bool rseq_arm_slice_extension_timer(void)
@@ -111,7 +115,9 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 		return false;
 
 	if (!need_resched()) {
-		curr->rseq.event.ids_changed = true;
+		/* An update without new IDs is for tasks that were interrupted in user mode. */
+		if (!curr->rseq.event.user_irq)
+			curr->rseq.event.ids_changed = true;
 		curr->rseq.event.sched_switch = true;
 		set_thread_flag(TIF_RSEQ);
 	}
@@ -129,6 +135,18 @@ static __always_inline void rseq_slice_clear_grant(struct task_struct *t)
 {
 	if (rseq_slice_extension_enabled() && unlikely(t->rseq.slice.state.granted))
 		rseq_slice_revoke(t);
+}
+
+/**
+ * rseq_slice_update_failed - End a grant of a task that gets SIGSEGV instead of an update
+ * @t:		The current task
+ *
+ * Otherwise the grant would be found at the end of the exit loop, which would try the
+ * update again, and send another SIGSEGV before the first one's handler has run.
+ */
+static __always_inline void rseq_slice_update_failed(struct task_struct *t)
+{
+	rseq_slice_clear_grant(t);
 }
 
 /* A macro, because it stands in user access regions of rseq and jumps out of them. */
@@ -170,6 +188,7 @@ static __always_inline void rseq_slice_clear_events(struct rseq_event *ev)
 }
 #endif
 
+static inline void rseq_slice_update_failed(struct task_struct *t) { }
 static inline void rseq_slice_fork(struct task_struct *child) { }
 static inline void rseq_slice_exit(struct task_struct *curr) { }
 #endif /* !CONFIG_RSEQ_SLICE_EXTENSION_RUST */
