@@ -23,6 +23,7 @@ bool rseq_slice_cpu_may_grant(void);
 bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
 void rseq_slice_take_back(struct task_struct *curr);
 void rseq_slice_revoke(struct task_struct *curr);
+void rseq_slice_erase_and_revoke(struct task_struct *curr);
 void rseq_slice_inherit(struct task_struct *child);
 void rseq_slice_die(struct task_struct *curr);
 long rseq_slice_take_yielded(struct task_struct *curr);
@@ -144,9 +145,10 @@ static __always_inline void rseq_slice_clear_grant(struct task_struct *t)
  * Otherwise the grant would be found at the end of the exit loop, which would try the
  * update again, and send another SIGSEGV before the first one's handler has run.
  */
-static __always_inline void rseq_slice_update_failed(struct task_struct *t)
+static inline void rseq_slice_update_failed(struct task_struct *t)
 {
-	rseq_slice_clear_grant(t);
+	if (rseq_slice_extension_enabled() && unlikely(t->rseq.slice.state.granted))
+		rseq_slice_erase_and_revoke(t);
 }
 
 /* A macro, because it stands in user access regions of rseq and jumps out of them. */

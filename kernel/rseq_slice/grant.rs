@@ -171,6 +171,15 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
     stats::count(Event::Ended(how));
 }
 
+/// Revokes the grant of a thread that gets a `SIGSEGV` because its `struct rseq` could not be
+/// updated, be that for what is in it or because it is not accessible. May sleep.
+#[cold]
+pub(crate) fn erase_and_revoke(thread: Thread) {
+    // If the word is not accessible either, the signal says so.
+    let _ = thread.ctrl().put_u32(0);
+    revoke(thread);
+}
+
 /// Revokes a grant after an update of user space erased the control word.
 ///
 /// Mostly the thread was switched out. If it was not, as when `membarrier(2)` asks for the update,

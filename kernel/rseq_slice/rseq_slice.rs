@@ -113,6 +113,19 @@ unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
     grant::revoke(thread);
 }
 
+/// Erases the control word of a thread that rseq could not update, and ends its grant.
+///
+/// # Safety
+///
+/// `curr` must be `current`, and interrupts must be enabled.
+#[export]
+unsafe extern "C" fn rseq_slice_erase_and_revoke(curr: *mut bindings::task_struct) {
+    // SAFETY: By the requirements of this function.
+    let thread = unsafe { Thread::from_current(curr) };
+
+    grant::erase_and_revoke(thread);
+}
+
 /// Does the work at system call entry that a grant has asked for.
 ///
 /// # Safety

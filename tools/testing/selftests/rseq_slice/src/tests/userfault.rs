@@ -8,14 +8,17 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::signal::Signal;
+use nix::unistd::gettid;
 use rseq_slice::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Ledger, PATIENCE, Page, Remote, Rival, Scene, Tally, Userfault, be_on, lead, spin,
-    spin_while,
+    CPU, Ledger, OTHER_CPU, PATIENCE, Page, Remote, Rival, Scene, Tally, Userfault, be_on, handle,
+    hits, lead, spin, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -31,6 +34,7 @@ pub(crate) const TESTS: &[Test] = &[
         set_debug(true)?;
         in_grant(layout, End::CheckedYield)
     }),
+    both("userfault.update_fails", Needs::OnTwoCpus, update_fails),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,5 +161,57 @@ fn in_grant(layout: Layout, end: End) -> Result<()> {
     );
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
+    Ok(())
+}
+
+/// A thread sleeps in a fault of its own during a grant, comes back on another CPU, and the kernel finds
+/// that the area says something else than it stored. The `SIGSEGV` for that gets to its handler: the
+/// grant does not lead to another one before.
+fn update_fails(_: &Kernel, layout: Layout) -> Result<()> {
+    set_extension_length(50_000)?;
+    be_on(CPU)?;
+    let (page, elsewhere) = (Page::new()?, Page::new()?);
+    let scene = Scene::with(page.register()?, layout)?;
+    let cpu_id = page.area().as_ptr().cast::<u32>().wrapping_add(1);
+    let cell = elsewhere.area().as_ptr().cast::<u8>();
+    // SAFETY: Nobody else uses the page.
+    unsafe { cell.write_volatile(1) };
+    let mut faults = Userfault::new(elsewhere)?;
+    let gone = Arc::new(AtomicU32::new(0));
+    let (theirs, thread) = (Arc::clone(&gone), gettid());
+    let remote = Remote::ready(move || {
+        let content = faults.take()?;
+        theirs.store(GONE, Ordering::Release);
+        faults.wait()?;
+        let mut there = CpuSet::new();
+        there.set(OTHER_CPU)?;
+        sched_setaffinity(thread, &there)?;
+        faults.answer(&content)?;
+        // The file has to stay: without it the page is an ordinary one.
+        std::mem::forget(faults);
+        Ok(())
+    })?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    handle(Signal::SIGSEGV)?;
+    scene.obtain(&rival)?;
+    remote.go();
+    let taken = reaches(&gone, GONE);
+    // SAFETY: Both are memory of this thread. What the kernel stored comes back.
+    let (stored, read) = unsafe {
+        let stored = cpu_id.read_volatile();
+        cpu_id.write_volatile(stored + 1);
+        let read = cell.read_volatile();
+        cpu_id.write_volatile(stored);
+        (stored, read)
+    };
+    let signals = hits();
+    remote.join()?;
+    let tally = ledger.tally()?;
+    diagnose(format_args!("{signals} signals, {tally:?}"));
+    ensure!(taken && read == 1, "{taken}, read {read}");
+    ensure!(stored == u32::try_from(CPU)?, "CPU {stored}");
+    ensure!(signals == 1, "{signals} signals");
+    ensure!(tally == revoked(&tally), "{tally:?}");
     Ok(())
 }
