@@ -12,6 +12,7 @@ mod loss;
 mod memory;
 mod remote;
 mod rival;
+mod robust;
 mod samples;
 mod scene;
 mod signals;
@@ -19,6 +20,7 @@ mod sleeper;
 mod ticker;
 mod timer;
 mod userfault;
+mod vdso;
 mod window;
 
 pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
@@ -30,6 +32,7 @@ pub(crate) use loss::{LosablePage, Loss};
 pub(crate) use memory::Page;
 pub(crate) use remote::{Remote, RemotelyWoken};
 pub(crate) use rival::{Rival, fair_rival};
+pub(crate) use robust::{Lock, Owner, PASSES};
 pub(crate) use samples::Samples;
 pub(crate) use scene::{
     BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, bear_refusals,

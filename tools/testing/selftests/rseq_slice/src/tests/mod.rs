@@ -9,6 +9,7 @@ pub(crate) mod churn;
 mod consistency;
 mod expiry;
 mod fault;
+mod futex;
 mod grant;
 mod hostile;
 mod inherit;
@@ -56,6 +57,7 @@ pub(crate) const ALL: &[&[Test]] = &[
     migrate::TESTS,
     fault::TESTS,
     userfault::TESTS,
+    futex::TESTS,
     hostile::TESTS,
     consistency::TESTS,
     words::TESTS,

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The vDSO's unlock of a robust futex, interrupted after the release, is complete when a signal
+//! comes: the kernel forgets the pending operation if it knows that the thread was interrupted in
+//! user mode. It has to know that still when a grant has ended meanwhile.
+
+use anyhow::{Result, bail, ensure};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getpid};
+use rseq_slice::{Layout, set_extension_length};
+
+use crate::case::{Needs, Skip, Test, both};
+use crate::ktap::diagnose;
+use crate::support::{
+    CPU, Child, Class, Due, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, Tally,
+    lead, now, soon, spin,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("futex.expiry", Needs::On, |_, layout| {
+        handled(layout, End::Expiry)
+    })
+    .alone(),
+    both("futex.wakeup", Needs::On, |_, layout| {
+        handled(layout, End::Wakeup)
+    })
+    .alone(),
+    both("futex.membarrier", Needs::OnTwoCpus, |_, layout| {
+        handled(layout, End::Membarrier)
+    })
+    .alone(),
+    both("futex.killed_at_expiry", Needs::On, |_, layout| {
+        killed(layout, End::Expiry)
+    })
+    .alone(),
+    both(
+        "futex.killed_at_membarrier",
+        Needs::OnTwoCpus,
+        |_, layout| killed(layout, End::Membarrier),
+    )
+    .alone(),
+];
+
+/// Nanoseconds from the rival's wakeup to what ends the grant.
+const APART: u64 = 10_000;
+/// Nanoseconds from membarrier(2) to the second rival's wakeup.
+const BEHIND: u64 = 15_000;
+/// Nanoseconds in which sleepers get their orders.
+const ORDERS: u64 = 50_000;
+/// The moments of a sweep: each phase of the release several times.
+const MOMENTS: u64 = 4 * PASSES;
+/// So often the lock is released until a signal has to come.
+const UNLOCKS: u64 = 20_000;
+
+/// What ends the grant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Expiry,
+    /// A second rival.
+    Wakeup,
+    /// The other CPU.
+    Membarrier,
+}
+
+/// A thread that releases its lock all the time, and those that interrupt it.
+struct Stage {
+    scene: Scene,
+    owner: Owner,
+    /// Sends the signal while the owner is switched out.
+    rival: Sleeper,
+    second: Option<Rival>,
+    /// Calls membarrier(2) on the other CPU.
+    other: Option<Sleeper>,
+}
+
+impl Stage {
+    fn new(layout: Layout, end: End, lock: &'static Lock, signal: Signal) -> Result<Self> {
+        set_extension_length(match end {
+            End::Expiry => 10_000,
+            End::Wakeup | End::Membarrier => 50_000,
+        })?;
+        let owner = Owner::new(lock)?;
+        let thread = owner.thread();
+        let other = (end == End::Membarrier).then(other).transpose()?;
+        Ok(Self {
+            scene: Scene::new(layout)?,
+            owner,
+            rival: Sleeper::new(CPU, move || send(thread, signal))?,
+            second: (end != End::Expiry).then(|| Rival::new(CPU)).transpose()?,
+            other,
+        })
+    }
+
+    /// Releases the lock again and again until the signal has come, in the phase number `moment`.
+    fn step(&self, request: bool, moment: u64) -> Result<()> {
+        const ATTEMPTS: usize = 10;
+        for _ in 0..ATTEMPTS {
+            let before = self.owner.signals();
+            self.set_alarms(request, soon()? + ORDERS)?;
+            if request {
+                self.scene.request();
+            }
+            // The other CPU has its turns here.
+            spin(ORDERS);
+            let early = self.owner.signals() != before;
+            let signalled = early || self.owner.unlock_until_signal(moment % PASSES, UNLOCKS);
+            self.scene.set_word(0);
+            ensure!(signalled, "the signal never came");
+            // Nobody is left then who could disturb the next step.
+            spin(lead());
+            if !early {
+                return Ok(());
+            }
+        }
+        bail!("{ATTEMPTS} signals in a row came early")
+    }
+
+    /// Has a grant made at the moment `due` and ended later. The same without a request, but that
+    /// membarrier(2) comes before the rival.
+    ///
+    /// After membarrier(2) the second rival gets the first one its CPU where nothing else does, as with
+    /// C. And it gets the other CPU its turn: QEMU before 8.1, where it counts instructions, lets the
+    /// first CPU run until its next timer before another one whose timer is due.
+    fn set_alarms(&self, request: bool, due: u64) -> Result<()> {
+        let (mut first, mut second) = (due, due + APART);
+        if let Some(other) = &self.other {
+            other.wake(Due::At(second), Class::Rival)?;
+            second += BEHIND;
+            if !request {
+                first = second;
+            }
+        }
+        if let Some(rival) = &self.second {
+            rival.wake(Due::At(second))?;
+        }
+        self.rival.wake(Due::At(first), Class::Rival)
+    }
+}
+
+/// A thread on the other CPU that calls membarrier(2).
+fn other() -> Result<Sleeper> {
+    register()?;
+    Sleeper::new(OTHER_CPU, || {
+        barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ).expect("the process is registered");
+    })
+}
+
+/// Lets the process use [`barrier`].
+fn register() -> Result<()> {
+    barrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ)
+        .map_err(|_| Skip("needs CONFIG_MEMBARRIER".into()))?;
+    Ok(())
+}
+
+fn barrier(command: libc::c_int) -> Result<()> {
+    // SAFETY: The call takes no pointer.
+    Errno::result(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })?;
+    Ok(())
+}
+
+fn send(thread: Pid, signal: Signal) {
+    let (process, signal) = (getpid().as_raw(), signal as i32);
+    // A thread that a signal has killed already is gone.
+    // SAFETY: The call takes no pointer.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread.as_raw(), signal) };
+}
+
+/// A handler looks at the lock.
+fn handled(layout: Layout, end: End) -> Result<()> {
+    let lock = Lock::shared()?;
+    let stage = Stage::new(layout, end, lock, Signal::SIGUSR1)?;
+    stage.owner.watch_at(Signal::SIGUSR1)?;
+    for request in [false, true] {
+        let (before, ledger) = (stage.owner.seen(), Ledger::open()?);
+        for moment in 0..MOMENTS {
+            stage.step(request, moment)?;
+        }
+        let (seen, tally) = (stage.owner.seen() - before, ledger.tally()?);
+        diagnose(format_args!("request {request}: {seen:?}, {tally:?}"));
+        ensure!(
+            seen.half_done == 0,
+            "the operation was pending after the release: {} times",
+            seen.half_done
+        );
+        ensure!(seen.inside > 0, "no unlock was interrupted");
+        ensure_ends(end, request, tally)?;
+    }
+    Ok(())
+}
+
+/// The signal kills the process, and its parent looks at the lock.
+fn killed(layout: Layout, end: End) -> Result<()> {
+    const SIGNAL: Signal = Signal::SIGTERM;
+    let lock = Lock::shared()?;
+    // What is missing is noticed here, and what is measured, the children have already.
+    Owner::new(lock)?;
+    if end == End::Membarrier {
+        register()?;
+    }
+    now();
+    let ledger = Ledger::open()?;
+    let (mut inside, mut half_done) = (0, 0);
+    for moment in 0..MOMENTS {
+        Child::start(|| Stage::new(layout, end, lock, SIGNAL)?.step(true, moment))?
+            .ensure_killed(SIGNAL)?;
+        inside += u64::from(lock.is_just_released());
+        half_done += u64::from(lock.is_half_done());
+        lock.reset();
+    }
+    let tally = ledger.tally()?;
+    diagnose(format_args!("died after the release {inside}, {tally:?}"));
+    ensure!(
+        half_done == 0,
+        "the operation was pending after the release: {half_done} times"
+    );
+    ensure!(inside > 0, "no unlock was interrupted");
+    ensure_ends(end, true, tally)
+}
+
+/// Expects the grants to have been made and to have ended as intended, but those of requests that were
+/// made too late.
+fn ensure_ends(end: End, request: bool, tally: Tally) -> Result<()> {
+    let intended = match end {
+        End::Expiry => tally.expired,
+        End::Wakeup | End::Membarrier => tally.granted - tally.expired,
+    };
+    let good = match request {
+        true => intended >= MOMENTS / 2,
+        false => tally == Tally::NOTHING,
+    };
+    ensure!(good, "request {request}: {tally:?}");
+    Ok(())
+}
