@@ -50,9 +50,20 @@ pub(crate) fn calibrate() {
 
 /// Nanoseconds since some moment, the same for all threads of the process and its children.
 pub(crate) fn now() -> u64 {
+    moment_of(ticks())
+}
+
+/// What [`now`] says at that value of the counter.
+pub(crate) fn moment_of(ticks: u64) -> u64 {
     let scale = scale();
-    let passed = u128::from(ticks().wrapping_sub(scale.start));
+    let passed = u128::from(ticks.wrapping_sub(scale.start));
     u64::try_from((passed * scale.factor) >> 32).expect("centuries have passed")
+}
+
+/// How far the counter gets in `nanos`.
+pub(super) fn ticks_in(nanos: u64) -> u64 {
+    let ticks = (u128::from(nanos) << 32) / scale().factor;
+    u64::try_from(ticks).expect("centuries would pass")
 }
 
 /// Spins in user mode for `nanos`.

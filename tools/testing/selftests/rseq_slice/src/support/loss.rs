@@ -78,6 +78,13 @@ impl LosablePage {
     }
 }
 
+/// A page that stays in a file when it is dropped from memory.
+pub(crate) fn droppable_page() -> Result<Page> {
+    let file = memory_file()?;
+    file.set_len(Page::SIZE)?;
+    Page::of_file(file.as_fd())
+}
+
 fn memory_file() -> Result<File> {
     // SAFETY: The name is a string, which lives through the call.
     let fd = unsafe { libc::memfd_create(c"area".as_ptr(), libc::MFD_CLOEXEC) };

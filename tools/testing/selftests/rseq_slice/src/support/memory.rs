@@ -77,6 +77,14 @@ impl Page {
         Ok(())
     }
 
+    /// Drops the page from the process's memory, as reclaim would: the next access faults.
+    pub(crate) fn drop_from_memory(self) -> Result<()> {
+        // SAFETY: What was written is in the file that the page is of.
+        let ret = unsafe { libc::madvise(self.0.as_ptr().cast(), LEN.get(), libc::MADV_DONTNEED) };
+        Errno::result(ret)?;
+        Ok(())
+    }
+
     /// Takes the page away.
     pub(crate) fn unmap(self) -> Result<()> {
         // SAFETY: As for `protect`.

@@ -15,6 +15,7 @@ use rseq_slice::pin_to;
 
 use super::clock::{now, spin_while};
 use super::scene::{Class, PATIENCE, lead, only_lazy, set_class, soon};
+use super::sequence::interfere;
 use super::sleeper::Sleeper;
 use super::timer::Due;
 use crate::case::Skip;
@@ -27,6 +28,7 @@ struct Runs {
 
 impl Runs {
     fn note(&self) {
+        interfere();
         self.first.store(now(), Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
     }

@@ -92,7 +92,7 @@ pub(crate) fn set_class(class: Class) -> Result<()> {
 }
 
 /// Puts a thread into a class.
-pub(super) fn set_class_of(thread: Pid, class: Class) -> Result<()> {
+pub(crate) fn set_class_of(thread: Pid, class: Class) -> Result<()> {
     let class = match class {
         Class::Scene if only_lazy() => Class::Idle,
         Class::Rival if only_lazy() => Class::Fair,

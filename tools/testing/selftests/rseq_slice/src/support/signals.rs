@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+use super::sequence::interfere;
+
 static HITS: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn count(_signal: i32) {
+    interfere();
     HITS.fetch_add(1, Ordering::Relaxed);
 }
 
@@ -21,7 +24,7 @@ pub(crate) fn handle(signal: Signal) -> Result<()> {
         SaFlags::SA_RESTART,
         SigSet::empty(),
     );
-    // SAFETY: The handler touches nothing but an atomic.
+    // SAFETY: The handler touches nothing but atomics.
     unsafe { sigaction(signal, &action) }?;
     Ok(())
 }

@@ -39,6 +39,13 @@ impl Ticker {
         })
     }
 
+    /// Is always there on `cpu`, and takes what nobody else wants.
+    pub(crate) fn idle(cpu: usize) -> Result<Self> {
+        Self::start(cpu, Class::Idle, |_| {
+            spin_long_while(10_000, || true);
+        })
+    }
+
     /// A CPU that goes away and comes back gets the thread back as well.
     fn start(cpu: usize, class: Class, want: impl Fn(u64) + Send + 'static) -> Result<Self> {
         let over = Arc::new(AtomicBool::new(false));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Many grants, while everything changes that an administrator can change: CPUs come and go, threads
-//! are moved, the length of an extension and `rseq_debug` are set.
+//! are moved, the length of an extension and `rseq_debug` are set. The threads count in restartable
+//! sequences, none of which may be torn.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,16 +14,13 @@ use std::{fs, mem};
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
-use rseq_slice::{
-    Control, Implementation, Layout, Registration, Request, pin_to, set_extension_length,
-    set_layout, sys,
-};
+use rseq_slice::{Implementation, Layout, pin_to, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, once};
 use crate::kernel::{CPU1_ONLINE, Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, CPU, Class, Ledger, OTHER_CPU, Tally, Ticker, null_call, set_class, spin_long_while,
+    BOTH_CPUS, CPU, Class, Ledger, Numbers, OTHER_CPU, PerCpu, Tally, Ticker, Worker, set_class,
     take_short_slices,
 };
 
@@ -34,8 +32,8 @@ pub(crate) static GRANTS: AtomicU64 = AtomicU64::new(2_000);
 /// Nanoseconds between two wakeups of a ticker, at least: with the extension and the switches so
 /// that most sections get a grant and are over in time.
 const PERIOD: u64 = 12_000;
-/// Nanoseconds for which a section waits for somebody who wants the CPU.
-const SECTION: u64 = 40_000;
+/// Of a hundred sections so many last longer than their grants.
+const OUTLASTING: u64 = 3;
 /// Microseconds of guest time between two changes.
 const BETWEEN: u64 = 1_000;
 /// Grants between two removals of the CPU.
@@ -43,65 +41,44 @@ const PER_HOTPLUG: u64 = 700;
 /// Of a hundred grants so many end in a yield, at least.
 const YIELDED: u64 = 50;
 
-/// A cheap sequence of numbers without a pattern that matters.
-struct Numbers(u64);
-
-impl Numbers {
-    /// Less than `bound`.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (self.0 >> 33) % bound
-    }
+/// What a thread has done.
+#[derive(Default)]
+struct Work {
+    sequences: u64,
+    yields: u64,
 }
 
-/// A thread that runs one critical section after the other. Returns how often a yield said 1.
-fn sections(mut control: impl Control, mut numbers: Numbers, over: &AtomicBool) -> Result<u64> {
-    let control = &mut control;
-    let mut yields = 0;
-    while !over.load(Ordering::Relaxed) {
-        control.request();
-        spin_long_while(SECTION, || !control.is_granted());
-        spin_long_while(numbers.below(1_500), || true);
-        match numbers.below(100) {
-            0..5 if control.is_granted() => null_call(),
-            5..8 => {
-                spin_long_while(SECTION, || control.is_granted());
-            }
-            _ => {}
-        }
-        if control.withdraw() == Request::Granted {
-            yields += u64::from(sys::rseq_slice_yield()? == 1);
-        }
-    }
-    Ok(yields)
-}
-
-struct Worker {
-    thread: JoinHandle<Result<u64>>,
+struct Thread {
+    thread: JoinHandle<Result<Work>>,
     id: Pid,
 }
 
-fn worker(layout: Layout, seed: u64, short_slices: bool, over: &Arc<AtomicBool>) -> Result<Worker> {
-    let over = Arc::clone(over);
+fn start(
+    layout: Layout,
+    seed: u64,
+    short_slices: bool,
+    counts: &Arc<PerCpu>,
+    over: &Arc<AtomicBool>,
+) -> Result<Thread> {
+    let (counts, over) = (Arc::clone(counts), Arc::clone(over));
     let (id, its_id) = std::sync::mpsc::channel();
     let thread = thread::spawn(move || {
-        let mut registration = Registration::new()?;
-        set_layout(Some(layout))?;
+        let mut worker = Worker::new(layout, seed, OUTLASTING)?;
         if short_slices {
             take_short_slices()?;
         }
         id.send(gettid())?;
         drop(id);
-        match layout {
-            Layout::Bytes => sections(registration.bytes(), Numbers(seed), &over),
-            Layout::Bits => sections(registration.bits(), Numbers(seed), &over),
+        while !over.load(Ordering::Relaxed) {
+            worker.section(&counts, None)?;
         }
+        Ok(Work {
+            sequences: worker.done(),
+            yields: worker.yields(),
+        })
     });
     let id = its_id.recv().context("a worker did not start")?;
-    Ok(Worker { thread, id })
+    Ok(Thread { thread, id })
 }
 
 /// How often each thing was changed.
@@ -113,7 +90,7 @@ struct Changes {
     removals: u64,
 }
 
-fn change(changes: &mut Changes, numbers: &mut Numbers, workers: &[Worker]) -> Result<()> {
+fn change(changes: &mut Changes, numbers: &mut Numbers, workers: &[Thread]) -> Result<()> {
     match numbers.below(4) {
         0 => {
             let length = 5_000 + 1_000 * numbers.below(46);
@@ -166,9 +143,10 @@ fn churn(kernel: &Kernel) -> Result<()> {
     let tickers = [ticker(CPU)?, ticker(OTHER_CPU)?];
     pin_to(&BOTH_CPUS)?;
     let over = Arc::new(AtomicBool::new(false));
+    let counts = Arc::<PerCpu>::default();
     let workers: Vec<_> = (1..)
         .zip(layouts)
-        .map(|(seed, layout)| worker(layout, seed, kernel.realtime, &over))
+        .map(|(seed, layout)| start(layout, seed, kernel.realtime, &counts, &over))
         .collect::<Result<_>>()?;
 
     // The changes come in time, however many workers there are.
@@ -184,10 +162,9 @@ fn churn(kernel: &Kernel) -> Result<()> {
         if tally.granted >= target {
             break;
         }
-        ensure!(
-            !workers.iter().any(|worker| worker.thread.is_finished()),
-            "a worker ended early"
-        );
+        if workers.iter().any(|worker| worker.thread.is_finished()) {
+            break;
+        }
         if tally.granted >= (reported + 1) * target.div_ceil(10) {
             reported += 1;
             diagnose(format_args!("{tally:?}"));
@@ -201,14 +178,20 @@ fn churn(kernel: &Kernel) -> Result<()> {
     }
 
     over.store(true, Ordering::Relaxed);
-    let mut yields = 0;
+    let mut all = Work::default();
     for worker in workers {
-        yields += worker.thread.join().map_err(|_| anyhow!("panic"))??;
+        let work = worker.thread.join().map_err(|_| anyhow!("panic"))??;
+        all.sequences += work.sequences;
+        all.yields += work.yields;
     }
     mem::drop(tickers);
     let tally = ledger.tally()?;
-    diagnose(format_args!("at rest: {tally:?}; {changes:?}"));
-    judge(kernel, &tally, yields)?;
+    diagnose(format_args!(
+        "at rest: {tally:?}; {changes:?}; {} sequences",
+        all.sequences
+    ));
+    counts.ensure(all.sequences)?;
+    judge(kernel, &tally, all.yields)?;
     ensure!(
         changes.lengths > 0 && changes.debug > 0 && changes.moves > 0 && changes.removals > 0,
         "{changes:?}"

@@ -25,9 +25,13 @@ mod prctl_flags;
 mod proposal;
 mod race;
 mod registration;
+mod resched;
 mod rest;
 mod revoke;
+mod sequence;
 mod stale;
+mod storm;
+mod torn;
 mod userfault;
 mod words;
 mod yields;
@@ -52,6 +56,10 @@ pub(crate) const ALL: &[&[Test]] = &[
     revoke::TESTS,
     lost::TESTS,
     race::TESTS,
+    sequence::TESTS,
+    resched::TESTS,
+    torn::TESTS,
+    storm::TESTS,
     stale::TESTS,
     inherit::TESTS,
     migrate::TESTS,

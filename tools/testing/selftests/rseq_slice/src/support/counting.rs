@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Numbers that each CPU has one of, and threads that count them up in restartable sequences: a torn
+//! one loses a count.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Result, bail, ensure};
+use rseq_slice::{Area, Control, Layout, Registration, Request, set_layout, sys};
+
+use super::call::null_call;
+use super::memory::Page;
+use super::scene::{granted, requested};
+use super::sequence::{How, Outcome, Sequence, Step};
+
+/// Nanoseconds for which a sequence waits for somebody who wants the CPU.
+const PATIENCE: u64 = 40_000;
+
+/// The numbers.
+#[derive(Default)]
+pub(crate) struct PerCpu([AtomicU64; 2]);
+
+impl PerCpu {
+    /// Counts up the number of the CPU in a sequence with those steps in front. Returns how it ended.
+    pub(crate) fn count(&self, area: &Area, steps: Vec<Step<'_>>) -> Result<Outcome> {
+        let cpu = area.cpu_id() as usize;
+        ensure!(cpu < self.0.len(), "on CPU {cpu}");
+        let outcome = Sequence::counting(area, steps, &self.0[cpu]).run(cpu)?;
+        ensure!(
+            outcome.how != How::Torn,
+            "a sequence is torn at step {}",
+            outcome.step
+        );
+        Ok(outcome)
+    }
+
+    /// Expects that so many sequences have counted.
+    pub(crate) fn ensure(&self, done: u64) -> Result<()> {
+        let counts: u64 = self
+            .0
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum();
+        ensure!(
+            counts == done,
+            "{done} sequences counted to {counts}: some are torn"
+        );
+        Ok(())
+    }
+}
+
+/// Numbers without a pattern that matters.
+pub(crate) struct Numbers(pub(crate) u64);
+
+impl Numbers {
+    /// Less than `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// A thread that counts with a request in each of its sequences, and yields the grants.
+pub(crate) struct Worker {
+    registration: Registration,
+    layout: Layout,
+    numbers: Numbers,
+    outlasting: u64,
+    done: u64,
+    yields: u64,
+}
+
+impl Worker {
+    /// The calling thread. Of a hundred sequences `outlasting` last longer than their grants.
+    pub(crate) fn new(layout: Layout, seed: u64, outlasting: u64) -> Result<Self> {
+        let registration = Registration::new()?;
+        set_layout(Some(layout))?;
+        Ok(Self {
+            registration,
+            layout,
+            numbers: Numbers(seed),
+            outlasting,
+            done: 0,
+            yields: 0,
+        })
+    }
+
+    /// How many sequences have counted.
+    pub(crate) const fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// How often a yield said 1.
+    pub(crate) const fn yields(&self) -> u64 {
+        self.yields
+    }
+
+    /// Counts once, or is restarted. A few grants are ended by another call than the yield.
+    ///
+    /// What the sequence does on the way is a page fault, if it gets a page.
+    pub(crate) fn section(&mut self, counts: &PerCpu, page: Option<Page>) -> Result<()> {
+        let (request, grant) = (requested(self.layout), granted(self.layout));
+        let fate = self.numbers.below(100);
+        let area = self.registration.area();
+        let mut steps = vec![
+            Step::store_word(area, request),
+            Step::wait_while_word(area, request, PATIENCE),
+            Step::spin(self.numbers.below(750)),
+        ];
+        steps.extend(page.map(Step::touch));
+        if fate < self.outlasting {
+            steps.push(Step::wait_while_word(area, grant, PATIENCE));
+        }
+        match counts.count(area, steps)?.how {
+            How::Done => self.done += 1,
+            How::Aborted | How::Elsewhere => {}
+            How::Torn => bail!("a torn sequence"),
+        }
+        if fate >= 95 && area.slice_ctrl() == grant {
+            null_call();
+        }
+        let withdrawn = match self.layout {
+            Layout::Bytes => self.registration.bytes().withdraw(),
+            Layout::Bits => self.registration.bits().withdraw(),
+        };
+        if withdrawn == Request::Granted {
+            self.yields += u64::from(sys::rseq_slice_yield()? == 1);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Restartable sequences that do what a list of steps says, and notice when they are torn: somebody
+//! else had the CPU since their start, and they were not restarted.
+
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use anyhow::Result;
+use rseq_slice::Area;
+use rseq_slice::abi::SIGNATURE;
+
+use super::clock::ticks_in;
+use super::memory::Page;
+
+/// Offsets in the area.
+const CPU_ID: usize = 4;
+const RSEQ_CS: usize = 8;
+const SLICE_CTRL: usize = 28;
+
+const END: u64 = 0;
+const STORE: u64 = 1;
+const TOUCH: u64 = 2;
+const SPIN: u64 = 3;
+const WAIT_WHILE: u64 = 4;
+const STAMP: u64 = 5;
+const UNTIL: u64 = 6;
+
+const DONE: u64 = 1;
+const ABORTED: u64 = 2;
+const TORN: u64 = 3;
+const ELSEWHERE: u64 = 4;
+
+/// What a sequence does next.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Step<'a> {
+    code: u64,
+    at: *const u32,
+    value: u64,
+    ticks: u64,
+    lives: PhantomData<&'a AtomicU32>,
+}
+
+impl<'a> Step<'a> {
+    const SIZE: usize = 32;
+
+    const fn new(code: u64, at: *const u32, value: u64, ticks: u64) -> Self {
+        Self {
+            code,
+            at,
+            value,
+            ticks,
+            lives: PhantomData,
+        }
+    }
+
+    pub(crate) fn store(at: &'a AtomicU32, value: u32) -> Self {
+        Self::new(STORE, at.as_ptr(), value.into(), 0)
+    }
+
+    /// Stores to the control word.
+    pub(crate) fn store_word(area: &'a Area, value: u32) -> Self {
+        Self::new(STORE, word_of(area), value.into(), 0)
+    }
+
+    /// Writes to a page.
+    pub(crate) fn touch(page: Page) -> Self {
+        Self::new(TOUCH, page.area().as_ptr().cast(), 0, 0)
+    }
+
+    /// Takes twice as many instructions, with no pause for the other CPU.
+    pub(crate) fn spin(turns: u64) -> Self {
+        Self::new(SPIN, ptr::null(), turns.max(1), 0)
+    }
+
+    /// Waits until there is another value, at most so long.
+    pub(crate) fn wait_while(at: &'a AtomicU32, value: u32, nanos: u64) -> Self {
+        Self::new(WAIT_WHILE, at.as_ptr(), value.into(), ticks_in(nanos))
+    }
+
+    /// Waits until the control word has another value, at most so long.
+    pub(crate) fn wait_while_word(area: &'a Area, value: u32, nanos: u64) -> Self {
+        Self::new(WAIT_WHILE, word_of(area), value.into(), ticks_in(nanos))
+    }
+
+    /// Notes the time.
+    pub(crate) fn stamp(at: &'a AtomicU64) -> Self {
+        Self::new(STAMP, at.as_ptr().cast(), 0, 0)
+    }
+
+    /// Waits until so long after the noted time.
+    pub(crate) fn until(at: &'a AtomicU64, nanos: u64) -> Self {
+        Self::new(UNTIL, at.as_ptr().cast(), ticks_in(nanos), 0)
+    }
+}
+
+fn word_of(area: &Area) -> *const u32 {
+    ptr::from_ref(area).wrapping_byte_add(SLICE_CTRL).cast()
+}
+
+/// How often somebody had the CPU of a scene, or its thread was told of something.
+static INTERFERENCES: AtomicU64 = AtomicU64::new(0);
+
+/// Says that a sequence on the CPU of a scene which has begun before has to be restarted.
+pub(crate) fn interfere() {
+    INTERFERENCES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How often that was said.
+pub(crate) fn interferences() -> u64 {
+    INTERFERENCES.load(Ordering::Relaxed)
+}
+
+/// How a sequence ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It has done all and committed.
+    Done,
+    /// The kernel aborted it.
+    Aborted,
+    /// It was not aborted although it had to be.
+    Torn,
+    /// It began on another CPU than it was to.
+    Elsewhere,
+}
+
+/// What came of a sequence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) how: How,
+    /// The step that it was at.
+    pub(crate) step: usize,
+    /// What the system call behind the last instruction returned.
+    pub(crate) called: i64,
+}
+
+/// A restartable sequence.
+pub(crate) struct Sequence<'a> {
+    area: &'a Area,
+    steps: Vec<Step<'a>>,
+    /// It is torn if that has changed.
+    watched: &'a AtomicU64,
+    /// Its last instruction stores there what it has seen of `watched`, plus 1.
+    committed: &'a AtomicU64,
+    /// The number of the system call that follows the last instruction, or 0.
+    call: i64,
+}
+
+impl<'a> Sequence<'a> {
+    /// A sequence on the CPU of a scene.
+    pub(crate) fn new(area: &'a Area, steps: Vec<Step<'a>>) -> Self {
+        static COMMITTED: AtomicU64 = AtomicU64::new(0);
+        Self::on(area, steps, &INTERFERENCES, &COMMITTED)
+    }
+
+    /// A sequence that counts up what all threads that run on the CPU count up in this way.
+    pub(crate) fn counting(area: &'a Area, steps: Vec<Step<'a>>, count: &'a AtomicU64) -> Self {
+        Self::on(area, steps, count, count)
+    }
+
+    fn on(
+        area: &'a Area,
+        mut steps: Vec<Step<'a>>,
+        watched: &'a AtomicU64,
+        committed: &'a AtomicU64,
+    ) -> Self {
+        steps.push(Step::new(END, ptr::null(), 0, 0));
+        Self {
+            area,
+            steps,
+            watched,
+            committed,
+            call: 0,
+        }
+    }
+
+    /// Makes that system call right behind the last instruction.
+    pub(crate) fn then_call(self, call: i64) -> Self {
+        Self { call, ..self }
+    }
+
+    /// Runs the sequence, which is to begin on `cpu`.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn run(&self, cpu: usize) -> Result<Outcome> {
+        use anyhow::bail;
+
+        #[repr(C)]
+        struct Program {
+            steps: *const u64,
+            watched: *const u64,
+            committed: *mut u64,
+            cpu: u64,
+            call: i64,
+        }
+
+        #[derive(Default)]
+        #[repr(C)]
+        struct Answer {
+            how: u64,
+            next: usize,
+            called: i64,
+        }
+
+        unsafe extern "C" {
+            fn rseq_slice_sequence(area: *const Area, program: *const Program, answer: *mut Answer);
+        }
+
+        const { assert!(size_of::<Step<'_>>() == Step::SIZE) };
+        let program = Program {
+            steps: self.steps.as_ptr().cast(),
+            watched: self.watched.as_ptr(),
+            committed: self.committed.as_ptr(),
+            cpu: cpu as u64,
+            call: self.call,
+        };
+        let mut answer = Answer::default();
+        // SAFETY: The area is the thread's own and registered with that signature; what the steps
+        // point to lives as long as they do; the function keeps to the calling convention.
+        unsafe { rseq_slice_sequence(self.area, &raw const program, &raw mut answer) };
+        let how = match answer.how {
+            DONE => How::Done,
+            ABORTED => How::Aborted,
+            TORN => How::Torn,
+            ELSEWHERE => How::Elsewhere,
+            other => bail!("a sequence ended with {other}"),
+        };
+        let begun = (answer.next - program.steps.addr()) / Step::SIZE;
+        Ok(Outcome {
+            how,
+            step: begun.saturating_sub(1),
+            called: answer.called,
+        })
+    }
+
+    /// Runs the sequence, which is to begin on `cpu`.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn run(&self, _: usize) -> Result<Outcome> {
+        Err(crate::case::Skip("knows no instructions of this architecture".into()).into())
+    }
+}
+
+// The last instruction of the sequence is the store in front of label 5. An abort changes nothing
+// but the instruction pointer.
+#[cfg(target_arch = "x86_64")]
+std::arch::global_asm!(
+    ".pushsection .data.rel.ro.rseq_slice_sequence, \"aw\"",
+    ".balign 32",
+    "2:",
+    ".long 0, 0",
+    ".quad 3f, 5f - 3f, 6f",
+    ".popsection",
+    ".pushsection .text.rseq_slice_sequence, \"ax\"",
+    ".globl rseq_slice_sequence",
+    ".type rseq_slice_sequence, @function",
+    "rseq_slice_sequence:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "mov r12, [rsi]",
+    "mov r9, [rsi + 8]",
+    "mov r13, [rsi + 16]",
+    "mov r10, [rsi + 24]",
+    "mov r14, [rsi + 32]",
+    "mov rsi, rdx",
+    "lea rax, [rip + 2b]",
+    "mov qword ptr [rdi + {cs}], rax",
+    "3:",
+    "cmp dword ptr [rdi + {cpu}], r10d",
+    "jne 38f",
+    "mov r8, [r9]",
+    "20:",
+    "mov rax, [r12]",
+    "mov rbx, [r12 + 8]",
+    "mov rcx, [r12 + 16]",
+    "mov rbp, [r12 + 24]",
+    "add r12, {size}",
+    "cmp eax, {store}",
+    "je 21f",
+    "cmp eax, {touch}",
+    "je 22f",
+    "cmp eax, {spin}",
+    "je 23f",
+    "cmp eax, {wait_while}",
+    "je 24f",
+    "cmp eax, {stamp}",
+    "je 25f",
+    "cmp eax, {until}",
+    "jne 29f",
+    "add rcx, [rbx]",
+    // A pause is the other CPUs' turn, and takes long where instructions are counted.
+    "26:",
+    "inc r11d",
+    "test r11b, 15",
+    "jnz 28f",
+    "pause",
+    "28:",
+    "rdtsc",
+    "shl rdx, 32",
+    "or rax, rdx",
+    "cmp rax, rcx",
+    "jb 26b",
+    "jmp 20b",
+    "21:",
+    "mov dword ptr [rbx], ecx",
+    "jmp 20b",
+    "22:",
+    "mov byte ptr [rbx], 1",
+    "jmp 20b",
+    "23:",
+    "dec rcx",
+    "jnz 23b",
+    "jmp 20b",
+    "24:",
+    "rdtsc",
+    "shl rdx, 32",
+    "or rax, rdx",
+    "add rbp, rax",
+    "27:",
+    "inc r11d",
+    "test r11b, 15",
+    "jnz 32f",
+    "pause",
+    "32:",
+    "cmp dword ptr [rbx], ecx",
+    "jne 20b",
+    "rdtsc",
+    "shl rdx, 32",
+    "or rax, rdx",
+    "cmp rax, rbp",
+    "jb 27b",
+    "jmp 20b",
+    "25:",
+    "rdtsc",
+    "shl rdx, 32",
+    "or rax, rdx",
+    "mov [rbx], rax",
+    "jmp 20b",
+    "29:",
+    "cmp dword ptr [rdi + {cpu}], r10d",
+    "jne 37f",
+    "cmp [r9], r8",
+    "jne 37f",
+    "inc r8",
+    "mov [r13], r8",
+    "5:",
+    "test r14, r14",
+    "jz 36f",
+    "mov rax, r14",
+    "syscall",
+    "mov [rsi + 16], rax",
+    "36:",
+    "mov eax, {done}",
+    "39:",
+    "mov qword ptr [rdi + {cs}], 0",
+    "mov [rsi], rax",
+    "mov [rsi + 8], r12",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    "37:",
+    "mov eax, {torn}",
+    "jmp 39b",
+    "38:",
+    "mov eax, {elsewhere}",
+    "jmp 39b",
+    ".long {signature}",
+    "6:",
+    "mov eax, {aborted}",
+    "jmp 39b",
+    ".size rseq_slice_sequence, . - rseq_slice_sequence",
+    ".popsection",
+    cs = const RSEQ_CS,
+    cpu = const CPU_ID,
+    size = const Step::SIZE,
+    store = const STORE,
+    touch = const TOUCH,
+    spin = const SPIN,
+    wait_while = const WAIT_WHILE,
+    stamp = const STAMP,
+    until = const UNTIL,
+    done = const DONE,
+    torn = const TORN,
+    elsewhere = const ELSEWHERE,
+    aborted = const ABORTED,
+    signature = const SIGNATURE,
+);

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Restartable sequences at every step of a grant's life: one is restarted exactly if its thread was
+//! switched out, moved or told of something in it. An expiry in the kernel restarts it as well on the
+//! Rust implementation, even if the scheduler picks the same thread again.
+
+use std::sync::atomic::AtomicU64;
+
+use anyhow::{Context, Result, ensure};
+use nix::sched::sched_yield;
+use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice::{Implementation, Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::{Kernel, set_debug};
+use crate::ktap::diagnose;
+use crate::support::{
+    CPU, DROP, Due, How, Ledger, MEMBARRIER, MIGRATE, Outcome, PATIENCE, PREEMPT, Page, RECLASS,
+    SIGNAL, Sequence, Stage, Step, Tally, granted, hits, interferences, requested, soon, switches,
+};
+
+macro_rules! tests {
+    ($($name:literal: $moment:ident,)*) => {
+        pub(crate) const TESTS: &[Test] = &[$(
+            both(concat!("sequence.", $name), Needs::OnTwoCpus, |kernel, layout| {
+                all(kernel, layout, Moment::$moment)
+            })
+            .alone(),
+        )*];
+    };
+}
+
+tests! {
+    "before_request": Before,
+    "requested": Requested,
+    "fault_of_grant": FaultOfGrant,
+    "granted": Granted,
+    "expired": Expired,
+    "expired_in_kernel": ExpiredInKernel,
+    "revoked": Revoked,
+    "at_yield": AtYield,
+}
+
+/// Where in the life of a grant something happens to the sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Before,
+    /// Nothing else asks for a reschedule: what happens may be what gets the grant.
+    Requested,
+    /// While the decision waits for the page of the area.
+    FaultOfGrant,
+    Granted,
+    Expired,
+    /// The expiry comes about when the thread has a page fault of its own.
+    ExpiredInKernel,
+    /// A second reschedule has revoked the grant.
+    Revoked,
+    /// About the last instruction of the sequence, behind which is the yield.
+    AtYield,
+}
+
+/// What asks for the reschedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Rival,
+    /// Nobody wants the CPU.
+    Reclass,
+}
+
+/// One way through a sequence.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    layout: Layout,
+    moment: Moment,
+    source: Source,
+    /// What happens then, or 0.
+    event: u32,
+    /// The page of the area is dropped before.
+    drop: bool,
+    turn: u64,
+}
+
+const EVENTS: [u32; 5] = [0, PREEMPT, MIGRATE, SIGNAL, MEMBARRIER];
+/// Nanoseconds within which what has happened restarts a sequence, that of an expiry included.
+const EFFECT: u64 = 300_000;
+
+impl Moment {
+    const fn length(self) -> u32 {
+        match self {
+            Self::Before | Self::Requested | Self::Expired | Self::ExpiredInKernel => 10_000,
+            Self::FaultOfGrant | Self::Granted | Self::Revoked | Self::AtYield => 50_000,
+        }
+    }
+
+    /// So often each trial is made, with something a bit later each time.
+    const fn turns(self) -> u64 {
+        match self {
+            Self::FaultOfGrant | Self::ExpiredInKernel | Self::AtYield => 4,
+            _ => 1,
+        }
+    }
+
+    /// Whether there is such a trial.
+    fn has(self, source: Source, event: u32, drop: bool) -> bool {
+        match self {
+            Self::FaultOfGrant => drop && (source == Source::Reclass || event == 0),
+            _ => true,
+        }
+    }
+}
+
+impl Trial {
+    fn steps<'a>(&self, stage: &'a Stage, at: &'a AtomicU64, page: Page) -> Vec<Step<'a>> {
+        let area = stage.scene.area();
+        let orders = stage.hand.orders();
+        let (request, grant) = (requested(self.layout), granted(self.layout));
+        let order = |order| {
+            [
+                Step::store(orders, order),
+                Step::wait_while(orders, order, PATIENCE),
+            ]
+        };
+        let drop = if self.drop { DROP } else { 0 };
+        let ask = Step::store_word(area, request);
+        let reclass = (self.source == Source::Reclass).then_some(Step::store(orders, RECLASS));
+        let get = Step::wait_while_word(area, request, PATIENCE);
+        let outlast = Step::wait_while_word(area, grant, PATIENCE);
+
+        let mut steps = Vec::new();
+        // What comes before the event.
+        match self.moment {
+            Moment::Before => {}
+            Moment::Requested => steps.push(ask),
+            Moment::FaultOfGrant => {
+                steps.push(ask);
+                steps.extend(order(DROP));
+                let source = if self.source == Source::Reclass {
+                    RECLASS
+                } else {
+                    0
+                };
+                if self.event == 0 {
+                    // The word is not looked at before the kernel has done so.
+                    steps.extend([Step::store(orders, source), Step::stamp(at)]);
+                    steps.extend([Step::until(at, 140_000 - self.wait_for_rival()), get]);
+                    return steps;
+                }
+                steps.extend([Step::store(orders, source | self.event), Step::stamp(at)]);
+                steps.push(Step::until(at, EFFECT));
+                return steps;
+            }
+            Moment::Granted | Moment::AtYield => {
+                steps.push(ask);
+                steps.extend(reclass);
+                steps.push(get);
+            }
+            Moment::Expired => {
+                steps.push(ask);
+                steps.extend(reclass);
+                steps.extend([get, outlast]);
+            }
+            Moment::ExpiredInKernel => {
+                steps.push(ask);
+                steps.extend(reclass);
+                steps.extend([get, Step::stamp(at)]);
+                if self.drop {
+                    steps.extend(order(DROP));
+                }
+                let before = 4_500 - 800 * self.turn;
+                steps.push(Step::until(at, u64::from(self.moment.length()) - before));
+                steps.extend([Step::touch(page), outlast]);
+            }
+            Moment::Revoked => {
+                steps.push(ask);
+                steps.extend(reclass);
+                steps.extend([get, Step::store(orders, RECLASS), outlast]);
+            }
+        }
+        if self.moment == Moment::AtYield {
+            if drop | self.event != 0 {
+                steps.push(Step::store(orders, drop | self.event));
+                steps.push(Step::stamp(at));
+                steps.push(Step::until(at, 2_500 * self.turn));
+            }
+            return steps;
+        }
+        if drop | self.event != 0 {
+            steps.extend(order(drop | self.event));
+        }
+        if self.event != 0 {
+            steps.extend([Step::stamp(at), Step::until(at, EFFECT)]);
+        }
+        if self.moment == Moment::Before && self.event == 0 {
+            steps.push(ask);
+            steps.extend(reclass);
+            steps.push(get);
+        }
+        steps
+    }
+
+    /// So much less has a thread to wait for what the other CPU does than for the rival.
+    fn wait_for_rival(&self) -> u64 {
+        if self.source == Source::Rival {
+            0
+        } else {
+            100_000
+        }
+    }
+
+    /// Runs the sequence. Returns what came of it and of the grant.
+    fn run(&self, stage: &Stage) -> Result<(Outcome, Tally)> {
+        let (at, page) = (AtomicU64::new(0), Page::new()?);
+        let steps = self.steps(stage, &at, page);
+        let sequence = match self.moment {
+            Moment::AtYield => {
+                Sequence::new(stage.scene.area(), steps).then_call(NR_RSEQ_SLICE_YIELD)
+            }
+            _ => Sequence::new(stage.scene.area(), steps),
+        };
+        stage.hand.wait_before_last(match self.moment {
+            Moment::FaultOfGrant => 1_000 + 1_500 * self.turn,
+            _ => 0,
+        });
+        let runs = stage.rival.runs();
+        let ledger = Ledger::open()?;
+        let (told, due, switched) = (interferences(), soon()?, switches()?);
+        if self.source == Source::Rival {
+            stage.rival.wake(Due::At(due))?;
+        }
+
+        let outcome = sequence.run(CPU)?;
+
+        let live = stage.scene.word() == granted(self.layout);
+        let away = stage.scene.area().cpu_id() != CPU as u32;
+        if live {
+            ensure!(outcome.how != How::Aborted, "restarted in a live grant");
+            sys::rseq_slice_yield()?;
+        }
+        stage.scene.set_word(0);
+        let switched = switches()? - switched;
+        stage.settle()?;
+        if self.source == Source::Rival {
+            if self.event == MEMBARRIER {
+                // C may have lost the reschedule, which is not what this test is about.
+                sched_yield()?;
+            }
+            stage.rival.ensure_runs(runs + 1)?;
+        }
+        let tally = ledger.tally()?;
+        let told = interferences() - told;
+        ensure!(
+            outcome.how != How::Torn,
+            "torn at step {}: {told} interferences, {switched} switches, {tally:?}",
+            outcome.step
+        );
+        ensure!(
+            outcome.how != How::Aborted
+                || away
+                || switched > 0
+                || self.event & (SIGNAL | MEMBARRIER) != 0
+                || self.moment == Moment::ExpiredInKernel,
+            "restarted for nothing at step {}: {tally:?}",
+            outcome.step
+        );
+        Ok((outcome, tally))
+    }
+
+    /// What has to come of the sequence. `None`: either may.
+    fn expected(&self, kernel: &Kernel, tally: &Tally) -> Option<How> {
+        match (self.moment, self.event) {
+            (Moment::AtYield, 0) => Some(How::Done),
+            (Moment::AtYield, _) => None,
+            // The fault is a place where the rival may have the CPU.
+            (Moment::FaultOfGrant, 0) if self.source == Source::Rival => Some(How::Aborted),
+            (_, event) if event != 0 => Some(How::Aborted),
+            (Moment::Expired | Moment::ExpiredInKernel, _) if self.source == Source::Rival => {
+                Some(How::Aborted)
+            }
+            // It may have expired on either side of the fault.
+            (Moment::ExpiredInKernel, _) if kernel.implementation() == Implementation::Rust => None,
+            (Moment::Revoked, _) if self.source == Source::Rival || tally.expired > 0 => {
+                Some(How::Aborted)
+            }
+            _ => Some(How::Done),
+        }
+    }
+
+    /// Whether the kernel granted the extension and, where that matters, the grant expired.
+    fn happened(&self, tally: &Tally) -> bool {
+        match self.moment {
+            Moment::Before | Moment::Requested | Moment::FaultOfGrant if self.event != 0 => true,
+            Moment::Requested => true,
+            Moment::FaultOfGrant => self.source == Source::Rival || tally.granted > 0,
+            Moment::Expired | Moment::ExpiredInKernel => tally.expired > 0,
+            _ => tally.granted > 0,
+        }
+    }
+}
+
+/// All trials of a moment, with and without `rseq_debug`.
+fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
+    const ATTEMPTS: usize = 3;
+    set_extension_length(moment.length())?;
+    let stage = Stage::new(layout)?;
+    let (mut done, mut aborted, mut missed) = (0, 0, 0);
+    for debug in [false, true] {
+        set_debug(debug)?;
+        for (source, event, drop, turn) in trials(moment) {
+            let trial = Trial {
+                layout,
+                moment,
+                source,
+                event,
+                drop,
+                turn,
+            };
+            let mut happened = false;
+            for _ in 0..ATTEMPTS {
+                let (outcome, tally) = trial
+                    .run(&stage)
+                    .with_context(|| format!("debug {debug}, {trial:?}"))?;
+                happened = trial.happened(&tally);
+                if !happened {
+                    missed += 1;
+                    continue;
+                }
+                let expected = trial.expected(kernel, &tally);
+                ensure!(
+                    expected.is_none_or(|how| how == outcome.how),
+                    "{outcome:?}, not {expected:?}: debug {debug}, {trial:?}, {tally:?}"
+                );
+                ensure!(
+                    (moment, outcome.how, event) != (Moment::AtYield, How::Done, 0)
+                        || outcome.called == 1,
+                    "the yield returned {}: debug {debug}, {trial:?}",
+                    outcome.called
+                );
+                match outcome.how {
+                    How::Aborted => aborted += 1,
+                    _ => done += 1,
+                }
+                break;
+            }
+            ensure!(happened, "no grant: debug {debug}, {trial:?}");
+        }
+    }
+    ensure!(
+        done + aborted > 0 && (moment != Moment::AtYield || aborted > 0),
+        "nothing happened in time"
+    );
+    diagnose(format_args!(
+        "done {done}, restarted {aborted}, torn 0; made again {missed}, {} signals",
+        hits()
+    ));
+    Ok(())
+}
+
+fn trials(moment: Moment) -> impl Iterator<Item = (Source, u32, bool, u64)> {
+    let sources = [Source::Rival, Source::Reclass].into_iter();
+    sources
+        .flat_map(|source| EVENTS.map(|event| (source, event)))
+        .flat_map(|(source, event)| [false, true].map(|drop| (source, event, drop)))
+        .filter(move |&(source, event, drop)| moment.has(source, event, drop))
+        .flat_map(move |(source, event, drop)| {
+            (0..moment.turns()).map(move |turn| (source, event, drop, turn))
+        })
+}

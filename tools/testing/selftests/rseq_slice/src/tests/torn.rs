@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Preemptions of a sequence on the way out of the kernel that an expired grant leads through, while
+//! the update of user space waits for the page of the area.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use anyhow::{Result, bail, ensure};
+use nix::unistd::gettid;
+use rseq_slice::{Layout, set_extension_length, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::{Kernel, set_debug};
+use crate::ktap::diagnose;
+use crate::support::{
+    CPU, DROP, Due, Hand, How, Ledger, PATIENCE, Page, RECLASS, Scene, Sequence, Stage, Step,
+    Userfault, be_on, clock, granted, interferences, moment_of, now, reclass, requested, soon,
+    spin_while, wake, woken_by_event,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both(
+        "sequence.expiry_awaits_page",
+        Needs::OnTwoCpus,
+        expiry_awaits_page,
+    )
+    .alone(),
+    both(
+        "sequence.expiry_reads_page",
+        Needs::OnTwoCpus,
+        expiry_reads_page,
+    )
+    .alone(),
+];
+
+/// How sequences ended.
+#[derive(Debug, Default)]
+struct Endings {
+    done: u32,
+    aborted: u32,
+    torn: u32,
+}
+
+impl Endings {
+    fn count(&mut self, how: How) -> Result<()> {
+        match how {
+            How::Done => self.done += 1,
+            How::Aborted => self.aborted += 1,
+            How::Torn => self.torn += 1,
+            How::Elsewhere => bail!("the thread left its CPU"),
+        }
+        Ok(())
+    }
+
+    fn judge(&self) -> Result<()> {
+        diagnose(format_args!("{self:?}"));
+        ensure!(
+            self.torn == 0,
+            "{} sequences of {} are torn",
+            self.torn,
+            self.done + self.aborted + self.torn
+        );
+        Ok(())
+    }
+}
+
+/// Ends what the sequence has left of the grant.
+fn finish(scene: &Scene, layout: Layout) -> Result<()> {
+    if scene.word() == granted(layout) {
+        sys::rseq_slice_yield()?;
+    }
+    scene.set_word(0);
+    Ok(())
+}
+
+/// When a sequence took the time, if it got there.
+fn since(start: u64, at: &AtomicU64) -> Option<u64> {
+    let ticks = at.load(Ordering::Relaxed);
+    (ticks != 0).then(|| moment_of(ticks).saturating_sub(start))
+}
+
+/// The page of the area is fetched by a program, and another thread has the CPU meanwhile. What the
+/// thread does in the kernel when the grant expires is a page fault of its own.
+fn expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
+    const LENGTH: u32 = 30_000;
+    /// Nanoseconds from the fault to the end of the grant.
+    const FIRST: u64 = 8_000;
+    const STEP: usize = 125;
+    /// Orders.
+    const ASK: u32 = 1;
+    const FETCH: u32 = 2;
+    set_debug(false)?;
+    set_extension_length(LENGTH)?;
+    be_on(CPU)?;
+    let page = Page::new()?;
+    let scene = Scene::with(page.register()?, layout)?;
+    let mut faults = Userfault::new(page)?;
+    let (mut event, rival) = woken_by_event()?;
+    let thread = gettid();
+    let gone = Arc::new(AtomicU32::new(0));
+    let is_gone = Arc::clone(&gone);
+    let hand = Hand::new(vec![
+        Box::new(move || reclass(thread)),
+        Box::new(move || {
+            let content = faults.take()?;
+            is_gone.store(1, Ordering::Release);
+            faults.wait()?;
+            let before = interferences();
+            wake(&mut event)?;
+            spin_while(PATIENCE, || interferences() == before);
+            faults.answer(&content)
+        }),
+    ])?;
+
+    let mut endings = Endings::default();
+    let mut in_kernel = 0;
+    for before in (0..FIRST).step_by(STEP) {
+        let (at, touched) = (AtomicU64::new(0), Page::new()?);
+        gone.store(0, Ordering::Relaxed);
+        let area = scene.area();
+        let steps = vec![
+            Step::store_word(area, requested(layout)),
+            Step::store(hand.orders(), ASK),
+            Step::wait_while_word(area, requested(layout), PATIENCE),
+            Step::stamp(&at),
+            Step::wait_while(hand.orders(), ASK, PATIENCE),
+            Step::store(hand.orders(), FETCH),
+            Step::wait_while(&gone, 0, PATIENCE),
+            Step::until(&at, u64::from(LENGTH) - before),
+            Step::touch(touched),
+            Step::spin(15_000),
+        ];
+        let touches = steps.len() - 2;
+        soon()?;
+        let ledger = Ledger::open()?;
+        let runs = rival.runs();
+        let outcome = Sequence::new(area, steps).run(CPU)?;
+        finish(&scene, layout)?;
+        hand.ensure_idle()?;
+        rival.ensure_runs(runs + 1)?;
+        let tally = ledger.tally()?;
+        ensure!(tally.granted == 1, "{outcome:?}, {tally:?}");
+        in_kernel += u32::from(tally.expired == 1 && outcome.step >= touches);
+        endings.count(outcome.how)?;
+    }
+    diagnose(format_args!(
+        "{in_kernel} expired at the fault or behind it"
+    ));
+    ensure!(in_kernel > 10, "missed the moment: {in_kernel}");
+    endings.judge()
+}
+
+/// The page of the area is in memory but not mapped. A rival wakes while the update of user space
+/// handles that.
+fn expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
+    const LENGTH: u32 = 30_000;
+    const TURNS: u64 = 200;
+    set_debug(false)?;
+    set_extension_length(LENGTH)?;
+    let stage = Stage::new(layout)?;
+    let mut endings = Endings::default();
+    let (mut expired, mut beyond) = (0, 0);
+    // The moment at which the grant is seen, after the start of the sequence.
+    let mut seen = 10_000;
+    for turn in 0..TURNS {
+        let (at, touched) = (AtomicU64::new(0), Page::new()?);
+        let area = stage.scene.area();
+        let orders = stage.hand.orders();
+        let length = u64::from(LENGTH);
+        let steps = vec![
+            Step::store_word(area, requested(layout)),
+            Step::store(orders, RECLASS),
+            Step::wait_while_word(area, requested(layout), PATIENCE),
+            Step::stamp(&at),
+            Step::wait_while(orders, RECLASS, PATIENCE),
+            Step::store(orders, DROP),
+            Step::wait_while(orders, DROP, PATIENCE),
+            Step::until(&at, length - 5_000 + turn % 10 * 300),
+            Step::touch(touched),
+            Step::spin(8_000),
+        ];
+        let runs = stage.rival.runs();
+        let ledger = Ledger::open()?;
+        soon()?;
+        let (moment, start) = (clock()?, now());
+        let late = turn / 10 * 200;
+        stage.rival.wake(Due::At(moment + seen + length + late))?;
+        let outcome = Sequence::new(area, steps).run(CPU)?;
+        finish(&stage.scene, layout)?;
+        stage.settle()?;
+        stage.rival.ensure_runs(runs + 1)?;
+        let tally = ledger.tally()?;
+        expired += u32::from(tally.expired == 1);
+        beyond += u32::from(outcome.how == How::Done);
+        endings.count(outcome.how)?;
+        seen = since(start, &at).map_or(seen, |nanos| (seen * 7 + nanos) / 8);
+    }
+    diagnose(format_args!(
+        "{expired} expired, {beyond} ended before the rival ran"
+    ));
+    ensure!(
+        u64::from(expired) > TURNS / 2,
+        "missed the moment: {expired}"
+    );
+    endings.judge()
+}
