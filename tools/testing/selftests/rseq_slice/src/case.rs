@@ -22,6 +22,8 @@ pub(crate) enum Needs {
     OnTwoCpus,
     /// The extension is on, in a kernel with `CONFIG_PREEMPT_RT`.
     OnRealtime,
+    /// The extension is on, and timers are not exact.
+    Coarse,
     /// The extension is compiled out.
     Absent,
 }
@@ -33,9 +35,13 @@ impl Needs {
             Self::Absent if kernel.has_extension() => Some("needs a kernel without the extension"),
             Self::Absent => None,
             _ if !kernel.has_extension() => Some("the extension is compiled out"),
-            Self::On | Self::OnTwoCpus | Self::OnRealtime if !kernel.on => {
+            Self::On | Self::OnTwoCpus | Self::OnRealtime | Self::Coarse if !kernel.on => {
                 Some("booted with rseq_slice_ext=0")
             }
+            Self::On | Self::OnTwoCpus | Self::OnRealtime if kernel.coarse => {
+                Some("booted with highres=off")
+            }
+            Self::Coarse if !kernel.coarse => Some("needs a boot with highres=off"),
             Self::OnRealtime if !kernel.realtime => Some("needs CONFIG_PREEMPT_RT"),
             Self::OnTwoCpus if kernel.cpus < 2 => Some("needs two CPUs"),
             Self::Off if kernel.on => Some("needs a boot with rseq_slice_ext=0"),

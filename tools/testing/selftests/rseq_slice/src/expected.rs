@@ -10,6 +10,26 @@ use crate::kernel::Kernel;
 /// Cases that fail on the C implementation, with the reason.
 const C: &[(&str, &str)] = &[
     (
+        "coarse.grants_nothing.bytes",
+        "C makes grants that last until the next tick",
+    ),
+    (
+        "core_sched.grants_nothing.bytes",
+        "C lets a thread stay in user mode beside one of another cookie",
+    ),
+    (
+        "consistency.request_after_revocation",
+        "C takes a request without a grant for a lie",
+    ),
+    (
+        "consistency.handler_returns",
+        "C takes a request without a grant for a lie",
+    ),
+    (
+        "yield.x32.bytes",
+        "C takes the yield of x32 for another call",
+    ),
+    (
         "lost.membarrier.bytes",
         "C erases the grant without the reschedule that it postponed",
     ),

@@ -37,6 +37,8 @@ pub(crate) struct Kernel {
     /// `CONFIG_PREEMPT_RT`: only lazy reschedules are postponed, and the timers of other than
     /// real-time threads expire in a real-time thread.
     pub(crate) realtime: bool,
+    /// `highres=off`: timers expire at ticks.
+    pub(crate) coarse: bool,
     /// What the scheduler owes to threads of the normal class. Tests with `CONFIG_PREEMPT_RT` have it
     /// forget that.
     debts: Vec<&'static str>,
@@ -57,13 +59,14 @@ const CHECKS: [&str; 4] = [
 impl Kernel {
     /// Looks at the running kernel, on which other programs keep the CPUs busy if `loaded`.
     pub(crate) fn look(loaded: bool) -> Result<Self> {
+        let cmdline = fs::read_to_string("/proc/cmdline").context("is /proc mounted?")?;
         let resolution = clock_getres(ClockId::CLOCK_MONOTONIC)?;
+        let coarse = resolution.num_nanoseconds() != 1;
         ensure!(
-            resolution.num_nanoseconds() == 1,
+            !coarse || cmdline.contains("highres=off"),
             "timers have a resolution of {resolution}, not of 1 ns: build with \
              CONFIG_HIGH_RES_TIMERS; in QEMU without ACPI boot with tsc=reliable"
         );
-        let cmdline = fs::read_to_string("/proc/cmdline").context("is /proc mounted?")?;
         let switch = cmdline
             .split_ascii_whitespace()
             .filter_map(|word| word.strip_prefix("rseq_slice_ext="))
@@ -83,6 +86,7 @@ impl Kernel {
             length: implementation.map_or(Ok(0), |_| extension_length())?,
             cpus: thread::available_parallelism()?.get(),
             realtime,
+            coarse,
             debts,
             checks: checks(),
             loaded,

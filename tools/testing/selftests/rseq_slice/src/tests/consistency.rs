@@ -10,8 +10,9 @@ use rseq_slice::{Implementation, Layout, sys};
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, ensure_fine, ensure_lie_kills,
-    granted, lead, null_call, requested, yield_call,
+    CPU, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, Tally, ensure_dies, ensure_fine,
+    ensure_lie_kills, granted, handle, hits, lead, null_call, requested, soon, spin_while,
+    yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -23,6 +24,12 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         request_after_revocation,
     ),
+    once(
+        "consistency.lie_after_revocation",
+        Needs::On,
+        lie_after_revocation,
+    ),
+    once("consistency.handler_returns", Needs::On, handler_returns),
     once(
         "consistency.unchecked_without_grant",
         Needs::On,
@@ -111,24 +118,74 @@ fn reserved_bytes(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// A request counts as a lie in the first system call after a grant was revoked.
-fn request_after_revocation(_: &Kernel) -> Result<()> {
+/// A scene whose grant was revoked, so that the next system call looks at the word.
+fn revoked() -> Result<(Scene, Rival)> {
     set_debug(true)?;
-    let program = |first: fn()| {
-        move || {
-            let scene = Scene::new(LAYOUT)?;
-            let rival = Rival::new(CPU)?;
-            scene.obtain(&rival)?;
-            scene.outlast();
-            first();
-            scene.request();
+    let scene = Scene::new(LAYOUT)?;
+    let rival = Rival::new(CPU)?;
+    scene.obtain(&rival)?;
+    scene.outlast();
+    Ok((scene, rival))
+}
+
+/// A request alone is no lie: a program may be unable to avoid the system call.
+fn request_after_revocation(_: &Kernel) -> Result<()> {
+    ensure_fine(|| {
+        let (scene, _rival) = revoked()?;
+        scene.request();
+        null_call();
+        let word = scene.word();
+        scene.set_word(0);
+        ensure!(word == requested(LAYOUT), "the word is {word:#x}");
+        Ok(())
+    })
+}
+
+/// The kernel knows that there is no grant.
+fn lie_after_revocation(_: &Kernel) -> Result<()> {
+    let grant = granted(LAYOUT);
+    for lie in [
+        grant,
+        grant | requested(LAYOUT),
+        u32::from_ne_bytes([0, 0, 1, 0]),
+        u32::from_ne_bytes([1, 0, 0, 1]),
+    ] {
+        ensure_dies(Signal::SIGSEGV, || {
+            let (scene, _rival) = revoked()?;
+            scene.set_word(lie);
             null_call();
-            scene.set_word(0);
             Ok(())
-        }
-    };
-    ensure_dies(Signal::SIGSEGV, program(|| ()))?;
-    ensure_fine(program(null_call))
+        })
+        .with_context(|| format!("{lie:#x}"))?;
+    }
+    Ok(())
+}
+
+/// The return from a signal handler is such a system call.
+fn handler_returns(_: &Kernel) -> Result<()> {
+    ensure_fine(|| {
+        let timer = SignalTimer::new(Signal::SIGUSR1)?;
+        handle(Signal::SIGUSR1)?;
+        set_debug(true)?;
+        let scene = Scene::new(LAYOUT)?;
+        let rival = Rival::new(CPU)?;
+        let due = soon()?;
+        timer.fire(Due::At(due + 2 * PATIENCE / 10))?;
+        scene.obtain_at(due, &rival)?;
+        let revoked = scene.outlast().is_some();
+        let early = hits();
+        scene.request();
+        let came = spin_while(PATIENCE, || hits() == 0);
+        let word = scene.word();
+        scene.set_word(0);
+        ensure!(
+            revoked && early == 0 && came,
+            "{revoked}, {early} signals before the request, then {}",
+            hits()
+        );
+        ensure!(word == requested(LAYOUT), "the word is {word:#x}");
+        Ok(())
+    })
 }
 
 fn unchecked_without_grant(_: &Kernel) -> Result<()> {

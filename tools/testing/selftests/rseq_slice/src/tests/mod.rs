@@ -6,7 +6,9 @@ mod abort;
 mod absent;
 mod boot;
 pub(crate) mod churn;
+mod coarse;
 mod consistency;
+mod core_sched;
 mod expiry;
 mod fault;
 mod futex;
@@ -28,6 +30,8 @@ mod registration;
 mod resched;
 mod rest;
 mod revoke;
+mod seccomp;
+mod segv;
 mod sequence;
 mod stale;
 mod storm;
@@ -45,6 +49,8 @@ pub(crate) const ALL: &[&[Test]] = &[
     registration::TESTS,
     off::TESTS,
     absent::TESTS,
+    coarse::TESTS,
+    core_sched::TESTS,
     prctl::TESTS,
     prctl_flags::TESTS,
     grant::TESTS,
@@ -61,9 +67,11 @@ pub(crate) const ALL: &[&[Test]] = &[
     torn::TESTS,
     storm::TESTS,
     stale::TESTS,
+    seccomp::TESTS,
     inherit::TESTS,
     migrate::TESTS,
     fault::TESTS,
+    segv::TESTS,
     userfault::TESTS,
     futex::TESTS,
     hostile::TESTS,

@@ -13,7 +13,7 @@ use rseq_slice::{Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Child, Ledger, Rival, Scene, Tally, clock, ensure_fine};
+use crate::support::{CPU, Child, Ledger, Rival, Scene, Tally, clock, ensure_fine, filter};
 
 pub(crate) const TESTS: &[Test] = &[
     both("stale.filter_then_revoked", Needs::On, filter_then_revoked).undisturbed(),
@@ -37,45 +37,15 @@ fn skipped_yield() -> Result<libc::c_long, Errno> {
     Errno::result(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD, SKIP) })
 }
 
-/// Lets the calling thread's yields with the argument [`SKIP`] fail with EPERM.
-fn filter() -> Result<()> {
-    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    let give = (libc::BPF_RET | libc::BPF_K) as u16;
-    let op = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-    // Offsets in struct seccomp_data; the lower half of an argument on a little-endian machine.
-    const NR: u32 = 0;
-    const ARG0: u32 = if cfg!(target_endian = "little") {
-        16
-    } else {
-        20
-    };
-    let mut filter = [
-        op(load, 0, NR),
-        op(equal, 3, u32::try_from(NR_RSEQ_SLICE_YIELD)?),
-        op(load, 0, ARG0),
-        op(equal, 1, u32::try_from(SKIP)?),
-        op(give, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        op(give, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: The operation takes no pointer.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
-    let mode = libc::SECCOMP_MODE_FILTER;
-    // SAFETY: Program and filter live through the call.
-    let ret = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
-    Errno::result(ret).context("cannot install a filter: is CONFIG_SECCOMP_FILTER on?")?;
-    Ok(())
-}
-
 /// A scene whose last grant was ended by a yield that the filter skipped.
 fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
-    filter()?;
+    filter(
+        NR_RSEQ_SLICE_YIELD,
+        Some(SKIP),
+        libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
+    )?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let result = skipped_yield();

@@ -3,10 +3,11 @@
 //! rseq_slice_yield(2) tells whether the CPU was given up inside a grant, once per grant.
 
 use anyhow::{Result, ensure};
-use rseq_slice::abi::LEGACY_LEN;
+use nix::errno::Errno;
+use rseq_slice::abi::{LEGACY_LEN, NR_RSEQ_SLICE_YIELD};
 use rseq_slice::{Layout, Registration, set_extension_length, sys};
 
-use crate::case::{Needs, Test, both, once};
+use crate::case::{Needs, Skip, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{CPU, Ledger, Page, Rival, Scene, Tally, granted, requested};
 
@@ -16,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     both("yield.only_once", Needs::On, only_once),
     both("yield.after_page_fault", Needs::On, after_page_fault),
     both("yield.erases_new_request", Needs::On, erases_new_request),
+    both("yield.x32", Needs::On, x32),
 ];
 
 fn without_anything(_: &Kernel) -> Result<()> {
@@ -83,4 +85,28 @@ fn after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
     let yielded = sys::rseq_slice_yield()?;
     ensure!(live && yielded == 1, "{live}, {yielded}");
     ledger.ensure(Tally::yields(1))
+}
+
+/// The calls of x32 have the numbers of the others, and a bit on top.
+#[cfg(target_arch = "x86_64")]
+fn x32(_: &Kernel, layout: Layout) -> Result<()> {
+    const X32: libc::c_long = 0x4000_0000;
+    // SAFETY: The call takes no argument.
+    let call = || Errno::result(unsafe { libc::syscall(X32 | NR_RSEQ_SLICE_YIELD) });
+    if call() == Err(Errno::ENOSYS) {
+        return Err(Skip("needs CONFIG_X86_X32_ABI".into()).into());
+    }
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    let yielded = call()?;
+    ensure!(yielded == 1 && rival.runs() == 1, "{yielded}");
+    ensure!(call()? == 0);
+    ledger.ensure(Tally::yields(1))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn x32(_: &Kernel, _: Layout) -> Result<()> {
+    Err(Skip("is of x86-64".into()).into())
 }

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Timers that expire at ticks bound nothing: no request is granted.
+
+use anyhow::{Result, ensure};
+use rseq_slice::{Layout, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::ktap::diagnose;
+use crate::support::{CPU, Ledger, Rival, Scene, Seen, Tally, requested};
+
+pub(crate) const TESTS: &[Test] = &[both("coarse.grants_nothing", Needs::Coarse, grants_nothing)];
+
+fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
+    const REQUESTS: u64 = 20;
+    /// Nanoseconds, with a tick in them whatever their period.
+    const LONG: u64 = 50_000_000;
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    let (mut granted, mut refused) = (0, 0);
+    for turn in 1..=REQUESTS {
+        rival.wake_in(1_000_000)?;
+        let seen = scene.offer(requested(layout), LONG);
+        sys::rseq_slice_yield()?;
+        scene.set_word(0);
+        rival.ensure_runs(turn)?;
+        match seen {
+            Seen::Granted => granted += 1,
+            Seen::Erased => refused += 1,
+            Seen::Pending | Seen::Other(_) => {}
+        }
+    }
+    diagnose(format_args!("{granted} granted, {refused} refused"));
+    ensure!(granted == 0 && refused == REQUESTS);
+    ledger.ensure(Tally::NOTHING)
+}

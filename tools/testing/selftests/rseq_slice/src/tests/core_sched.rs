@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Core scheduling keeps threads of different cookies from running on one core at a time: none of
+//! them may stay in user mode for longer than the scheduler wants.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use nix::errno::Errno;
+use rseq_slice::{Layout, sys};
+
+use crate::case::{Needs, Skip, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{CPU, Ledger, Rival, Scene, Seen, Tally};
+
+pub(crate) const TESTS: &[Test] = &[both("core_sched.grants_nothing", Needs::On, grants_nothing)];
+
+const CREATE: libc::c_long = 1;
+const SHARE_FROM: libc::c_long = 3;
+
+fn core_scheduling(operation: libc::c_long, thread: libc::c_long) -> Result<(), Errno> {
+    const PR_SCHED_CORE: libc::c_long = 62;
+    /// Of one thread.
+    const THREAD: libc::c_long = 0;
+    const NOTHING: libc::c_long = 0;
+    // SAFETY: These operations take no pointer.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_prctl,
+            PR_SCHED_CORE,
+            operation,
+            thread,
+            THREAD,
+            NOTHING,
+        )
+    };
+    Errno::result(ret).map(drop)
+}
+
+fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
+    const REQUESTS: u32 = 20;
+    /// Milliseconds, for the kernel switches core scheduling off later.
+    const LATER: u32 = 1_000;
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    match core_scheduling(CREATE, 0) {
+        Err(Errno::EINVAL) => return Err(Skip("needs CONFIG_SCHED_CORE".into()).into()),
+        Err(Errno::ENODEV) => return Err(Skip("needs a CPU with SMT".into()).into()),
+        result => result?,
+    }
+    let ledger = Ledger::open()?;
+    for _ in 0..REQUESTS {
+        let seen = scene.ask(&rival)?;
+        scene.set_word(0);
+        ensure!(
+            seen == Seen::Erased,
+            "with a cookie the request is {seen:?}"
+        );
+    }
+    ledger.ensure(Tally::NOTHING)?;
+    // The first process has no cookie.
+    core_scheduling(SHARE_FROM, 1)?;
+    for _ in 0..LATER {
+        if scene.ask(&rival)? == Seen::Granted {
+            ensure!(sys::rseq_slice_yield()? == 1);
+            return Ok(());
+        }
+        scene.set_word(0);
+        thread::sleep(Duration::from_millis(1));
+    }
+    bail!("nothing is granted without a cookie either")
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handlers of the SIGSEGV that a thread gets whose control word cannot be written when its grant
+//! expires. The word is written again when the thread runs again, before the handler does: it gets
+//! there only if the signal is not blocked in it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Result, ensure};
+use nix::sys::mman::ProtFlags;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use rseq_slice::{Implementation, Layout, set_extension_length};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::ktap::diagnose;
+use crate::support::{
+    CPU, PATIENCE, Page, Remote, Rival, Scene, be_on, ensure_dies, ensure_fine, granted, spin,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("fault.blocked_in_handler", Needs::OnTwoCpus, |_, layout| {
+        ensure_dies(Signal::SIGSEGV, || {
+            expire(layout, SaFlags::empty()).map(drop)
+        })
+    })
+    .hasty(),
+    both("fault.open_in_handler", Needs::OnTwoCpus, open_in_handler).hasty(),
+];
+
+static PAGE: AtomicUsize = AtomicUsize::new(0);
+static HITS: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes the page writable again.
+extern "C" fn repair(_signal: i32) {
+    HITS.fetch_add(1, Ordering::Relaxed);
+    let writable = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: The page of the area gets the protection that it had.
+    unsafe {
+        libc::syscall(
+            libc::SYS_mprotect,
+            PAGE.load(Ordering::Relaxed),
+            Page::SIZE,
+            libc::c_long::from(writable),
+        )
+    };
+}
+
+/// Has the page become read-only in a grant, which then expires. Returns how often the handler ran,
+/// and what is in the word then.
+fn expire(layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
+    set_extension_length(50_000)?;
+    be_on(CPU)?;
+    let page = Page::new()?;
+    PAGE.store(page.area().as_ptr().addr(), Ordering::Relaxed);
+    let action = SigAction::new(SigHandler::Handler(repair), flags, SigSet::empty());
+    // SAFETY: The handler makes a system call and touches nothing but atomics.
+    unsafe { sigaction(Signal::SIGSEGV, &action) }?;
+    let scene = Scene::with(page.register()?, layout)?;
+    let rival = Rival::new(CPU)?;
+    let remote = Remote::ready(move || page.protect(ProtFlags::PROT_READ))?;
+    scene.obtain(&rival)?;
+    remote.go();
+    spin(PATIENCE);
+    let word = scene.word();
+    remote.join()?;
+    ensure!(rival.runs() == 1);
+    Ok((HITS.load(Ordering::Relaxed), word))
+}
+
+/// The handler runs, and the word still shows the grant that has ended: nobody could write it. In the
+/// BITS layout that is a lie to the first system call of the handler, which runs once more. On C the
+/// grant has not ended, and a handler does not help.
+fn open_in_handler(kernel: &Kernel, layout: Layout) -> Result<()> {
+    let body = || {
+        let (runs, word) = expire(layout, SaFlags::SA_NODEFER)?;
+        diagnose(format_args!(
+            "the handler ran {runs} times, the word is {word:#x}"
+        ));
+        let expected = match layout {
+            Layout::Bytes => 2,
+            Layout::Bits => 3,
+        };
+        ensure!(runs == expected && word == granted(layout));
+        Ok(())
+    };
+    match kernel.implementation() {
+        Implementation::Rust => ensure_fine(body),
+        Implementation::C => ensure_dies(Signal::SIGSEGV, body),
+    }
+}
