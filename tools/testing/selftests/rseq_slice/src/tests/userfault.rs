@@ -197,14 +197,14 @@ fn update_fails(_: &Kernel, layout: Layout) -> Result<()> {
     scene.obtain(&rival)?;
     remote.go();
     let taken = reaches(&gone, GONE);
-    // SAFETY: Both are memory of this thread. What the kernel stored comes back.
-    let (stored, read) = unsafe {
-        let stored = cpu_id.read_volatile();
-        cpu_id.write_volatile(stored + 1);
-        let read = cell.read_volatile();
-        cpu_id.write_volatile(stored);
-        (stored, read)
-    };
+    // SAFETY: The area is memory of this thread.
+    let stored = unsafe { cpu_id.read_volatile() };
+    // SAFETY: As above.
+    unsafe { cpu_id.write_volatile(stored + 1) };
+    // SAFETY: The page comes back with the answer to the fault.
+    let read = unsafe { cell.read_volatile() };
+    // SAFETY: As above; what the kernel stored comes back.
+    unsafe { cpu_id.write_volatile(stored) };
     let signals = hits();
     remote.join()?;
     let tally = ledger.tally()?;
