@@ -14,13 +14,17 @@ use crate::kernel::Kernel;
 pub(crate) enum Needs {
     /// Nothing: it holds with the extension on and off.
     Nothing,
-    /// The extension is on.
+    /// The extension is on. Nothing has to be granted.
+    Enabled,
+    /// The extension is on, and grants are made and bounded.
     On,
+    /// The kernel counts what becomes of requests.
+    Counted,
     /// The extension was switched off with `rseq_slice_ext=0`.
     Off,
-    /// The extension is on, and there are two CPUs.
+    /// As `On`, with two CPUs.
     OnTwoCpus,
-    /// The extension is on, in a kernel with `CONFIG_PREEMPT_RT`.
+    /// As `On`, in a kernel with `CONFIG_PREEMPT_RT`.
     OnRealtime,
     /// The extension is on, and timers are not exact.
     Coarse,
@@ -35,15 +39,18 @@ impl Needs {
             Self::Absent if kernel.has_extension() => Some("needs a kernel without the extension"),
             Self::Absent => None,
             _ if !kernel.has_extension() => Some("the extension is compiled out"),
-            Self::On | Self::OnTwoCpus | Self::OnRealtime | Self::Coarse if !kernel.on => {
+            Self::Enabled | Self::On | Self::OnTwoCpus | Self::OnRealtime | Self::Coarse
+                if !kernel.on =>
+            {
                 Some("booted with rseq_slice_ext=0")
             }
-            Self::On | Self::OnTwoCpus | Self::OnRealtime if kernel.coarse => {
+            Self::On | Self::OnTwoCpus | Self::OnRealtime if !kernel.exact => {
                 Some("booted with highres=off")
             }
-            Self::Coarse if !kernel.coarse => Some("needs a boot with highres=off"),
+            Self::Coarse if kernel.exact => Some("needs a boot with highres=off"),
             Self::OnRealtime if !kernel.realtime => Some("needs CONFIG_PREEMPT_RT"),
             Self::OnTwoCpus if kernel.cpus < 2 => Some("needs two CPUs"),
+            Self::Counted if !kernel.counts => Some("needs CONFIG_RSEQ_STATS"),
             Self::Off if kernel.on => Some("needs a boot with rseq_slice_ext=0"),
             _ => None,
         }

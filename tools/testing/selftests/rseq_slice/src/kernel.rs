@@ -18,6 +18,10 @@ use crate::support::features::{debts, remember};
 
 /// Where debugfs keeps the switch for the consistency checks.
 pub(crate) const DEBUG: &str = "/sys/kernel/debug/rseq/debug";
+/// Where the kernel counts, if it does.
+const STATS: &str = "/sys/kernel/debug/rseq/stats";
+/// Where the preemption model is switched, if it can be.
+const PREEMPT: &str = "/sys/kernel/debug/sched/preempt";
 /// Where the second CPU is switched on and off.
 pub(crate) const CPU1_ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
 
@@ -34,11 +38,16 @@ pub(crate) struct Kernel {
     /// The length of an extension at the start, in nanoseconds.
     pub(crate) length: u32,
     pub(crate) cpus: usize,
+    /// Timers expire to the nanosecond, not with the ticks. Taken from the command line: nothing else
+    /// may be the reason for tests to be left out.
+    pub(crate) exact: bool,
+    /// `CONFIG_RSEQ_STATS`: the kernel counts what becomes of requests.
+    pub(crate) counts: bool,
+    /// The preemption model, if it can be switched.
+    pub(crate) model: Option<String>,
     /// `CONFIG_PREEMPT_RT`: only lazy reschedules are postponed, and the timers of other than
     /// real-time threads expire in a real-time thread.
     pub(crate) realtime: bool,
-    /// `highres=off`: timers expire at ticks.
-    pub(crate) coarse: bool,
     /// What the scheduler owes to threads of the normal class. Tests with `CONFIG_PREEMPT_RT` have it
     /// forget that.
     debts: Vec<&'static str>,
@@ -60,18 +69,20 @@ impl Kernel {
     /// Looks at the running kernel, on which other programs keep the CPUs busy if `loaded`.
     pub(crate) fn look(loaded: bool) -> Result<Self> {
         let cmdline = fs::read_to_string("/proc/cmdline").context("is /proc mounted?")?;
-        let resolution = clock_getres(ClockId::CLOCK_MONOTONIC)?;
-        let coarse = resolution.num_nanoseconds() != 1;
-        ensure!(
-            !coarse || cmdline.contains("highres=off"),
-            "timers have a resolution of {resolution}, not of 1 ns: build with \
-             CONFIG_HIGH_RES_TIMERS; in QEMU without ACPI boot with tsc=reliable"
-        );
         let switch = cmdline
             .split_ascii_whitespace()
             .filter_map(|word| word.strip_prefix("rseq_slice_ext="))
             .next_back();
         let sense = switch.map(truth);
+        let exact = !cmdline
+            .split_ascii_whitespace()
+            .any(|word| word == "highres=off");
+        let resolution = clock_getres(ClockId::CLOCK_MONOTONIC)?;
+        ensure!(
+            exact == (resolution.num_nanoseconds() == 1),
+            "timers have a resolution of {resolution}: build with CONFIG_HIGH_RES_TIMERS; in QEMU \
+             without ACPI boot with tsc=reliable; only with highres=off they are to be coarse"
+        );
         let implementation = match implementation() {
             Err(DebugfsError::Missing { .. }) if Path::new(DEBUG).exists() => None,
             known => Some(known?),
@@ -85,8 +96,10 @@ impl Kernel {
             debug: read_debug()?,
             length: implementation.map_or(Ok(0), |_| extension_length())?,
             cpus: thread::available_parallelism()?.get(),
+            exact,
+            counts: implementation.is_some() && Path::new(STATS).exists(),
+            model: model()?,
             realtime,
-            coarse,
             debts,
             checks: checks(),
             loaded,
@@ -120,6 +133,9 @@ impl Kernel {
         }
         set_debug(self.debug)?;
         remember(&self.debts)?;
+        if let Some(model) = &self.model {
+            set_model(model)?;
+        }
         if self.cpus > 1 && fs::read_to_string(CPU1_ONLINE).is_ok_and(|state| state == "0\n") {
             fs::write(CPU1_ONLINE, "1")?;
         }
@@ -130,7 +146,7 @@ impl Kernel {
     pub(crate) fn describe(&self) -> String {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         format!(
-            "Linux {}, extension {}, {}, rseq_debug {}, {} CPUs, {} ns",
+            "Linux {}, extension {}, {}, rseq_debug {}, {} CPUs, {} ns{}{}",
             release.trim(),
             match self.implementation {
                 None => "compiled out",
@@ -141,6 +157,12 @@ impl Kernel {
             if self.debug { "on" } else { "off" },
             self.cpus,
             self.length,
+            if self.exact { "" } else { ", coarse timers" },
+            if self.counts {
+                ""
+            } else {
+                ", nothing is counted"
+            },
         )
     }
 }
@@ -156,6 +178,23 @@ fn read_debug() -> Result<bool> {
         "1\n" => Ok(true),
         other => bail!("{DEBUG} says {other:?}"),
     }
+}
+
+/// Switches the preemption model.
+pub(crate) fn set_model(model: &str) -> Result<()> {
+    fs::write(PREEMPT, model).context(PREEMPT)
+}
+
+/// The preemption model, which is the word in parentheses. `None` without `CONFIG_PREEMPT_DYNAMIC`.
+fn model() -> Result<Option<String>> {
+    let Ok(models) = fs::read_to_string(PREEMPT) else {
+        return Ok(None);
+    };
+    let model = models
+        .split_ascii_whitespace()
+        .find_map(|word| word.strip_prefix('(')?.strip_suffix(')'))
+        .with_context(|| format!("{PREEMPT} says {models:?}"))?;
+    Ok(Some(model.to_owned()))
 }
 
 fn checks() -> Option<&'static str> {

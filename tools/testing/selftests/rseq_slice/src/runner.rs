@@ -65,7 +65,7 @@ pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
 /// What came of the case, and what the kernel got wrong.
 fn attempt(case: &Case, kernel: &Kernel) -> Result<(Verdict, Option<String>)> {
     let mut kmsg = Kmsg::open()?;
-    let before = kernel.has_extension().then(Counters::read).transpose()?;
+    let before = kernel.counts.then(Counters::read).transpose()?;
     if matches!(
         case.needs(),
         Needs::On | Needs::OnTwoCpus | Needs::OnRealtime

@@ -98,10 +98,11 @@ impl Worker {
         self.yields
     }
 
-    /// Counts once, or is restarted. A few grants are ended by another call than the yield.
+    /// Counts once, or is restarted. A few grants are ended by another call than the yield. Returns
+    /// whether there was a grant afterwards.
     ///
     /// What the sequence does on the way is a page fault, if it gets a page.
-    pub(crate) fn section(&mut self, counts: &PerCpu, page: Option<Page>) -> Result<()> {
+    pub(crate) fn section(&mut self, counts: &PerCpu, page: Option<Page>) -> Result<bool> {
         let (request, grant) = (requested(self.layout), granted(self.layout));
         let fate = self.numbers.below(100);
         let area = self.registration.area();
@@ -119,7 +120,8 @@ impl Worker {
             How::Aborted | How::Elsewhere => {}
             How::Torn => bail!("a torn sequence"),
         }
-        if fate >= 95 && area.slice_ctrl() == grant {
+        let seen = area.slice_ctrl() == grant;
+        if fate >= 95 && seen {
             null_call();
         }
         let withdrawn = match self.layout {
@@ -129,6 +131,6 @@ impl Worker {
         if withdrawn == Request::Granted {
             self.yields += u64::from(sys::rseq_slice_yield()? == 1);
         }
-        Ok(())
+        Ok(seen)
     }
 }

@@ -2,8 +2,10 @@
 
 //! What the kernel's counters say about a stretch of a test.
 
-use anyhow::{Result, ensure};
-use rseq_slice::Counters;
+use anyhow::{Result, bail};
+use rseq_slice::{Counters, DebugfsError};
+
+use crate::case::Skip;
 
 /// An expected change of the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,35 +79,47 @@ impl Tally {
     }
 }
 
-/// The counters at some moment.
-pub(crate) struct Ledger(Counters);
+/// The counters at some moment. `None`: the kernel does not count.
+pub(crate) struct Ledger(Option<Counters>);
 
 impl Ledger {
     /// Opens a stretch.
     pub(crate) fn open() -> Result<Self> {
-        Ok(Self(Counters::read()?))
+        match Counters::read() {
+            Err(DebugfsError::Missing { .. }) => Ok(Self(None)),
+            counters => Ok(Self(Some(counters?))),
+        }
     }
 
-    /// What happened since the stretch was opened.
-    pub(crate) fn tally(&self) -> Result<Tally> {
-        let delta = Counters::read()? - self.0;
-        Ok(Tally {
+    /// What happened since the stretch was opened, if it was counted.
+    pub(crate) fn counted(&self) -> Result<Option<Tally>> {
+        let Some(before) = self.0 else {
+            return Ok(None);
+        };
+        let delta = Counters::read()? - before;
+        Ok(Some(Tally {
             granted: delta.granted,
             expired: delta.expired,
             revoked: delta.revoked,
             yielded: delta.yielded,
             aborted: delta.aborted,
             died: delta.died.unwrap_or(0),
-        })
+        }))
     }
 
-    /// Expects exactly this to have happened.
+    /// The same for a test that has to know, and is skipped where nothing is counted.
+    pub(crate) fn tally(&self) -> Result<Tally> {
+        let uncounted = || Skip("needs CONFIG_RSEQ_STATS".into()).into();
+        self.counted()?.ok_or_else(uncounted)
+    }
+
+    /// Expects exactly this to have happened, as far as it is counted.
     pub(crate) fn ensure(&self, expected: Tally) -> Result<()> {
-        let tally = self.tally()?;
-        ensure!(
-            tally == expected,
-            "the counters changed by {tally:?}, expected {expected:?}"
-        );
-        Ok(())
+        match self.counted()? {
+            Some(tally) if tally != expected => {
+                bail!("the counters changed by {tally:?}, expected {expected:?}")
+            }
+            _ => Ok(()),
+        }
     }
 }

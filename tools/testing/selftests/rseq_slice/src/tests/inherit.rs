@@ -191,9 +191,8 @@ fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
 
 /// The grant ended with the thread. That may have taken longer than the extension.
 fn ensure_died(ledger: &Ledger) -> Result<()> {
-    let tally = ledger.tally()?;
     let died = Tally {
-        expired: tally.expired,
+        expired: ledger.counted()?.map_or(0, |tally| tally.expired),
         ..Tally::deaths(1)
     };
     ledger.ensure(died)

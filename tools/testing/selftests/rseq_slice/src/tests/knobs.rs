@@ -16,7 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     once("knobs.length_default", Needs::Nothing, length_default),
     once("knobs.length_accepted", Needs::Nothing, length_accepted),
     once("knobs.length_refused", Needs::Nothing, length_refused),
-    once("knobs.stats_lines", Needs::Nothing, stats_lines),
+    once("knobs.stats_lines", Needs::Counted, stats_lines),
     once("knobs.implementation", Needs::Nothing, implementation),
 ];
 

@@ -19,12 +19,16 @@ use crate::support::{Page, flags};
 
 pub(crate) const TESTS: &[Test] = &[
     once("prctl.bad_arguments", Needs::Nothing, bad_arguments),
-    once("prctl.order_of_checks", Needs::On, order_of_checks),
-    once("prctl.two_is_invalid", Needs::On, two_is_invalid),
-    both("prctl.on_and_off", Needs::On, on_and_off),
-    both("prctl.twice", Needs::On, twice),
-    both("prctl.leaves_word_alone", Needs::On, leaves_word_alone),
-    once("prctl.change_of_layout.bits", Needs::On, change_of_layout),
+    once("prctl.order_of_checks", Needs::Enabled, order_of_checks),
+    once("prctl.two_is_invalid", Needs::Enabled, two_is_invalid),
+    both("prctl.on_and_off", Needs::Enabled, on_and_off),
+    both("prctl.twice", Needs::Enabled, twice),
+    both("prctl.leaves_word_alone", Needs::Enabled, leaves_word_alone),
+    once(
+        "prctl.change_of_layout.bits",
+        Needs::Enabled,
+        change_of_layout,
+    ),
 ];
 
 const ENABLE: c_long = PR_RSEQ_SLICE_EXT_ENABLE;

@@ -12,17 +12,21 @@ use crate::kernel::Kernel;
 use crate::support::{Page, ensure_dies, ensure_fine, flags, handle, hits};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("prctl_flags.lies_kill", Needs::On, lies_kill),
-    both("prctl_flags.other_bits_stay", Needs::On, other_bits_stay),
+    both("prctl_flags.lies_kill", Needs::Enabled, lies_kill),
+    both(
+        "prctl_flags.other_bits_stay",
+        Needs::Enabled,
+        other_bits_stay,
+    ),
     both(
         "prctl_flags.survivor_sees_efault",
-        Needs::On,
+        Needs::Enabled,
         survivor_sees_efault,
     ),
-    both("prctl_flags.no_access", Needs::On, no_access),
+    both("prctl_flags.no_access", Needs::Enabled, no_access),
     once(
         "prctl_flags.change_of_layout.bits",
-        Needs::On,
+        Needs::Enabled,
         change_of_layout,
     ),
 ];

@@ -26,7 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::Nothing,
         legacy_untouched,
     ),
-    once("registration.available", Needs::On, available),
+    once("registration.available", Needs::Enabled, available),
     once("registration.default_on", Needs::On, default_on),
 ];
 

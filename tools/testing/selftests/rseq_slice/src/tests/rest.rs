@@ -12,7 +12,7 @@ use crate::ktap::diagnose;
 use crate::runner::ledger;
 
 pub(crate) const TESTS: &[Test] = &[
-    once("rest.counters", Needs::Nothing, counters),
+    once("rest.counters", Needs::Counted, counters),
     once("rest.log", Needs::Nothing, log),
 ];
 

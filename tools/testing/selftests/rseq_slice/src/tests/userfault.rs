@@ -103,12 +103,15 @@ fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
     );
     let word = scene.word();
     let yielded = sys::rseq_slice_yield()?;
-    let tally = ledger.tally()?;
+    let tally = ledger.counted()?;
     diagnose(format_args!(
         "the word is {word:#x}, the yield returned {yielded}, {tally:?}"
     ));
     ensure!(word == 0 && yielded == 0, "{word:#x}, {yielded}");
-    ensure!(tally == Tally::NOTHING, "{tally:?}");
+    ensure!(
+        tally.is_none_or(|tally| tally == Tally::NOTHING),
+        "{tally:?}"
+    );
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
     Ok(())
