@@ -173,11 +173,20 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
 
 /// Revokes the grant of a thread that gets a `SIGSEGV` because its `struct rseq` could not be
 /// updated, be that for what is in it or because it is not accessible. May sleep.
+///
+/// The grant does not last until its reschedule, unlike in [`revoke()`]: the scheduler may pick the
+/// thread again before that one, and the gate would force another update. There is no other grant
+/// before the reschedule, as a signal that is pending forbids it.
 #[cold]
 pub(crate) fn erase_and_revoke(thread: Thread) {
     // If the word is not accessible either, the signal says so.
     let _ = thread.ctrl().put_u32(0);
-    revoke(thread);
+
+    let irq = local_interrupt_disable();
+    if thread.phase_with_grant() == Phase::Granted {
+        preempt::set_need_resched(&irq);
+    }
+    end(&thread, Ending::Revoked);
 }
 
 /// Revokes a grant after an update of user space erased the control word.
