@@ -71,7 +71,7 @@ fn outcomes<A>(config: &Config, pc: Pc<A>, work: Work) -> &'static [Outcome] {
     // What a step cannot have is sorted out when it is tried.
     match pc {
         Pc::Schedule(_) => &[Keep, Out],
-        Pc::Fetch => &[Plain, Keep, Out],
+        Pc::Fetch | Pc::Exception => &[Plain, Keep, Out],
         Pc::Signals(_) if config.faults => &[Handle, Die, Fault],
         Pc::Signals(_) => &[Handle, Die],
         Pc::Enter(..) if work.contains(Work::RESCHED) && config.faults => {
@@ -236,6 +236,7 @@ impl fmt::Display for Action {
                 UserOp::Scribble => write!(f, "{tid}: user: scribbles"),
                 UserOp::Begin => write!(f, "{tid}: user: begins a sequence"),
                 UserOp::Commit => write!(f, "{tid}: user: commits the sequence"),
+                UserOp::Touch => write!(f, "{tid}: user: touches a page that is not there"),
                 UserOp::Call(call) => write!(f, "{tid}: user: system call {call:?}"),
             },
             Self::Step(tid, outcome) => {

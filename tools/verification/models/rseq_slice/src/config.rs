@@ -23,6 +23,8 @@ pub(crate) enum UserOp {
     Begin,
     /// Commits it.
     Commit,
+    /// Touches a page that is not there.
+    Touch,
     /// Makes a system call.
     Call(Call),
 }

@@ -74,6 +74,10 @@ bitflags! {
         const BETWEEN = 1 << 34;
         /// A thread left with a spent grant that no gate has seen.
         const SLIPPED = 1 << 35;
+        /// A timer fired while an exception was served.
+        const EXPIRED_IN_EXCEPTION = 1 << 36;
+        /// An update of user space that failed ended a grant.
+        const ENDED_BY_FAILURE = 1 << 37;
     }
 }
 
@@ -103,7 +107,12 @@ impl Cover {
             (sequences && config.debug, Self::CALLED_INSIDE),
             (rust && config.remote && !config.rt, Self::BETWEEN),
             (calls(|call| *call == Call::Argument), Self::SLIPPED),
+            (
+                config.ops.contains(&UserOp::Touch) && !(rust && config.unfit),
+                Self::EXPIRED_IN_EXCEPTION,
+            ),
             (config.faults, Self::FAULT | Self::SLOW),
+            (rust && config.faults, Self::ENDED_BY_FAILURE),
             (rust && (config.faults || config.signals), Self::DIED),
             (lies && checked, Self::LIE),
             (

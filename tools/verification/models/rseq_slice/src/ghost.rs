@@ -49,6 +49,10 @@ pub(crate) struct Ghost {
     pub(crate) handler: bool,
     /// It left the kernel without a gate, with a grant after which it had been switched out.
     pub(crate) slipped: bool,
+    /// An update of user space has failed since it entered the kernel.
+    pub(crate) failed: bool,
+    /// The update that is due, or under way, is one that the gate has forced.
+    pub(crate) forced: bool,
 }
 
 impl Ghost {
@@ -63,6 +67,8 @@ impl Ghost {
         restart: false,
         handler: false,
         slipped: false,
+        failed: false,
+        forced: false,
     };
 
     /// Counts a grant or an end. Beyond two a count does not get more wrong.

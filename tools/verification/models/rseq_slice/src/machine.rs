@@ -23,14 +23,18 @@ mod irq;
 mod sched;
 mod sequence;
 
-use exit::{after_resched, debug_call, exit, exit_loop, exit_prepare, notify, signals, slip};
-use irq::interrupt;
+use exit::{
+    after_resched, debug_call, exit, exit_loop, exit_prepare, notify, signals, slip, update_failed,
+};
+use irq::{enter_from_user_mode, interrupt};
 use sched::{migrate, sched_switch_event, unplug};
 
 /// Whether the kernel can be preempted at `pc`.
 pub(crate) fn is_preemptible<R: Rules>(pc: Pc<R::At>) -> bool {
     match pc {
-        Pc::Grant(_, at) | Pc::Enter(_, at) | Pc::SlowClear(at) => R::is_preemptible(at),
+        Pc::Grant(_, at) | Pc::Enter(_, at) | Pc::SlowClear(at) | Pc::SlowFailed(at) => {
+            R::is_preemptible(at)
+        }
         _ => true,
     }
 }
@@ -175,6 +179,10 @@ fn user<A: Copy>(thread: &mut Thread<A>, op: UserOp) {
         }
         UserOp::Begin => thread.inside = thread.rseq.registered,
         UserOp::Commit => thread.leave_sequence(),
+        UserOp::Touch => {
+            enter_from_user_mode(thread);
+            thread.pc = Pc::Exception;
+        }
         UserOp::Call(call) => {
             thread.by_irq = false;
             thread.pc = match call {
@@ -209,9 +217,8 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
             note!(k, "updates user space, slowly");
             k.log.cover(Cover::SLOW);
             if k.is(Outcome::Fault) {
-                k.thread_mut().ghost.forged = true;
-                k.force_segv();
-                k.thread_mut().pc = Pc::Bottom;
+                let next = rules.update_failed(k);
+                failing(k, next);
             } else {
                 k.erase_word_surely();
                 let next = rules.updated(k);
@@ -223,12 +230,27 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
             clearing(k, next);
         }
         Pc::SlowSection => {
-            if k.is(Outcome::Fault) {
-                k.force_segv();
+            let failed = if k.is(Outcome::Fault) {
+                true
             } else if !sequence::is_skipped(k) && !sequence::look(k) {
-                sequence::die(k);
+                sequence::judge(k);
+                true
+            } else {
+                false
+            };
+            if failed {
+                let next = rules.update_failed(k);
+                failing(k, next);
+            } else {
+                k.thread_mut().pc = Pc::Bottom;
             }
-            k.thread_mut().pc = Pc::Bottom;
+        }
+        Pc::SlowFailed(at) => {
+            let next = rules.resume(k, at);
+            if !k.thread().rseq.granted {
+                k.log.cover(Cover::ENDED_BY_FAILURE);
+            }
+            failing(k, next);
         }
         Pc::Bottom => {
             let work = k.thread().work;
@@ -236,9 +258,11 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
         }
         Pc::Exit => exit(rules, k),
 
-        Pc::Fetch => {
+        pc @ (Pc::Fetch | Pc::Exception) => {
             if k.is(Outcome::Plain) {
-                slip(k);
+                if matches!(pc, Pc::Fetch) {
+                    slip(k);
+                }
                 exit_prepare(k);
             } else {
                 note!(k, "sleeps");
@@ -298,6 +322,16 @@ fn clearing<A: Copy>(k: &mut Kernel<'_, '_, A>, next: Next<A>) {
     k.thread_mut().pc = match next {
         Next::At(at) => Pc::SlowClear(at),
         Next::Done(_) => Pc::SlowSection,
+    };
+}
+
+fn failing<A: Copy>(k: &mut Kernel<'_, '_, A>, next: Next<A>) {
+    k.thread_mut().pc = match next {
+        Next::At(at) => Pc::SlowFailed(at),
+        Next::Done(_) => {
+            update_failed(k);
+            Pc::Bottom
+        }
     };
 }
 

@@ -6,7 +6,9 @@ use crate::{
     abi::Layout,
     config::{
         Config,
-        UserOp::{self, Begin, Call as Makes, Clear, Commit, LieAboutGrant, Request, Scribble},
+        UserOp::{
+            self, Begin, Call as Makes, Clear, Commit, LieAboutGrant, Request, Scribble, Touch,
+        },
     },
     property::Broken,
     rules::Sabotage,
@@ -19,6 +21,7 @@ const HOSTILE: &[UserOp] = &[
     Clear,
     LieAboutGrant,
     Scribble,
+    Touch,
     Makes(Call::Yield),
     Makes(Call::Other),
     Makes(Call::Dispatched),
@@ -30,6 +33,7 @@ const RESTARTABLE: &[UserOp] = &[
     Request,
     Begin,
     Commit,
+    Touch,
     Makes(Call::Yield),
     Makes(Call::Dispatched),
     Makes(Call::Argument),
@@ -61,6 +65,7 @@ const CHILD: &[UserOp] = &[Request, Makes(Call::Yield), Makes(Call::Exit)];
 const HONEST: &[UserOp] = &[
     Request,
     Clear,
+    Touch,
     Makes(Call::Yield),
     Makes(Call::Other),
     Makes(Call::Dispatched),
@@ -153,6 +158,15 @@ const RT: Config = Config {
     ..BASE
 };
 
+const SMALL: Config = Config {
+    name: "small",
+    ops: HONEST,
+    faults: false,
+    signals: false,
+    remote: false,
+    ..BASE
+};
+
 const fn debug(config: Config) -> Config {
     Config {
         debug: true,
@@ -215,21 +229,44 @@ pub(crate) const C: &[(Config, Broken)] = &[
         debug(SEQUENCES_MAPPED),
         C_BREAKS.union(Broken::UNBOUNDED).union(Broken::SHOT),
     ),
-    (UNFIT, C_BREAKS.union(Broken::UNFIT)),
+    (
+        UNFIT,
+        C_BREAKS.union(Broken::UNFIT).union(Broken::UNBOUNDED),
+    ),
     (
         LIFE_BYTES,
         C_BREAKS.union(Broken::SURVIVED).union(Broken::INHERITED),
     ),
-    (HOTPLUG, C_BREAKS.union(Broken::FOREIGN_TIMER)),
-    (RT, C_BREAKS.union(Broken::URGENT)),
+    (
+        HOTPLUG,
+        C_BREAKS
+            .union(Broken::FOREIGN_TIMER)
+            .union(Broken::UNBOUNDED),
+    ),
+    (RT, C_BREAKS.union(Broken::URGENT).union(Broken::UNBOUNDED)),
 ];
 
 /// Where `sabotage` shows as `broken`, in each of them.
 pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
-    if sabotage != Sabotage::BareFlag {
-        return vec![sabotaged_alone(sabotage, broken)];
+    match sabotage {
+        Sabotage::BareFlag => bare_flag(broken),
+        Sabotage::QuietTimer => vec![
+            Config {
+                name: "exception",
+                ops: &[Request, Touch],
+                ..SMALL
+            },
+            Config {
+                name: "argument",
+                ops: &[Request, Makes(Call::Argument)],
+                ..SMALL
+            },
+        ],
+        _ => vec![sabotaged_alone(sabotage, broken)],
     }
+}
 
+fn bare_flag(broken: Broken) -> Vec<Config> {
     // What takes the thread out of its sequence, or where the kernel waits meanwhile.
     let signal = Config {
         name: "signal",
@@ -260,48 +297,44 @@ pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
 }
 
 fn sabotaged_alone(sabotage: Sabotage, broken: Broken) -> Config {
-    let small = Config {
-        name: "small",
-        ops: HONEST,
-        faults: false,
-        signals: false,
-        remote: false,
-        ..BASE
-    };
-
     match sabotage {
         Sabotage::ZealousTimer if broken == Broken::FOREIGN_TIMER => Config {
             hotplug: true,
-            ..small
+            ..SMALL
         },
         Sabotage::UncountedDeath | Sabotage::Haste | Sabotage::Oblivion => Config {
             signals: true,
-            ..small
+            ..SMALL
         },
         Sabotage::Arrogance => Config {
             rt: true,
             lazy: true,
             remote: true,
-            ..small
+            ..SMALL
         },
         Sabotage::Generosity => Config {
             remote: true,
-            ..small
+            ..SMALL
         },
         Sabotage::Recklessness => Config {
             unfit: true,
-            ..small
+            ..SMALL
         },
-        Sabotage::Severity => debug(small),
-        Sabotage::QuietTimer => Config {
-            ops: HOSTILE,
-            ..small
+        Sabotage::LastingGrant => Config {
+            faults: true,
+            membarrier: false,
+            ..SMALL
         },
-        Sabotage::Heritage | Sabotage::Memory => Config { ops: LIFE, ..small },
+        Sabotage::PatientFailure | Sabotage::LastingWord => Config {
+            faults: true,
+            ..SMALL
+        },
+        Sabotage::Severity => debug(SMALL),
+        Sabotage::Heritage | Sabotage::Memory => Config { ops: LIFE, ..SMALL },
         Sabotage::Mercy => Config {
             ops: HOSTILE,
-            ..bits(small)
+            ..bits(SMALL)
         },
-        _ => small,
+        _ => SMALL,
     }
 }

@@ -102,6 +102,8 @@ properties! {
         "A fault or a lie was found and there was no SIGSEGV."
     SHOT 21 10 "shot_for_nothing"
         "There was a SIGSEGV without a fault or a lie."
+    SHOT_TWICE 29 10 "shot_twice"
+        "Before the handler of a SIGSEGV by an update of user space could run, the end of the exit loop forced another update, which failed."
     TORN 25 12 "torn_sequence"
         "User mode, or a signal handler over it, in a restartable sequence out of which the thread was taken."
     FORGOTTEN 28 12 "forgotten_interrupt"

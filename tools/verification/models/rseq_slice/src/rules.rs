@@ -59,6 +59,9 @@ pub(crate) trait Rules: Copy + Debug + Send + Sync + 'static {
     /// The first step after an update of user space has erased the control word.
     fn updated(&self, k: &mut Kernel<'_, '_, Self::At>) -> Next<Self::At>;
 
+    /// The first step after an update of user space has failed, in the slow path.
+    fn update_failed(&self, k: &mut Kernel<'_, '_, Self::At>) -> Next<Self::At>;
+
     /// Any later step.
     fn resume(&self, k: &mut Kernel<'_, '_, Self::At>, at: Self::At) -> Next<Self::At>;
 

@@ -131,6 +131,8 @@ pub(crate) enum Pc<A> {
     SlowClear(A),
     /// The same, before it looks at the critical section.
     SlowSection,
+    /// The same, inside of `rseq_slice_update_failed()`.
+    SlowFailed(A),
     /// Before `local_irq_disable()` at the bottom of the loop.
     Bottom,
     /// After it and after the work flags were read: `rseq_exit_to_user_mode_restart()`. Only other
@@ -139,6 +141,9 @@ pub(crate) enum Pc<A> {
 
     /// `__do_fast_syscall_32()`, where it fetches the argument. It may sleep.
     Fetch,
+    /// An exception in user mode that is served with interrupts enabled, as a page fault is. It may
+    /// sleep.
+    Exception,
     /// System call entry, before any work.
     Entry(Call),
     /// Inside of `rseq_syscall_enter_work()`.
@@ -166,9 +171,11 @@ impl<A: fmt::Debug> fmt::Display for Pc<A> {
             Self::SlowUpdate => f.write_str("the slow update of user space"),
             Self::SlowClear(at) => write!(f, "{at:?} of the slow update"),
             Self::SlowSection => f.write_str("the critical section of the slow update"),
+            Self::SlowFailed(at) => write!(f, "{at:?} of the slow update that failed"),
             Self::Bottom => f.write_str("the bottom of the exit loop"),
             Self::Exit => f.write_str("the end of the exit loop"),
             Self::Fetch => f.write_str("the fetch of an argument"),
+            Self::Exception => f.write_str("the end of the exception"),
             Self::Entry(_) => f.write_str("system call entry"),
             Self::Enter(_, at) => write!(f, "{at:?} of system call entry work"),
             Self::Body(call) => write!(f, "the system call {call:?}"),

@@ -282,7 +282,10 @@ impl<A> Thread<A> {
             return;
         }
 
-        let inside = matches!(self.pc, Pc::Grant(..) | Pc::Enter(..) | Pc::SlowClear(_));
+        let inside = matches!(
+            self.pc,
+            Pc::Grant(..) | Pc::Enter(..) | Pc::SlowClear(_) | Pc::SlowFailed(_)
+        );
         if !self.rseq.granted {
             self.rseq.expires = None;
             self.rseq.hidden = false;

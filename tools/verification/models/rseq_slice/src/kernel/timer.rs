@@ -76,6 +76,7 @@ impl<A: Copy> Kernel<'_, '_, A> {
             Pc::User => Cover::EXPIRED_IN_USER_MODE,
             Pc::Entry(_) => Cover::EXPIRED_AT_ENTRY,
             Pc::Enter(..) => Cover::EXPIRED_IN_ENTRY_WORK,
+            Pc::Exception => Cover::EXPIRED_IN_EXCEPTION,
             _ => Cover::EXPIRED_ON_THE_WAY_OUT,
         });
         if slot_cpu != self.cpu() {

@@ -132,10 +132,13 @@ fn restart<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) -> bool {
         }
         rules.clear_events(&mut k.thread_mut().rseq);
         k.thread_mut().work -= Work::RSEQ;
+        k.thread_mut().ghost.forced = false;
     }
 
     let again = rules.gate(k);
     if again {
+        let thread = k.thread_mut();
+        thread.ghost.forced = thread.rseq.sched_switch;
         k.log.cover(Cover::SENT_BACK);
         if between {
             k.log.cover(Cover::BETWEEN);
@@ -169,6 +172,17 @@ fn update<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) -> bool {
     !k.is(Outcome::FaultLate) && sequence::look(k)
 }
 
+/// `SIGSEGV` of the slow path.
+pub(super) fn update_failed<A: Copy>(k: &mut Kernel<'_, '_, A>) {
+    let ghost = k.thread().ghost;
+
+    if ghost.failed && ghost.forced {
+        k.break_property(Broken::SHOT_TWICE);
+    }
+    k.thread_mut().ghost.failed = true;
+    k.force_segv();
+}
+
 /// `rseq_debug_syscall_return()`
 pub(super) fn debug_call<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     if !k.config.debug || !k.thread().rseq.registered {
@@ -178,7 +192,8 @@ pub(super) fn debug_call<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     if k.is(Outcome::Fault) {
         k.force_segv();
     } else if !sequence::look(k) {
-        sequence::die(k);
+        sequence::judge(k);
+        k.force_segv();
     }
 }
 
@@ -202,5 +217,6 @@ fn leave<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     if thread.by_irq {
         thread.rseq.clear_events();
     }
+    thread.ghost.failed = false;
     thread.pc = Pc::User;
 }

@@ -10,7 +10,7 @@ use crate::{
     kernel::{note, Kernel, Log, Outcome},
     moment::Moment,
     rules::Rules,
-    thread::{Cpu, Pc, Work},
+    thread::{Cpu, Pc, Thread, Work},
     world::World,
 };
 
@@ -35,10 +35,7 @@ pub(super) fn interrupt<R: Rules>(
     let mut k = Kernel::new(world, config, tid, log, outcome);
     let user = matches!(k.thread().pc, Pc::User);
     if user {
-        // irqentry_enter_from_user_mode()
-        let thread = k.thread_mut();
-        thread.by_irq = true;
-        thread.rseq.user_irq = true;
+        enter_from_user_mode(k.thread_mut());
     }
     match cause {
         Cause::Timer(slot) => expire(rules, &mut k, slot),
@@ -65,6 +62,12 @@ pub(super) fn interrupt<R: Rules>(
         k.schedule();
     }
     k.is_possible()
+}
+
+/// `irqentry_enter_from_user_mode()`
+pub(super) fn enter_from_user_mode<A>(thread: &mut Thread<A>) {
+    thread.by_irq = true;
+    thread.rseq.user_irq = true;
 }
 
 /// `__run_hrtimer()`

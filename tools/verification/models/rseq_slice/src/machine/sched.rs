@@ -14,6 +14,7 @@ pub(super) fn sched_switch_event<A>(thread: &mut Thread<A>) {
     if rseq.registered && (rseq.user_irq || rseq.ids_changed) {
         rseq.sched_switch = true;
         thread.work |= Work::RSEQ;
+        thread.ghost.forced = false;
     }
 }
 

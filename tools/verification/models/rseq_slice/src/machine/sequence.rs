@@ -35,12 +35,11 @@ pub(super) fn look<A: Copy>(k: &mut Kernel<'_, '_, A>) -> bool {
     true
 }
 
-/// `SIGSEGV` by `rseq_debug`, for a system call inside of a sequence. Such a call is the only entry
-/// that is no interrupt.
-pub(super) fn die<A: Copy>(k: &mut Kernel<'_, '_, A>) {
+/// Judges the `SIGSEGV` by `rseq_debug` that follows, for a system call inside of a sequence. Such a
+/// call is the only entry that is no interrupt.
+pub(super) fn judge<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     k.log.cover(Cover::CALLED_INSIDE);
     if k.thread().by_irq {
         k.break_property(Broken::SHOT_IN_SEQUENCE);
     }
-    k.force_segv();
 }

@@ -94,6 +94,10 @@ impl Rules for C {
         Next::At(At::Updated)
     }
 
+    fn update_failed(&self, _: &mut K<'_, '_>) -> Next<At> {
+        Next::Done(false)
+    }
+
     fn resume(&self, k: &mut K<'_, '_>, at: At) -> Next<At> {
         match at {
             At::Access { granted, denied } => {

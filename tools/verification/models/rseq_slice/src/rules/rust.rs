@@ -31,6 +31,10 @@ pub(crate) enum At {
     TakeBack,
     Taken { how: Ended },
 
+    // grant::erase_and_revoke()
+    EraseFailed,
+    RevokeFailed,
+
     // grant::revoke()
     Revoke,
 
@@ -245,6 +249,14 @@ impl Rules for Rust {
         Next::At(At::Revoke)
     }
 
+    /// `rseq_slice_update_failed()` of rseq_slice.h, then `erase_and_revoke()` of grant.rs.
+    fn update_failed(&self, k: &mut K<'_, '_>) -> Next<At> {
+        if !k.thread().rseq.granted {
+            return Next::Done(false);
+        }
+        Next::At(At::EraseFailed)
+    }
+
     fn resume(&self, k: &mut K<'_, '_>, at: At) -> Next<At> {
         match at {
             // at_resched()
@@ -309,6 +321,19 @@ impl Rules for Rust {
             }
             At::Taken { how } => {
                 end(k, how.into());
+                Next::Done(false)
+            }
+
+            // erase_and_revoke()
+            At::EraseFailed => {
+                let _ = k.erase_word();
+                Next::At(At::RevokeFailed)
+            }
+            At::RevokeFailed => {
+                if phase_with_grant(k) == Phase::Granted {
+                    k.set_need_resched(Site::Exit);
+                }
+                end(k, Ending::Revoked);
                 Next::Done(false)
             }
 
@@ -398,7 +423,7 @@ impl Rules for Rust {
         }
         if !thread.work.contains(Work::RESCHED) {
             let thread = k.thread_mut();
-            thread.rseq.ids_changed = true;
+            thread.rseq.ids_changed |= !thread.rseq.user_irq;
             thread.rseq.sched_switch = true;
             thread.work |= Work::RSEQ;
         }

@@ -43,6 +43,12 @@ pub(crate) enum Sabotage {
     ForgetfulUpdate,
     /// It asks for it even if it has taken place.
     InsistentUpdate,
+    /// One that fails leaves the grant alone.
+    LastingGrant,
+    /// It leaves one alone until its reschedule.
+    PatientFailure,
+    /// It leaves the control word as it is.
+    LastingWord,
     /// System call entry asks for it even if it has taken place.
     InsistentEntry,
     /// The end of a grant by a system call is not counted.
@@ -90,6 +96,7 @@ impl Sabotage {
         (Self::UncountedEntry, Broken::MISCOUNTED),
         (Self::UncountedDeath, Broken::MISCOUNTED_DEATH),
         (Self::NoErasure, Broken::DISAGREEMENT),
+        (Self::LastingWord, Broken::DISAGREEMENT),
         (Self::ZealousTimer, Broken::STALE_TIMER),
         (Self::StickyTimer, Broken::STALE_TIMER),
         (Self::ZealousTimer, Broken::FOREIGN_TIMER),
@@ -106,6 +113,8 @@ impl Sabotage {
         (Self::Mercy, Broken::SPARED),
         (Self::Wrath, Broken::SHOT),
         (Self::Severity, Broken::SHOT),
+        (Self::LastingGrant, Broken::SHOT_TWICE),
+        (Self::PatientFailure, Broken::SHOT_TWICE),
         (Self::BareFlag, Broken::TORN),
         (Self::BareFlag, Broken::SHOT_IN_SEQUENCE),
         (Self::Oblivion, Broken::FORGOTTEN),
@@ -158,6 +167,14 @@ impl Rules for Sabotaged {
         Rust.updated(k)
     }
 
+    fn update_failed(&self, k: &mut Kernel<'_, '_, At>) -> Next<At> {
+        match self.0 {
+            Sabotage::LastingGrant => Next::Done(false),
+            Sabotage::LastingWord if k.thread().rseq.granted => Next::At(At::RevokeFailed),
+            _ => Rust.update_failed(k),
+        }
+    }
+
     fn resume(&self, k: &mut Kernel<'_, '_, At>, at: At) -> Next<At> {
         let before = k.thread().rseq.yielded;
 
@@ -176,6 +193,7 @@ impl Rules for Sabotaged {
                 end(k, Ending::Revoked);
                 Next::Done(false)
             }
+            (Sabotage::PatientFailure, At::RevokeFailed) => Rust.resume(k, At::Revoke),
             (Sabotage::InsistentUpdate, At::Revoke) => {
                 k.set_need_resched(Site::Exit);
                 Rust.resume(k, at)
