@@ -50,6 +50,8 @@ pub(crate) fn calibrate() {
 
 /// Nanoseconds since some moment, the same for all threads of the process and its children.
 pub(crate) fn now() -> u64 {
+    // What the counter says before is no moment.
+    calibrate();
     moment_of(ticks())
 }
 
