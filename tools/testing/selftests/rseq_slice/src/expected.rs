@@ -81,6 +81,14 @@ const C: &[(&str, &str)] = &[
         "userfault.at_check.bytes",
         "C gives the CPU up again after it waited for the word and returns 1",
     ),
+    (
+        "beside.core_scheduling.bytes",
+        "C grants while threads with other cookies have to leave the CPU",
+    ),
+    (
+        "beside.uretprobe.bytes",
+        "C takes a request for a violation at system calls that the kernel has planted",
+    ),
 ];
 
 /// Why `case` is expected to fail on `kernel`, if it is.

@@ -40,6 +40,24 @@ impl Page {
         Ok(Self(page.cast()))
     }
 
+    /// The first page of a region that a huge page fits into, never unmapped.
+    pub(crate) fn huge() -> Result<Self> {
+        const HUGE: usize = 2 << 20;
+        const REGION: NonZeroUsize = NonZeroUsize::new(2 * HUGE).unwrap();
+        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: A new mapping, placed by the kernel.
+        let start = unsafe { mmap_anonymous(None, REGION, prot, MapFlags::MAP_PRIVATE) }?;
+        let start = start.cast::<u8>();
+        // SAFETY: Stays in the first half of the region.
+        Ok(Self(unsafe { start.add(start.align_offset(HUGE)) }))
+    }
+
+    /// The page that lies so many bytes behind this one in its region.
+    pub(crate) fn plus(self, offset: usize) -> Self {
+        // SAFETY: The callers stay inside of the region.
+        Self(unsafe { self.0.add(offset) })
+    }
+
     /// A page of a file, shared with it; never unmapped by itself either.
     pub(crate) fn of_file(file: BorrowedFd<'_>) -> Result<Self> {
         let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;

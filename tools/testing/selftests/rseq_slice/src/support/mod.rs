@@ -3,45 +3,65 @@
 //! What the tests are built from.
 
 mod apart;
+mod attributes;
+mod audit;
+mod btf;
 mod call;
+mod cgroup;
 mod clock;
 mod counting;
+mod extensible;
 pub(crate) mod features;
 mod filter;
 mod hand;
+mod holders;
 mod inert;
 mod ledger;
 mod loss;
+mod machine;
 mod memory;
+mod moving;
 mod remote;
 mod rival;
 mod robust;
 mod samples;
+mod sampling;
 mod scene;
 mod sequence;
 mod signals;
 mod sleeper;
 mod stage;
+mod sums;
 mod ticker;
 mod timer;
+mod tracing;
+mod uring;
 mod userfault;
 mod vdso;
 mod window;
 
 pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
+pub(crate) use attributes::{set_deadline, take_short_slices};
+pub(crate) use audit::Audit;
 pub(crate) use call::{null_call, yield_call};
-pub(crate) use clock::{moment_of, now, spin, spin_while};
+pub(crate) use cgroup::Group;
+pub(crate) use clock::{moment_of, now, spin, spin_long_while, spin_while};
 pub(crate) use counting::{Numbers, PerCpu, Worker};
+pub(crate) use extensible::Extensible;
 pub(crate) use filter::filter;
 pub(crate) use hand::Hand;
+pub(crate) use holders::{Holders, Setup, THREADS};
 pub(crate) use inert::{ensure_flags_stay_zero, ensure_words_stay};
 pub(crate) use ledger::{Ledger, Tally};
 pub(crate) use loss::{LosablePage, Loss};
+pub(crate) use machine::Machine;
 pub(crate) use memory::Page;
-pub(crate) use remote::{Remote, RemotelyWoken};
+pub(crate) use moving::{Swap, advise, move_pages, vmstat};
+pub(crate) use remote::{Remote, RemotelyWoken, eventfd};
 pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use robust::{Lock, Owner, PASSES};
 pub(crate) use samples::Samples;
+pub(crate) use sampling::Sampling;
 pub(crate) use scene::{
     BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, bear_refusals,
     ensure_lie_kills, flags, granted, lead, lead_longer, requested, set_class, set_only_lazy, soon,
@@ -53,7 +73,10 @@ pub(crate) use stage::{
     DROP, MEMBARRIER, MIGRATE, PREEMPT, RECLASS, SIGNAL, Stage, reclass, switches, wake,
     woken_by_event,
 };
-pub(crate) use ticker::{Ticker, take_short_slices};
+pub(crate) use sums::{Pace, Sums, probed};
+pub(crate) use ticker::Ticker;
 pub(crate) use timer::{Due, SignalTimer, clock};
+pub(crate) use tracing::Tracing;
+pub(crate) use uring::Ring;
 pub(crate) use userfault::Userfault;
 pub(crate) use window::{INSTRUCTIONS, Walk, walk};

@@ -63,6 +63,14 @@ impl Remote {
     }
 }
 
+/// A file that [`Rival::awaiting`] waits for, and that 8 bytes are written to.
+pub(crate) fn eventfd() -> Result<File> {
+    // SAFETY: The call takes no pointer.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    // SAFETY: The kernel has just opened it for us.
+    Ok(unsafe { File::from_raw_fd(Errno::result(fd)?) })
+}
+
 /// A rival that the other CPU wakes, by an interrupt of that kind instead of the timer's.
 pub(crate) struct RemotelyWoken {
     rival: Rival,
@@ -72,10 +80,7 @@ pub(crate) struct RemotelyWoken {
 impl RemotelyWoken {
     /// A rival on `cpu`, which must not be [`OTHER_CPU`].
     pub(crate) fn new(cpu: usize) -> Result<Self> {
-        // SAFETY: The call takes no pointer.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-        // SAFETY: The kernel has just opened it for us.
-        let event = unsafe { File::from_raw_fd(Errno::result(fd)?) };
+        let event = eventfd()?;
         let mut theirs = event.try_clone()?;
         let rival = Rival::awaiting(event, cpu)?;
         let due = Arc::new(AtomicU64::new(NEVER));

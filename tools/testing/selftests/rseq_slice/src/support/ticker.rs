@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Result;
-use nix::errno::Errno;
 use rseq_slice::pin_to;
 
+use super::attributes::take_short_slices;
 use super::clock::spin_long_while;
 use super::scene::{Class, set_class};
 
@@ -70,36 +70,6 @@ impl Ticker {
             thread: Some(thread),
         })
     }
-}
-
-/// Has the scheduler look for somebody else after the shortest slice that there is, 100 us.
-pub(crate) fn take_short_slices() -> Result<()> {
-    /// `struct sched_attr` in its first version.
-    #[repr(C)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-    }
-    let attributes = Attributes {
-        size: u32::try_from(size_of::<Attributes>())?,
-        policy: 0,
-        flags: 0,
-        nice: 0,
-        priority: 0,
-        runtime: 100_000,
-        deadline: 0,
-        period: 0,
-    };
-    // SAFETY: The structure has the size that it names and lives through the call.
-    let ret = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    Errno::result(ret)?;
-    Ok(())
 }
 
 impl Drop for Ticker {

@@ -4,6 +4,7 @@
 
 mod abort;
 mod absent;
+mod beside;
 mod boot;
 pub(crate) mod churn;
 mod coarse;
@@ -80,5 +81,10 @@ pub(crate) const ALL: &[&[Test]] = &[
     patterns::TESTS,
     proposal::TESTS,
     churn::TESTS,
+    beside::GROUPS,
+    beside::CLASSES,
+    beside::TRACING,
+    beside::MEMORY,
+    beside::PROCESSES,
     rest::TESTS,
 ];

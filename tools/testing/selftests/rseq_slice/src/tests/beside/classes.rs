@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Scheduling classes, and core scheduling.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use rseq_slice::{Layout, pin_to, sys};
+
+use super::GRANTS;
+use crate::case::{Needs, Skip, Test, both};
+use crate::kernel::Kernel;
+use crate::ktap::diagnose;
+use crate::support::{
+    BOTH_CPUS, CPU, Class, Extensible, Holders, Ledger, Rival, Scene, Seen, Setup, Tally, handle,
+    hits, set_class, set_deadline, spin_long_while,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("beside.deadline", Needs::OnTwoCpus, deadline).alone(),
+    both("beside.fair_server", Needs::OnTwoCpus, fair_server).alone(),
+    both("beside.sched_ext", Needs::OnTwoCpus, sched_ext).alone(),
+    both("beside.core_scheduling", Needs::On, core_scheduling).alone(),
+];
+
+const MILLI: u64 = 1_000_000;
+
+/// Holders of the deadline class use up their runtime and are throttled. Their rivals have earlier
+/// deadlines.
+fn deadline(_: &Kernel, layout: Layout) -> Result<()> {
+    handle(Signal::SIGXCPU)?;
+    let holders = Holders::start(&Setup {
+        holder: Arc::new(|| set_deadline(2 * MILLI, 8 * MILLI)),
+        rival: Arc::new(|| {
+            // Threads of this class are bound to no CPU.
+            pin_to(&BOTH_CPUS)?;
+            set_deadline(MILLI / 4, MILLI)
+        }),
+        ..Setup::new(layout)
+    })?;
+    holders.until_granted(GRANTS, || Ok(()))?;
+    holders.end()?;
+    let overruns = hits();
+    diagnose(format_args!("{overruns} overruns"));
+    ensure!(overruns > 5, "{overruns} overruns");
+    Ok(())
+}
+
+/// Holders are real-time threads, and the scheduler lets starving threads of the normal class run
+/// in front of them for a while.
+fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
+    let file = |cpu, name| format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/{name}");
+    let settings = [("runtime", 2 * MILLI), ("period", 20 * MILLI)];
+    let mut before = Vec::new();
+    for cpu in BOTH_CPUS {
+        for (name, value) in settings {
+            let path = file(cpu, name);
+            let Ok(old) = fs::read_to_string(&path) else {
+                return Err(Skip(format!("needs {path}")).into());
+            };
+            // Neither is ever greater than the period.
+            fs::write(&path, value.to_string()).context(path.clone())?;
+            before.push((path, old));
+        }
+    }
+    let over = Arc::new(AtomicBool::new(false));
+    let turns = Arc::new(AtomicU64::new(0));
+    let starving: Vec<_> = BOTH_CPUS
+        .into_iter()
+        .map(|cpu| {
+            let (over, turns) = (Arc::clone(&over), Arc::clone(&turns));
+            thread::spawn(move || -> Result<()> {
+                pin_to(&[cpu])?;
+                while !over.load(Ordering::Relaxed) {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    spin_long_while(10_000, || true);
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    let holders = Holders::start(&Setup {
+        holder: Arc::new(|| set_class(Class::Scene)),
+        ..Setup::new(layout)
+    })?;
+    let early = turns.load(Ordering::Relaxed);
+    holders.until_granted(GRANTS, || Ok(()))?;
+    let late = turns.load(Ordering::Relaxed);
+    holders.end()?;
+    over.store(true, Ordering::Relaxed);
+    for thread in starving {
+        thread.join().map_err(|_| anyhow!("panic"))??;
+    }
+    for (path, old) in before.into_iter().rev() {
+        fs::write(&path, old.trim()).context(path)?;
+    }
+    diagnose(format_args!(
+        "the starving threads had {} turns",
+        late - early
+    ));
+    ensure!(late - early > 20, "{} turns", late - early);
+    Ok(())
+}
+
+/// All threads of the normal class are scheduled by a BPF scheduler.
+fn sched_ext(_: &Kernel, layout: Layout) -> Result<()> {
+    let scheduler = Extensible::load()?;
+    ensure!(scheduler.is_on()?, "the scheduler did not start");
+    let holders = Holders::start(&Setup::new(layout))?;
+    holders.until_granted(GRANTS, || Ok(()))?;
+    let on = scheduler.is_on()?;
+    // The threads go back to the normal class while they have grants.
+    drop(scheduler);
+    holders.until_granted(GRANTS / 4, || Ok(()))?;
+    holders.end()?;
+    ensure!(on, "the kernel has thrown the scheduler out");
+    Ok(())
+}
+
+/// Makes a core scheduling cookie for this process alone.
+fn create_cookie() -> std::result::Result<(), Errno> {
+    let (create, process) = (libc::PR_SCHED_CORE_CREATE, 1_u64);
+    // SAFETY: The call takes no pointer but a null one.
+    let ret = unsafe { libc::prctl(libc::PR_SCHED_CORE, create, 0_u64, process, 0_u64) };
+    Errno::result(ret).map(drop)
+}
+
+/// Nothing is granted while threads with other cookies must leave the CPU at once.
+fn core_scheduling(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    match create_cookie() {
+        Ok(()) => {}
+        Err(Errno::EINVAL) => return Err(Skip("needs CONFIG_SCHED_CORE".into()).into()),
+        Err(Errno::ENODEV) => return Err(Skip("needs CPUs that share a core".into()).into()),
+        Err(error) => return Err(error).context("PR_SCHED_CORE_CREATE"),
+    }
+    let ledger = Ledger::open()?;
+    for _ in 0..5 {
+        let seen = scene.ask(&rival)?;
+        ensure!(seen == Seen::Erased, "the request is {seen:?}");
+    }
+    ledger.ensure(Tally::NOTHING)
+}

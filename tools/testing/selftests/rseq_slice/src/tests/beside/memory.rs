@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages of areas that the kernel moves, shares, swaps and joins.
+
+use std::cell::Cell;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, thread};
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use rseq_slice::{Layout, sys};
+
+use super::GRANTS;
+use crate::case::{Needs, Skip, Test, both};
+use crate::kernel::Kernel;
+use crate::ktap::diagnose;
+use crate::support::{
+    CPU, Holders, Ledger, Page, Remote, Rival, Scene, Setup, Swap, THREADS, advise, be_on, eventfd,
+    move_pages, now, requested, spin_while, vmstat,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("beside.swap", Needs::OnTwoCpus, swap).alone(),
+    both("beside.migration", Needs::OnTwoCpus, migration).alone(),
+    both("beside.numa_balancing", Needs::OnTwoCpus, numa_balancing).alone(),
+    both("beside.huge_pages", Needs::OnTwoCpus, huge_pages).alone(),
+    both("beside.ksm", Needs::OnTwoCpus, ksm).alone(),
+];
+
+const PAGE: usize = Page::SIZE as usize;
+
+/// Lets holders run with their areas in `pages`, and calls `act` meanwhile. The kernel must have
+/// counted `times` in the name `count`.
+fn beside(
+    layout: Layout,
+    pages: &[Page],
+    count: &str,
+    times: u64,
+    mut act: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let before = vmstat(count)?;
+    let holders = Holders::start(&Setup {
+        pages: pages.to_vec(),
+        ..Setup::new(layout)
+    })?;
+    holders.until_granted(GRANTS, &mut act)?;
+    holders.end()?;
+    let counted = vmstat(count)? - before;
+    diagnose(format_args!("{count}: {counted}"));
+    ensure!(counted >= times, "{count}: {counted}");
+    Ok(())
+}
+
+fn pages() -> Result<Vec<Page>> {
+    (0..THREADS).map(|_| Page::new()).collect()
+}
+
+/// The areas are swapped out.
+fn swap(_: &Kernel, layout: Layout) -> Result<()> {
+    let swap = Swap::on()?;
+    let pages = pages()?;
+    beside(layout, &pages, "pswpin", 20, || {
+        for page in &pages {
+            advise(*page, PAGE, libc::MADV_PAGEOUT)?;
+        }
+        Ok(())
+    })?;
+    drop(swap);
+    Ok(())
+}
+
+/// The areas move from one node of memory to the other and back.
+fn migration(_: &Kernel, layout: Layout) -> Result<()> {
+    let pages = pages()?;
+    let turn = Cell::new(0);
+    beside(layout, &pages, "pgmigrate_success", 20, || {
+        turn.set(turn.get() + 1);
+        move_pages(&pages, turn.get() % 2)
+    })
+}
+
+/// The kernel takes pages away for a moment to find out which node uses them.
+fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
+    const SETTINGS: [(&str, &str); 3] = [
+        ("scan_delay_ms", "1"),
+        ("scan_period_min_ms", "1"),
+        ("scan_period_max_ms", "2"),
+    ];
+    let pages = pages()?;
+    move_pages(&pages, 1)?;
+    let folder = Path::new("/sys/kernel/debug/sched/numa_balancing");
+    if !folder.exists() {
+        return Err(Skip("needs CONFIG_NUMA_BALANCING".into()).into());
+    }
+    let mut before = Vec::new();
+    for (name, value) in SETTINGS {
+        before.push((name, fs::read_to_string(folder.join(name))?));
+        fs::write(folder.join(name), value).context(name)?;
+    }
+    let turn = Cell::new(0_u64);
+    let result = beside(layout, &pages, "numa_hint_faults", 20, || {
+        turn.set(turn.get() + 1);
+        // They would stay with the node that uses them.
+        match turn.get() % 16 {
+            0 => move_pages(&pages, 1),
+            _ => Ok(()),
+        }
+    });
+    for (name, value) in before {
+        fs::write(folder.join(name), value.trim()).context(name)?;
+    }
+    result
+}
+
+/// The areas get into a huge page, and out of it again.
+fn huge_pages(_: &Kernel, layout: Layout) -> Result<()> {
+    const HUGE: usize = 2 << 20;
+    const MADV_COLLAPSE: libc::c_int = 25;
+    let region = Page::huge()?;
+    let pages: Vec<_> = (0..THREADS)
+        .map(|number| region.plus(number * PAGE))
+        .collect();
+    let rest = region.plus(HUGE / 2);
+    let turn = Cell::new(0_u64);
+    beside(layout, &pages, "thp_collapse_alloc", 10, || {
+        turn.set(turn.get() + 1);
+        let done = match turn.get() % 2 {
+            0 => advise(region, HUGE, MADV_COLLAPSE),
+            _ => advise(rest, PAGE, libc::MADV_DONTNEED),
+        };
+        match done {
+            Err(Errno::EINVAL) => Err(Skip("needs CONFIG_TRANSPARENT_HUGEPAGE".into()).into()),
+            // A page was in use.
+            Ok(()) | Err(Errno::EAGAIN | Errno::EBUSY | Errno::ENOMEM) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+/// Whether the kernel shares the page of this address with others that look the same.
+fn is_shared(address: usize) -> Result<bool> {
+    const KSM: u64 = 1 << 21;
+    let word = |file: &str, number: u64| -> Result<u64> {
+        let mut word = [0; 8];
+        let file = fs::File::open(file).context(file.to_owned())?;
+        file.read_exact_at(&mut word, 8 * number)?;
+        Ok(u64::from_ne_bytes(word))
+    };
+    let entry = word("/proc/self/pagemap", u64::try_from(address / PAGE)?)?;
+    let present = entry >> 63 != 0;
+    let frame = entry & ((1 << 55) - 1);
+    Ok(present && word("/proc/kpageflags", frame)? & KSM != 0)
+}
+
+/// The page of an area with a request in it becomes a shared one, which a grant has to copy.
+fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
+    const ROUNDS: u64 = 12;
+    /// Nanoseconds until the request is given up.
+    const MERGE: u64 = 400_000_000;
+    let folder = Path::new("/sys/kernel/mm/ksm");
+    if !folder.exists() {
+        return Err(Skip("needs CONFIG_KSM".into()).into());
+    }
+    let set = |name: &str, value| fs::write(folder.join(name), value).context(name.to_owned());
+    set("sleep_millisecs", "1")?;
+    set("pages_to_scan", "500")?;
+    set("run", "1")?;
+    let (page, twin) = (Page::new()?, Page::new()?);
+    for page in [page, twin] {
+        advise(page, PAGE, libc::MADV_MERGEABLE)?;
+    }
+    be_on(CPU)?;
+    let scene = Scene::with(page.register()?, layout)?;
+    let event = eventfd()?;
+    let rival = Rival::awaiting(event.try_clone()?, CPU)?;
+    let ledger = Ledger::open()?;
+    let (mut granted, mut yielded) = (0, 0);
+    for round in 0..ROUNDS {
+        let runs = rival.runs();
+        let address = page.area().as_ptr() as usize;
+        let mut event = event.try_clone()?;
+        let shared = Remote::ready(move || {
+            let end = now() + MERGE;
+            while !is_shared(address)? {
+                ensure!(now() < end, "not merged in the {round}th round");
+                thread::sleep(Duration::from_micros(200));
+            }
+            Ok(event.write_all(&1_u64.to_ne_bytes())?)
+        })?;
+        scene.request();
+        // SAFETY: Both pages are mapped, and nobody else writes to them.
+        unsafe { std::ptr::copy_nonoverlapping(page.area().as_ptr(), twin.area().as_ptr(), 1) };
+        shared.go();
+        let word = requested(layout);
+        let answered = spin_while(MERGE, || scene.word() == word);
+        let seen = scene.word();
+        let result = sys::rseq_slice_yield()?;
+        scene.set_word(0);
+        shared.join()?;
+        ensure!(answered, "no answer in the {round}th round");
+        granted += u64::from(seen != 0);
+        yielded += u64::from(result == 1);
+        rival.ensure_runs(runs + 1)?;
+    }
+    set("run", "0")?;
+    let tally = ledger.tally()?;
+    diagnose(format_args!("{granted} seen, {yielded} yields, {tally:?}"));
+    ensure!(
+        tally.yielded == yielded && tally.adds_up() && tally.granted > 0,
+        "{yielded} yields, {tally:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Threads that the kernel gives to a process, debuggers, and audit.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, raise};
+use nix::sys::wait::{WaitStatus, waitpid};
+use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice::{Layout, sys};
+
+use super::GRANTS;
+use crate::case::{Needs, Test, both};
+use crate::kernel::{Kernel, set_debug};
+use crate::ktap::diagnose;
+use crate::support::{
+    Audit, CPU, Child, Holders, Ledger, Machine, Pace, Ring, Rival, Scene, Setup, Sums, Ticker,
+    requested,
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("beside.io_uring", Needs::OnTwoCpus, io_uring).alone(),
+    both("beside.kvm", Needs::OnTwoCpus, kvm).alone(),
+    both("beside.single_step", Needs::OnTwoCpus, single_step).alone(),
+    both("beside.audit", Needs::On, audit).alone(),
+];
+
+/// Each holder has workers of io_uring, which are threads of its process and tell it when they are
+/// done.
+fn io_uring(_: &Kernel, layout: Layout) -> Result<()> {
+    // Finds out whether there is such a thing.
+    drop(Ring::new()?);
+    let completed = Arc::new(AtomicU64::new(0));
+    let sum = Arc::clone(&completed);
+    let holders = Holders::start(&Setup {
+        between: Arc::new(move || {
+            let mut ring = Ring::new()?;
+            let sum = Arc::clone(&sum);
+            Ok(Box::new(move || {
+                let before = ring.completed;
+                ring.submit()?;
+                sum.fetch_add(ring.completed - before, Ordering::Relaxed);
+                Ok(())
+            }))
+        }),
+        ..Setup::new(layout)
+    })?;
+    let mut workers = 0;
+    holders.until_granted(GRANTS, || {
+        let mut now = 0;
+        for task in fs::read_dir("/proc/self/task")? {
+            let comm = fs::read_to_string(task?.path().join("comm")).unwrap_or_default();
+            now += usize::from(comm.starts_with("iou-wrk"));
+        }
+        workers = workers.max(now);
+        Ok(())
+    })?;
+    holders.end()?;
+    let completed = completed.load(Ordering::Relaxed);
+    diagnose(format_args!("{workers} workers, {completed} completions"));
+    ensure!(workers > 0 && completed > 100, "{workers}, {completed}");
+    Ok(())
+}
+
+/// Each holder is the CPU of a virtual machine as well.
+fn kvm(_: &Kernel, layout: Layout) -> Result<()> {
+    // Finds out whether there is such a thing.
+    Machine::new()?.run()?;
+    let exits = Arc::new(AtomicU64::new(0));
+    let sum = Arc::clone(&exits);
+    let holders = Holders::start(&Setup {
+        between: Arc::new(move || {
+            let machine = Machine::new()?;
+            let sum = Arc::clone(&sum);
+            Ok(Box::new(move || {
+                sum.fetch_add(1, Ordering::Relaxed);
+                machine.run()
+            }))
+        }),
+        ..Setup::new(layout)
+    })?;
+    holders.until_granted(GRANTS, || Ok(()))?;
+    holders.end()?;
+    let exits = exits.load(Ordering::Relaxed);
+    diagnose(format_args!("{exits} exits"));
+    ensure!(exits > 100, "{exits} exits");
+    Ok(())
+}
+
+/// What a debugger steps through: additions with a request, whose sequences cannot be completed as
+/// long as the debugger stops the thread at each instruction.
+fn stepped(layout: Layout) -> Result<()> {
+    const ROUNDS: u64 = 12;
+    const LOOKS: u64 = 20;
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let sums = Sums::default();
+    ptrace::traceme()?;
+    let pace = Pace {
+        request: requested(layout),
+        looks: 20,
+        work: 20,
+    };
+    let mut added = 0;
+    raise(Signal::SIGSTOP)?;
+    for _ in 0..ROUNDS {
+        added += u64::from(sums.add(scene.area(), pace));
+        for _ in 0..LOOKS {
+            scene.add_request();
+        }
+        scene.area().clear_bits_in_slice_ctrl(requested(layout));
+        if scene.word() != 0 {
+            sys::rseq_slice_yield()?;
+        }
+    }
+    raise(Signal::SIGSTOP)?;
+    sums.ensure(added)?;
+    ensure!(added == 0, "{added} sequences were completed");
+    // Nobody steps any more.
+    added += u64::from(sums.add(scene.area(), pace));
+    scene.set_word(0);
+    sums.ensure(added)?;
+    ensure!(added == 1, "the sequence was not completed");
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    Ok(())
+}
+
+/// A debugger steps through sequences instruction by instruction, while somebody else wants the CPU
+/// all the time.
+fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
+    for debug in [false, true] {
+        set_debug(debug)?;
+        let ledger = Ledger::open()?;
+        let child = Child::start(|| stepped(layout))?;
+        let pid = child.pid();
+        let next = || -> Result<Option<Signal>> {
+            match waitpid(pid, None)? {
+                WaitStatus::Stopped(_, signal) => Ok(Some(signal)),
+                WaitStatus::Exited(_, 0) => Ok(None),
+                other => bail!("the stepped process: {other:?}"),
+            }
+        };
+        ensure!(next()? == Some(Signal::SIGSTOP));
+        let ticker = Ticker::waking(CPU, 20_000)?;
+        let mut steps = 0_u64;
+        loop {
+            ptrace::step(pid, None)?;
+            match next()? {
+                Some(Signal::SIGTRAP) => steps += 1,
+                Some(Signal::SIGSTOP) => break,
+                other => bail!("{other:?} after {steps} steps"),
+            }
+        }
+        drop(ticker);
+        ptrace::cont(pid, None)?;
+        let last = next()?;
+        diagnose(format_args!(
+            "debug {debug}: {steps} steps, {:?}",
+            ledger.tally()?
+        ));
+        ensure!(last.is_none(), "{last:?}");
+        ensure!(steps > 500, "{steps} steps");
+    }
+    Ok(())
+}
+
+/// Each yield is audited, which takes its time at the entry and the exit of the call.
+fn audit(_: &Kernel, layout: Layout) -> Result<()> {
+    let audit = Audit::start(NR_RSEQ_SLICE_YIELD)?;
+    // Only threads that are new have what audit needs.
+    let child = Child::start(|| {
+        let scene = Scene::new(layout)?;
+        let rival = Rival::new(CPU)?;
+        for _ in 0..20 {
+            scene.obtain(&rival)?;
+            ensure!(sys::rseq_slice_yield()? == 1);
+        }
+        Ok(())
+    })?;
+    child.ensure_fine()?;
+    let records = audit.records().context("records of audit")?;
+    diagnose(format_args!("{records} records"));
+    ensure!(records >= 20, "{records} records");
+    Ok(())
+}
