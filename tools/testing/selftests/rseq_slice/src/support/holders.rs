@@ -142,8 +142,9 @@ impl Holders {
         let sums = Arc::new(Sums::default());
         let ledger = Ledger::open()?;
         let (ready, started) = mpsc::channel();
-        // New threads start as what this one is.
-        set_class(Class::Fair)?;
+        // What acts on the threads comes in time, however busy they are; nor do they keep each other
+        // from starting, who are of this class until then.
+        set_class(Class::Realtime)?;
         pin_to(&BOTH_CPUS)?;
         let holders = (0..THREADS)
             .map(|number| {
@@ -157,9 +158,10 @@ impl Holders {
                     let registration = page
                         .map_or_else(|| Ok(Registration::new()?), |page: Page| page.register())?;
                     set_layout(Some(layout))?;
-                    prepare()?;
                     ready.send(())?;
                     drop(ready);
+                    set_class(Class::Fair)?;
+                    prepare()?;
                     hold(registration.area(), layout, &sums, &over, between()?)
                 })
             })
@@ -173,9 +175,10 @@ impl Holders {
                 thread::spawn(move || {
                     pin_to(&[cpu])?;
                     let registration = Registration::new()?;
-                    prepare()?;
                     ready.send(())?;
                     drop(ready);
+                    set_class(Class::Fair)?;
+                    prepare()?;
                     Ok(come_and_go(registration.area(), &sums, &over, period))
                 })
             })
@@ -183,8 +186,6 @@ impl Holders {
         drop(ready);
         // A thread that cannot start says why when it is joined.
         started.iter().for_each(drop);
-        // What acts on the threads comes in time, however busy they are.
-        set_class(Class::Realtime)?;
         Ok(Self {
             over,
             sums,
