@@ -50,7 +50,7 @@ pub(crate) use counting::{Numbers, PerCpu, Worker};
 pub(crate) use extensible::Extensible;
 pub(crate) use filter::filter;
 pub(crate) use hand::Hand;
-pub(crate) use holders::{Holders, Setup, THREADS};
+pub(crate) use holders::{Holders, Setup, THREADS, ensure_distribution};
 pub(crate) use inert::{ensure_flags_stay_zero, ensure_words_stay};
 pub(crate) use ledger::{Ledger, Tally};
 pub(crate) use loss::{LosablePage, Loss};

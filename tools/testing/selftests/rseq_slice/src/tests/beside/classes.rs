@@ -17,8 +17,8 @@ use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, CPU, Class, Extensible, Holders, Ledger, Rival, Scene, Seen, Setup, Tally, handle,
-    hits, set_class, set_deadline, spin_long_while,
+    BOTH_CPUS, CPU, Class, Extensible, Holders, Ledger, Rival, Scene, Seen, Setup, Tally,
+    ensure_distribution, handle, hits, set_class, set_deadline, spin_long_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -54,6 +54,7 @@ fn deadline(_: &Kernel, layout: Layout) -> Result<()> {
 /// Holders are real-time threads, and the scheduler lets starving threads of the normal class run
 /// in front of them for a while.
 fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
+    ensure_distribution()?;
     let file = |cpu, name| format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/{name}");
     let settings = [("runtime", 2 * MILLI), ("period", 20 * MILLI)];
     let mut before = Vec::new();
