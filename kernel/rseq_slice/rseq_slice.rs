@@ -100,7 +100,7 @@ unsafe extern "C" fn rseq_slice_take_back(curr: *mut bindings::task_struct) {
     grant::take_back(thread);
 }
 
-/// Ends the grant of a thread whose control word rseq's update of user space just erased.
+/// Revokes the grant of a thread whose control word rseq's update of user space just erased.
 ///
 /// # Safety
 ///

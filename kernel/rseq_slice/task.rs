@@ -5,7 +5,7 @@
 //!
 //! The fields belong to the thread. The timer interrupt on its CPU reads them and lets a grant
 //! expire, and the scheduler writes the event bits, so an access is a single volatile load or store
-//! where interrupts are enabled. What is not of the slice extension is only read.
+//! where interrupts are enabled. Of what is rseq's own nothing is written.
 
 use super::{
     abi::{self, ByteOrder, Choice, Layout},
