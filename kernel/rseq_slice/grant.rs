@@ -136,18 +136,14 @@ fn make(thread: Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
     let guard = irqs.disable();
     let irq = guard.disabled();
 
-    // CAST: An `Instant` is not negative.
-    let now = Instant::fast_now().as_nanos() as u64;
-    let Some(grant) = Grant::make(
-        thread.scheduled_out(),
-        cpu::may_grant(irq),
-        now,
-        knobs::length(),
-        thread.switches(),
-    ) else {
+    if !Grant::possible(thread.scheduled_out(), || cpu::may_grant(irq)) {
         drop(guard);
         return withdraw(thread);
-    };
+    }
+
+    // CAST: An `Instant` is not negative.
+    let now = Instant::fast_now().as_nanos() as u64;
+    let grant = Grant::new(now, knobs::length(), thread.switches());
 
     stats::count(Event::Granted);
     thread.begin(grant, irq);

@@ -37,7 +37,7 @@ impl Grant {
     /// become [`Phase::Spent`].
     pub(crate) const SPENT: usize = usize::MAX;
 
-    /// Makes a grant of `length` nanoseconds.
+    /// Whether a grant can be made of what the control word asks for.
     ///
     /// `scheduled_out` says that the thread was switched out since it entered the kernel, or that
     /// an update of user space is due for another reason. The reschedule that was to be postponed
@@ -45,22 +45,18 @@ impl Grant {
     /// is another one: nothing is granted. Nor is it on a CPU that must not grant, as
     /// `cpu_may_grant` says: it could not bound the grant, or others would pay for it.
     #[inline]
-    pub(crate) const fn make(
-        scheduled_out: bool,
-        cpu_may_grant: bool,
-        now: u64,
-        length: u32,
-        switches: usize,
-    ) -> Option<Self> {
-        if scheduled_out || !cpu_may_grant {
-            return None;
-        }
+    pub(crate) fn possible(scheduled_out: bool, cpu_may_grant: impl FnOnce() -> bool) -> bool {
+        !scheduled_out && cpu_may_grant()
+    }
 
-        Some(Self {
+    /// Makes a grant of `length` nanoseconds.
+    #[inline]
+    pub(crate) const fn new(now: u64, length: u32, switches: usize) -> Self {
+        Self {
             // Far from wrapping in practice; an overflow check would be a panic on the way out.
             expires: now.wrapping_add(length as u64),
             switches,
-        })
+        }
     }
 }
 
@@ -266,24 +262,26 @@ mod tests {
 
     #[test]
     fn a_grant_is_not_made_after_a_switch_or_where_the_cpu_must_not() {
-        assert_eq!(Grant::make(true, true, 0, 5_000, 0), None);
-        assert_eq!(Grant::make(false, false, 0, 5_000, 0), None);
-        assert_eq!(Grant::make(true, false, 0, 5_000, 0), None);
+        assert!(!Grant::possible(true, || true));
+        assert!(!Grant::possible(false, || false));
+        assert!(!Grant::possible(true, || false));
+        assert!(Grant::possible(false, || true));
+    }
+
+    #[test]
+    fn a_grant_ends_after_its_length() {
         assert_eq!(
-            Grant::make(false, true, 100, 5_000, 3),
-            Some(Grant {
+            Grant::new(100, 5_000, 3),
+            Grant {
                 expires: 5_100,
                 switches: 3
-            })
+            }
         );
     }
 
     #[test]
     fn expiry_wraps_instead_of_panicking() {
-        assert_eq!(
-            Grant::make(false, true, u64::MAX, 2, 0).map(|grant| grant.expires),
-            Some(1)
-        );
+        assert_eq!(Grant::new(u64::MAX, 2, 0).expires, 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Instant, Monotonic};
 use crate::bindings;
+use core::marker::PhantomData;
 
 impl Instant<Monotonic> {
     /// Gets the current time from a copy of the clock that any context may read, NMI included.
@@ -12,7 +13,13 @@ impl Instant<Monotonic> {
     #[inline]
     pub fn fast_now() -> Self {
         // SAFETY: Reading the fast clock has no preconditions.
-        Self::from_nanos(unsafe { bindings::ktime_get_mono_fast_ns() })
+        let nanos = unsafe { bindings::ktime_get_mono_fast_ns() };
+
+        // INVARIANT: The clock starts at 0 with the boot and reaches `KTIME_MAX` 292 years later.
+        Self {
+            inner: nanos as i64,
+            _c: PhantomData,
+        }
     }
 
     /// Makes an instant from nanoseconds; what lies beyond `KTIME_MAX` becomes `KTIME_MAX`.
@@ -27,7 +34,7 @@ impl Instant<Monotonic> {
             } else {
                 nanos as i64
             },
-            _c: core::marker::PhantomData,
+            _c: PhantomData,
         }
     }
 }

@@ -153,11 +153,10 @@ impl Rust {
     /// `make()` of grant.rs, which has interrupts disabled.
     pub(super) fn make(self, k: &mut K<'_, '_>, cpu_may_grant: bool) -> bool {
         let scheduled_out = k.thread().rseq.sched_switch;
-        let length = k.length();
-        let Some(grant) = Grant::make(scheduled_out, cpu_may_grant, NOW, length, switches(k))
-        else {
+        if !Grant::possible(scheduled_out, || cpu_may_grant) {
             return false;
-        };
+        }
+        let grant = Grant::new(NOW, k.length(), switches(k));
         let expires = Moment::from_nanos(grant.expires);
 
         k.count(Event::Granted);
