@@ -2,7 +2,7 @@
 
 //! seccomp(2).
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 
 /// Has `action` take the place of the system call `number` from now on in the calling thread, if its
@@ -11,6 +11,20 @@ pub(crate) fn filter(
     number: libc::c_long,
     argument: Option<libc::c_long>,
     action: u32,
+) -> Result<()> {
+    install(number, argument, action, 0)
+}
+
+/// Has `action` take the place of the system call `number` from now on in all threads of the process.
+pub(crate) fn filter_all_threads(number: libc::c_long, action: u32) -> Result<()> {
+    install(number, None, action, libc::SECCOMP_FILTER_FLAG_TSYNC)
+}
+
+fn install(
+    number: libc::c_long,
+    argument: Option<libc::c_long>,
+    action: u32,
+    flags: libc::c_ulong,
 ) -> Result<()> {
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -39,9 +53,14 @@ pub(crate) fn filter(
     };
     // SAFETY: The operation takes no pointer.
     Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
-    let mode = libc::SECCOMP_MODE_FILTER;
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
     // SAFETY: Program and filter live through the call.
-    let ret = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
-    Errno::result(ret).context("cannot install a filter: is CONFIG_SECCOMP_FILTER on?")?;
+    let ret = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const program) };
+    let out_of_step =
+        Errno::result(ret).context("cannot install a filter: is CONFIG_SECCOMP_FILTER on?")?;
+    ensure!(
+        out_of_step == 0,
+        "thread {out_of_step} cannot have the filter"
+    );
     Ok(())
 }

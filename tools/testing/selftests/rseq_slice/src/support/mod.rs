@@ -48,7 +48,7 @@ pub(crate) use cgroup::Group;
 pub(crate) use clock::{moment_of, now, spin, spin_long_while, spin_while};
 pub(crate) use counting::{Numbers, PerCpu, Worker};
 pub(crate) use extensible::Extensible;
-pub(crate) use filter::filter;
+pub(crate) use filter::{filter, filter_all_threads};
 pub(crate) use hand::Hand;
 pub(crate) use holders::{Holders, Setup, THREADS, ensure_distribution};
 pub(crate) use inert::{ensure_flags_stay_zero, ensure_words_stay};

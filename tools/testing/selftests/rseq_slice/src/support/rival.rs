@@ -51,21 +51,30 @@ pub(crate) struct Rival {
 impl Rival {
     /// A rival on the given CPU that precedes every [`Scene`](super::Scene).
     pub(crate) fn new(cpu: usize) -> Result<Self> {
+        Self::acting(cpu, || ())
+    }
+
+    /// Such a rival that does something each time it has got the CPU.
+    pub(crate) fn acting(cpu: usize, act: impl Fn() + Send + 'static) -> Result<Self> {
         if !only_lazy() {
-            return Self::start(cpu, Class::Rival);
+            return Self::start(cpu, Class::Rival, act);
         }
         let runs = Arc::<Runs>::default();
         let counts = Arc::clone(&runs);
-        let alarm = Alarm::Sleeper(Sleeper::new(cpu, move || counts.note())?);
+        let awake = move || {
+            act();
+            counts.note();
+        };
+        let alarm = Alarm::Sleeper(Sleeper::new(cpu, awake)?);
         Ok(Self { alarm, runs })
     }
 
-    fn start(cpu: usize, class: Class) -> Result<Self> {
+    fn start(cpu: usize, class: Class, act: impl Fn() + Send + 'static) -> Result<Self> {
         // SAFETY: The call takes no pointer.
         let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) };
         // SAFETY: The kernel has just opened it for us.
         let timer = unsafe { File::from_raw_fd(Errno::result(fd)?) };
-        Self::waiting_for(timer, cpu, class)
+        Self::waiting_for(timer, cpu, class, act)
     }
 
     /// A rival that an event wakes instead of a timer: any file of which 8 bytes can be read then.
@@ -74,10 +83,15 @@ impl Rival {
             let why = "a lazy reschedule that another CPU asks for sends no interrupt";
             return Err(Skip(why.into()).into());
         }
-        Self::waiting_for(event, cpu, Class::Rival)
+        Self::waiting_for(event, cpu, Class::Rival, || ())
     }
 
-    fn waiting_for(timer: File, cpu: usize, class: Class) -> Result<Self> {
+    fn waiting_for(
+        timer: File,
+        cpu: usize,
+        class: Class,
+        act: impl Fn() + Send + 'static,
+    ) -> Result<Self> {
         let runs = Arc::<Runs>::default();
         let mut theirs = timer.try_clone()?;
         let counts = Arc::clone(&runs);
@@ -91,6 +105,7 @@ impl Rival {
             let _ = ready.send(set_up);
             let mut expirations = [0; 8];
             while !failed && theirs.read_exact(&mut expirations).is_ok() {
+                act();
                 counts.note();
             }
         });
@@ -153,5 +168,5 @@ impl Rival {
 
 /// A rival of the normal scheduling class, which preempts lazily where the kernel knows such a thing.
 pub(crate) fn fair_rival(cpu: usize) -> Result<Rival> {
-    Rival::start(cpu, Class::Fair)
+    Rival::start(cpu, Class::Fair, || ())
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A filter that kills for the yield: the grant has ended before, and any call that the filter allows
-//! ends a grant without harm.
+//! Filters are asked after a call has ended the grant: one that kills for the yield kills, any call that
+//! it allows ends a grant without harm, and one that comes while the CPU is given up comes too late.
 
 use anyhow::{Result, ensure};
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rseq_slice::Layout;
 use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
@@ -11,12 +12,18 @@ use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Ledger, Rival, Scene, Tally, ensure_dies, ensure_fine, filter, null_call, yield_call,
+    CPU, Ledger, Rival, Scene, Tally, ensure_dies, ensure_fine, filter, filter_all_threads,
+    null_call, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
     both("seccomp.kill_at_yield", Needs::On, kill_at_yield),
     both("seccomp.allowed_call", Needs::On, allowed_call),
+    both(
+        "seccomp.installed_meanwhile",
+        Needs::On,
+        installed_meanwhile,
+    ),
 ];
 
 /// A scene whose thread must not yield, with a grant.
@@ -47,4 +54,29 @@ fn allowed_call(_: &Kernel, layout: Layout) -> Result<()> {
         Ok(())
     })?;
     ledger.ensure(Tally::aborts(1))
+}
+
+fn installed_meanwhile(_: &Kernel, layout: Layout) -> Result<()> {
+    /// What no call returns by itself.
+    const REFUSED: Errno = Errno::EXDEV;
+    let ledger = Ledger::open()?;
+    ensure_fine(|| {
+        let scene = Scene::new(layout)?;
+        let action = libc::SECCOMP_RET_ERRNO | REFUSED as u32;
+        let rival = Rival::acting(CPU, move || {
+            filter_all_threads(libc::SYS_getppid, action).expect("a filter for all threads");
+        })?;
+        scene.obtain(&rival)?;
+        let (during, after) = (getppid(), getppid());
+        ensure!(rival.runs() == 1 && scene.word() == 0);
+        ensure!(during.is_ok(), "the filter was asked: {during:?}");
+        ensure!(after == Err(REFUSED), "the filter was not asked: {after:?}");
+        Ok(())
+    })?;
+    ledger.ensure(Tally::aborts(1))
+}
+
+fn getppid() -> Result<libc::c_long, Errno> {
+    // SAFETY: The call has no arguments.
+    Errno::result(unsafe { libc::syscall(libc::SYS_getppid) })
 }
