@@ -4,6 +4,8 @@
 
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
@@ -116,13 +118,21 @@ impl Audit {
         Ok(Some((kind, bytes[HEADER..len].to_vec())))
     }
 
-    /// How many records of the call there are, which are not counted again.
-    pub(crate) fn records(&self) -> Result<u64> {
+    /// How many records of the call there are, which are not counted again. Waits until there are `enough`,
+    /// but not long: a thread of the kernel sends them.
+    pub(crate) fn records(&self, enough: u64) -> Result<u64> {
+        const MILLIS: u32 = 100;
         let wanted = format!(" syscall={} ", self.call);
         let mut records = 0;
-        while let Some((kind, payload)) = self.receive(libc::MSG_DONTWAIT)? {
-            let text = String::from_utf8_lossy(&payload);
-            records += u64::from(kind == AUDIT_SYSCALL && text.contains(&wanted));
+        for _ in 0..MILLIS {
+            while let Some((kind, payload)) = self.receive(libc::MSG_DONTWAIT)? {
+                let text = String::from_utf8_lossy(&payload);
+                records += u64::from(kind == AUDIT_SYSCALL && text.contains(&wanted));
+            }
+            if records >= enough {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
         Ok(records)
     }

@@ -231,6 +231,26 @@ impl Holders {
         Ok(())
     }
 
+    /// Lets the threads go on until `count` gives `enough`, for 5 s at most, and calls `act` each
+    /// millisecond meanwhile. Returns what it gave last.
+    pub(crate) fn until_counted(
+        &self,
+        enough: u64,
+        mut count: impl FnMut() -> Result<u64>,
+        mut act: impl FnMut() -> Result<()>,
+    ) -> Result<u64> {
+        const MILLIS: u32 = 5_000;
+        for _ in 0..MILLIS {
+            if count()? >= enough {
+                break;
+            }
+            self.grants()?;
+            act()?;
+            thread::sleep(Duration::from_millis(1));
+        }
+        count()
+    }
+
     /// Ends the threads. Expects that all their sequences are whole, and that they did what they are for.
     pub(crate) fn end(self) -> Result<Tally> {
         self.over.store(true, Ordering::Relaxed);
@@ -254,7 +274,7 @@ impl Holders {
             holders.yields
         );
         ensure!(
-            holders.added > 0 && holders.aborted > 0 && holders.yields > 0 && rivals.added > 0,
+            holders.added > 0 && holders.aborted > 0 && tally.granted > 0 && rivals.added > 0,
             "nothing to see: {holders:?}, rivals {rivals:?}"
         );
         Ok(tally)

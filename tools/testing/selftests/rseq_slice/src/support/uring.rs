@@ -107,9 +107,11 @@ impl Ring {
             .store(completions, Ordering::Release);
         self.word(self.parameters.sq.tail)
             .fetch_add(1, Ordering::Release);
+        /// Has the kernel hand out completions that it had no room for.
+        const GETEVENTS: libc::c_uint = 1;
         let (call, file) = (libc::SYS_io_uring_enter, self.file.as_raw_fd());
         // SAFETY: The call takes no pointer but a null one.
-        let ret = unsafe { libc::syscall(call, file, 1, 0, 0, 0_usize, 0_usize) };
+        let ret = unsafe { libc::syscall(call, file, 1, 0, GETEVENTS, 0_usize, 0_usize) };
         match Errno::result(ret) {
             // The completions do not fit.
             Err(Errno::EBUSY | Errno::EAGAIN) => {}

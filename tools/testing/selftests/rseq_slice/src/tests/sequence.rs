@@ -300,6 +300,8 @@ impl Trial {
 /// All trials of a moment, with and without `rseq_debug`.
 fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
     const ATTEMPTS: usize = 3;
+    // What happened is told by the counters.
+    Ledger::open()?.tally()?;
     set_extension_length(moment.length())?;
     let stage = Stage::new(layout)?;
     let (mut done, mut aborted, mut missed) = (0, 0, 0);

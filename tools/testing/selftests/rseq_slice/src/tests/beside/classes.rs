@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Scheduling classes, and core scheduling.
+//! Scheduling classes.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,24 +8,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use rseq_slice::{Layout, pin_to, sys};
+use rseq_slice::{Layout, pin_to};
 
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, CPU, Class, Extensible, Holders, Ledger, Rival, Scene, Seen, Setup, Tally,
-    ensure_distribution, handle, hits, set_class, set_deadline, spin_long_while,
+    BOTH_CPUS, Class, Extensible, Holders, Setup, ensure_distribution, handle, hits, set_class,
+    set_deadline, spin_long_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
     both("beside.deadline", Needs::OnTwoCpus, deadline).alone(),
     both("beside.fair_server", Needs::OnTwoCpus, fair_server).alone(),
     both("beside.sched_ext", Needs::OnTwoCpus, sched_ext).alone(),
-    both("beside.core_scheduling", Needs::On, core_scheduling).alone(),
 ];
 
 const MILLI: u64 = 1_000_000;
@@ -54,6 +52,7 @@ fn deadline(_: &Kernel, layout: Layout) -> Result<()> {
 /// Holders are real-time threads, and the scheduler lets starving threads of the normal class run
 /// in front of them for a while.
 fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
+    const ENOUGH: u64 = 20;
     ensure_distribution()?;
     let file = |cpu, name| format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/{name}");
     let settings = [("runtime", 2 * MILLI), ("period", 20 * MILLI)];
@@ -90,8 +89,9 @@ fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
         ..Setup::new(layout)
     })?;
     let early = turns.load(Ordering::Relaxed);
+    let so_far = || Ok(turns.load(Ordering::Relaxed) - early);
     holders.until_granted(GRANTS, || Ok(()))?;
-    let late = turns.load(Ordering::Relaxed);
+    let turns = holders.until_counted(ENOUGH, so_far, || Ok(()))?;
     holders.end()?;
     over.store(true, Ordering::Relaxed);
     for thread in starving {
@@ -100,11 +100,8 @@ fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
     for (path, old) in before.into_iter().rev() {
         fs::write(&path, old.trim()).context(path)?;
     }
-    diagnose(format_args!(
-        "the starving threads had {} turns",
-        late - early
-    ));
-    ensure!(late - early > 20, "{} turns", late - early);
+    diagnose(format_args!("the starving threads had {turns} turns"));
+    ensure!(turns >= ENOUGH, "{turns} turns");
     Ok(())
 }
 
@@ -121,32 +118,4 @@ fn sched_ext(_: &Kernel, layout: Layout) -> Result<()> {
     holders.end()?;
     ensure!(on, "the kernel has thrown the scheduler out");
     Ok(())
-}
-
-/// Makes a core scheduling cookie for this process alone.
-fn create_cookie() -> std::result::Result<(), Errno> {
-    let (create, process) = (libc::PR_SCHED_CORE_CREATE, 1_u64);
-    // SAFETY: The call takes no pointer but a null one.
-    let ret = unsafe { libc::prctl(libc::PR_SCHED_CORE, create, 0_u64, process, 0_u64) };
-    Errno::result(ret).map(drop)
-}
-
-/// Nothing is granted while threads with other cookies must leave the CPU at once.
-fn core_scheduling(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    match create_cookie() {
-        Ok(()) => {}
-        Err(Errno::EINVAL) => return Err(Skip("needs CONFIG_SCHED_CORE".into()).into()),
-        Err(Errno::ENODEV) => return Err(Skip("needs CPUs that share a core".into()).into()),
-        Err(error) => return Err(error).context("PR_SCHED_CORE_CREATE"),
-    }
-    let ledger = Ledger::open()?;
-    for _ in 0..5 {
-        let seen = scene.ask(&rival)?;
-        ensure!(seen == Seen::Erased, "the request is {seen:?}");
-    }
-    ledger.ensure(Tally::NOTHING)
 }

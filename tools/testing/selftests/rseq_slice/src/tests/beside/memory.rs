@@ -18,8 +18,8 @@ use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Holders, Ledger, Page, Remote, Rival, Scene, Setup, Swap, THREADS, advise, be_on, eventfd,
-    move_pages, now, requested, spin_while, vmstat,
+    CPU, Holders, Ledger, Page, Remote, Rival, Scene, Setup, Swap, THREADS, advise, be_on,
+    ensure_fine, eventfd, move_pages, now, requested, spin_while, vmstat,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -32,7 +32,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 const PAGE: usize = Page::SIZE as usize;
 
-/// Lets holders run with their areas in `pages`, and calls `act` meanwhile. The kernel must have
+/// Lets holders run with their areas in `pages`, and calls `act` meanwhile, until the kernel has
 /// counted `times` in the name `count`.
 fn beside(
     layout: Layout,
@@ -42,13 +42,14 @@ fn beside(
     mut act: impl FnMut() -> Result<()>,
 ) -> Result<()> {
     let before = vmstat(count)?;
+    let counted = || Ok(vmstat(count)? - before);
     let holders = Holders::start(&Setup {
         pages: pages.to_vec(),
         ..Setup::new(layout)
     })?;
     holders.until_granted(GRANTS, &mut act)?;
+    let counted = holders.until_counted(times, counted, act)?;
     holders.end()?;
-    let counted = vmstat(count)? - before;
     diagnose(format_args!("{count}: {counted}"));
     ensure!(counted >= times, "{count}: {counted}");
     Ok(())
@@ -89,8 +90,6 @@ fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
         ("scan_period_min_ms", "1"),
         ("scan_period_max_ms", "2"),
     ];
-    let pages = pages()?;
-    move_pages(&pages, 1)?;
     let folder = Path::new("/sys/kernel/debug/sched/numa_balancing");
     if !folder.exists() {
         return Err(Skip("needs CONFIG_NUMA_BALANCING".into()).into());
@@ -100,14 +99,18 @@ fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
         before.push((name, fs::read_to_string(folder.join(name))?));
         fs::write(folder.join(name), value).context(name)?;
     }
-    let turn = Cell::new(0_u64);
-    let result = beside(layout, &pages, "numa_hint_faults", 20, || {
-        turn.set(turn.get() + 1);
-        // They would stay with the node that uses them.
-        match turn.get() % 16 {
-            0 => move_pages(&pages, 1),
-            _ => Ok(()),
-        }
+    // The settings are for processes that start later.
+    let result = ensure_fine(|| {
+        let pages = pages()?;
+        let turn = Cell::new(0_u64);
+        beside(layout, &pages, "numa_hint_faults", 20, || {
+            turn.set(turn.get() + 1);
+            // They would stay with the node that uses them.
+            match turn.get() % 16 {
+                1 => move_pages(&pages, 1),
+                _ => Ok(()),
+            }
+        })
     });
     for (name, value) in before {
         fs::write(folder.join(name), value.trim()).context(name)?;
@@ -155,7 +158,9 @@ fn is_shared(address: usize) -> Result<bool> {
     Ok(present && word("/proc/kpageflags", frame)? & KSM != 0)
 }
 
-/// The page of an area with a request in it becomes a shared one, which a grant has to copy.
+/// The page of an area with a request in it becomes a shared one, which the answer has to copy.
+///
+/// A kernel that preempts itself switches the thread out after the copy, and refuses then.
 fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
     const ROUNDS: u64 = 12;
     /// Nanoseconds until the request is given up.
@@ -168,7 +173,7 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
     set("sleep_millisecs", "1")?;
     set("pages_to_scan", "500")?;
     set("run", "1")?;
-    let (page, twin) = (Page::new()?, Page::new()?);
+    let (page, twin, spare) = (Page::new()?, Page::new()?, Page::new()?);
     for page in [page, twin] {
         advise(page, PAGE, libc::MADV_MERGEABLE)?;
     }
@@ -193,6 +198,8 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
         scene.request();
         // SAFETY: Both pages are mapped, and nobody else writes to them.
         unsafe { std::ptr::copy_nonoverlapping(page.area().as_ptr(), twin.area().as_ptr(), 1) };
+        // Puts the pages on the kernel's lists; it would wait for a thread on this CPU to do that.
+        advise(spare, PAGE, libc::MADV_COLD)?;
         shared.go();
         let word = requested(layout);
         let answered = spin_while(MERGE, || scene.word() == word);
@@ -201,6 +208,9 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
         scene.set_word(0);
         shared.join()?;
         ensure!(answered, "no answer in the {round}th round");
+        // SAFETY: The page is mapped.
+        let other = unsafe { twin.area().as_ref() }.slice_ctrl();
+        ensure!(other == word, "{other:#x} in the other page");
         granted += u64::from(seen != 0);
         yielded += u64::from(result == 1);
         rival.ensure_runs(runs + 1)?;
@@ -209,7 +219,7 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
     let tally = ledger.tally()?;
     diagnose(format_args!("{granted} seen, {yielded} yields, {tally:?}"));
     ensure!(
-        tally.yielded == yielded && tally.adds_up() && tally.granted > 0,
+        tally.yielded == yielded && tally.granted == granted && tally.adds_up(),
         "{yielded} yields, {tally:?}"
     );
     Ok(())
