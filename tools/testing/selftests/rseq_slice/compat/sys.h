@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * System calls of the two 32-bit ABIs of x86_64, i386 and x32, without a C
- * library: a machine that builds the kernel rarely has one for them.
+ * library: a machine that builds the kernel rarely has one for them. The fifth
+ * argument is zero, as prctl(2) wants it.
  */
 #ifndef RSEQ_SLICE_COMPAT_SYS_H
 #define RSEQ_SLICE_COMPAT_SYS_H
@@ -43,7 +44,7 @@ static long sys4(long number, long a, long b, long c, long d)
 
 	__asm__ volatile("int $0x80"
 			 : "=a"(ret)
-			 : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d)
+			 : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(0)
 			 : "memory");
 	return ret;
 }
@@ -74,13 +75,13 @@ struct timespec {
 
 static long sys4(long number, long a, long b, long c, long d)
 {
-	register long long r10 __asm__("r10") = (u32)d;
+	register long long r10 __asm__("r10") = (u32)d, r8 __asm__("r8") = 0;
 	long long ret;
 
 	__asm__ volatile("syscall"
 			 : "=a"(ret)
 			 : "a"((long long)number), "D"((long long)(u32)a),
-			   "S"((long long)(u32)b), "d"((long long)(u32)c), "r"(r10)
+			   "S"((long long)(u32)b), "d"((long long)(u32)c), "r"(r10), "r"(r8)
 			 : "rcx", "r11", "memory");
 	return ret;
 }
