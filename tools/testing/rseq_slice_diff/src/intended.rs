@@ -85,6 +85,18 @@ pub const ALL: &[Intended] = &[
         pairs: lie_counted,
     },
     Intended {
+        name: "failed-update",
+        reason: "the update of user space after a switch fails in a grant: C counts no end of it, Rust revokes it",
+        certain: false,
+        pairs: failed_update,
+    },
+    Intended {
+        name: "right-after-the-grant",
+        reason: "somebody else is due as soon as there is a grant: the device is late on Rust, which is in user mode by then",
+        certain: false,
+        pairs: right_after_the_grant,
+    },
+    Intended {
         name: "lost-reschedule",
         reason: "membarrier(2) ends a grant: C forgets the postponed reschedule, Rust asks for it again",
         certain: true,
@@ -390,9 +402,14 @@ fn expired_as_well(c: &End, rust: &End) -> bool {
     as_rust == *rust && matches!(more, Some(1..)) && more <= Some(c.yielded + c.aborted)
 }
 
+/// Where a thread survives its lie, the yield says on Rust that it was none.
 fn lie_counted(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
-    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
-        return false;
+    let (c, rust) = match (c, rust) {
+        (Branch::End(c), Branch::End(rust)) => (c, rust),
+        (Branch::Step(c), Branch::Step(rust)) => {
+            return checks_words(program) && rust.signals > 0 && one_less(c, rust);
+        }
+        _ => return false,
     };
     let yields = c.yielded.checked_sub(rust.yielded);
     let aborts = c.aborted.checked_sub(rust.aborted);
@@ -411,6 +428,53 @@ fn lie_counted(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
         && as_rust == *rust
         && (c.expired == rust.expired || expired_dead(c, rust))
         && lies.is_ok_and(|lies| lies > 0 && c.unaccounted + lies == rust.unaccounted)
+}
+
+/// Takes memory that goes away. A grant of a thread that is dead may expire on C.
+fn failed_update(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
+        return false;
+    };
+    let as_rust = End {
+        expired: rust.expired,
+        revoked: rust.revoked,
+        unaccounted: rust.unaccounted,
+        ..c.clone()
+    };
+    let removes = |op: &Op| match op {
+        Op::Then { event, .. } => {
+            matches!(event, Event::Unmap | Event::ReadOnly | Event::NoAccess)
+        }
+        _ => false,
+    };
+    let uncounted = c.unaccounted - rust.unaccounted;
+    let expired = c.expired.checked_sub(rust.expired).map(i64::try_from);
+    c.how == FAULTED
+        && as_rust == *rust
+        && uncounted > 0
+        && rust.revoked.checked_sub(c.revoked).map(i64::try_from) == Some(Ok(uncounted))
+        && matches!(expired, Some(Ok(more)) if more <= uncounted)
+        && program.ops().any(removes)
+}
+
+/// C is still in the kernel, where the sequence that made the request is restarted. On Rust that sequence
+/// may have seen the grant and be over.
+fn right_after_the_grant(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
+    let (Branch::Step(c), Branch::Step(rust)) = (c, rust) else {
+        return false;
+    };
+    let as_rust = Seen {
+        restarts: rust.restarts,
+        ..c.clone()
+    };
+    let step = program.steps().get(fork.index);
+    let asks = step.is_some_and(|step| step.inside && matches!(step.op, Op::Ask { .. }));
+    let sweeps = |op: &Op| matches!(op, Op::Then { event, .. } if *event == Event::Rival);
+    asks && as_rust == *rust
+        && c.word == 0
+        && c.rival > 0
+        && c.restarts == rust.restarts + 1
+        && program.ops().take(fork.index).any(sweeps)
 }
 
 /// Whether the program turns `rseq_debug` on.

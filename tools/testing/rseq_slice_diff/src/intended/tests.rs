@@ -216,6 +216,46 @@ fn lie_counted_takes_a_check() {
 }
 
 #[test]
+fn lie_counted_is_seen_by_a_survivor() {
+    let (c, rust) = ("1,h1/exit:0,q1,g1,y1", "0,h1/exit:0,q1,g1,n1");
+    let of = |c, rust| explained("debug \"1\"", c, rust);
+    assert_eq!(of(c, rust), ["lie-counted"]);
+    assert_eq!(of(rust, c), ["nothing"]);
+    assert_eq!(of("1/exit:0", "0/exit:0"), ["nothing"]);
+    assert_eq!(explained("debug \"0\"", c, rust), ["nothing"]);
+}
+
+#[test]
+fn failed_update_takes_memory_that_goes_away() {
+    let (c, rust) = ("signal:11,g1,n1", "signal:11,g1,v1");
+    let gone = "then 0 no-access";
+    assert_eq!(explained(gone, c, rust), ["failed-update"]);
+    assert_eq!(explained("then 0 rival", c, rust), ["nothing"]);
+    assert_eq!(explained(gone, rust, c), ["nothing"]);
+    assert_eq!(explained(gone, "exit:0,g1,n1", "exit:0,g1,v1"), ["nothing"]);
+    let expired = "signal:11,g1,e1,n1";
+    assert_eq!(explained(gone, expired, rust), ["failed-update"]);
+    assert_eq!(explained(gone, c, "signal:11,g1,e1,v1"), ["nothing"]);
+    assert_eq!(
+        explained(gone, "signal:11,g2,e2,n1,v1", "signal:11,g2,v2"),
+        ["nothing"]
+    );
+}
+
+#[test]
+fn right_after_the_grant_takes_a_rival_and_a_sequence() {
+    let (c, rust) = ("0/0,a1,s1/exit:0", "0/0,a1/exit:0");
+    let of = |program| explained(program, c, rust);
+    assert_eq!(of("then 0 rival; s.ask 0x1"), ["right-after-the-grant"]);
+    assert_eq!(of("then 0 rival; ask 0x1"), ["nothing"]);
+    assert_eq!(of("then 0 rival; s.spin 500"), ["nothing"]);
+    assert_eq!(of("then 0 signal; s.ask 0x1"), ["nothing"]);
+    assert_eq!(explained("then 0 rival; s.ask 0x1", rust, c), ["nothing"]);
+    let (c, rust) = ("0/0,w100,a1,s1/exit:0", "0/0,w100,a1/exit:0");
+    assert_eq!(explained("then 0 rival; s.ask 0x1", c, rust), ["nothing"]);
+}
+
+#[test]
 fn lost_reschedule_takes_membarrier() {
     let (c, rust) = ("0,f30/exit:0", "0,f30,a1/exit:0");
     assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
