@@ -173,8 +173,8 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
 /// The grant does not last until its reschedule, unlike in [`revoke()`]: the scheduler may pick the
 /// thread again before that one, and the gate would force another update. There is no other grant
 /// before the reschedule, as a signal that is pending forbids it. The reschedule comes before the
-/// signal's handler, and if the update that follows fails again, the thread is killed, as after any
-/// other revocation.
+/// signal's handler. If the update that follows fails again, the thread gets a second signal, as
+/// after any other revocation, which kills unless the handler leaves the signal open.
 #[cold]
 pub(crate) fn erase_and_revoke(thread: Thread) {
     // If the word is not accessible either, the signal says so.
