@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rseq_slice::{Control, End, Layout, Registration, Section, SliceError, pin_to, set_layout};
+use rseq_slice_harness::{Control, End, Layout, Registration, Section, SliceError, pin_to, set_layout};
 
 const THREADS: usize = 4;
 /// Each thread stops after so many extensions, or after `LIMIT`.

@@ -26,7 +26,7 @@ pub use ticks::ticks;
 use std::fs;
 use std::io::{self, Write};
 
-use rseq_slice::{DebugfsError, Implementation, implementation};
+use rseq_slice_harness::{DebugfsError, Implementation, implementation};
 
 /// Prints a record.
 ///

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rseq_slice::Implementation;
+use rseq_slice_harness::Implementation;
 
 use crate::intended::{Intended, explain};
 use crate::outcome::{End, Outcome, Samples, Seen};

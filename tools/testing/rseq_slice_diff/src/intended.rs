@@ -5,7 +5,7 @@
 //! This is the only place that knows of any. An entry explains a [`Fork`], and only if the program
 //! contains what brings the difference about and both kernels show what the entry says they do.
 
-use rseq_slice::Implementation;
+use rseq_slice_harness::Implementation;
 
 use crate::arg::{Event, Handler, Text};
 use crate::compare::{Branch, Fork};

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 use lexopt::ValueExt;
-use rseq_slice::contest::{Contest, Outcome, Waits};
-use rseq_slice::lock::{FutexMutex, Pattern, SpinLock, TicketLock};
-use rseq_slice::{Counters, ExtensionLength};
+use rseq_slice_harness::contest::{Contest, Outcome, Waits};
+use rseq_slice_harness::lock::{FutexMutex, Pattern, SpinLock, TicketLock};
+use rseq_slice_harness::{Counters, ExtensionLength};
 use rseq_slice_bench_guest::{
     ContestRecord, LockKind, NoHrtick, Quantiles, Record, Waiting, fairness, hrtick, introduce,
     report,

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use anyhow::Result;
-use rseq_slice::Layout;
+use rseq_slice_harness::Layout;
 
 use crate::kernel::Kernel;
 

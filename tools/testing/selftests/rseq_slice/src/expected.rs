@@ -2,7 +2,7 @@
 
 //! What the C implementation lacks or gets wrong.
 
-use rseq_slice::Implementation;
+use rseq_slice_harness::Implementation;
 
 use crate::case::Case;
 use crate::kernel::Kernel;

@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_getres};
-use rseq_slice::{
+use rseq_slice_harness::{
     DebugfsError, Implementation, extension_length, implementation, set_extension_length,
 };
 

@@ -116,7 +116,7 @@ fn run() -> Result<ExitCode> {
     if kernel.disturbs() {
         support::bear_refusals();
     }
-    rseq_slice::child::prepare_for_deaths()?;
+    rseq_slice_harness::child::prepare_for_deaths()?;
     let mut report = Report::new(cases.len());
     diagnose(kernel.describe());
     for case in &cases {

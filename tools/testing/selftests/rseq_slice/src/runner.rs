@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe, setpgid};
-use rseq_slice::child::{die_of_segv, ends_within};
-use rseq_slice::{Counters, Implementation, set_extension_length};
+use rseq_slice_harness::child::{die_of_segv, ends_within};
+use rseq_slice_harness::{Counters, Implementation, set_extension_length};
 
 use crate::case::{Case, Needs, Skip, Verdict};
 use crate::expected::excuse;

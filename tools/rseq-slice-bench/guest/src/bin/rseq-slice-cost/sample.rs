@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail, ensure};
-use rseq_slice::{Bytes, Control, sys};
+use rseq_slice_harness::{Bytes, Control, sys};
 use rseq_slice_bench_guest::{PathName, PathRecord, Record, mark, report, ticks};
 
 /// Looks at the counter before an interrupt counts as lost; more than a rival sleeps.
@@ -102,7 +102,7 @@ pub(crate) fn wait_for_grant(control: &Bytes<'_>) -> Option<u64> {
 
 /// Ends a grant that may be there.
 pub(crate) fn finish(control: &Bytes<'_>) {
-    if control.withdraw() == rseq_slice::Request::Granted {
+    if control.withdraw() == rseq_slice_harness::Request::Granted {
         yield_call();
     }
 }

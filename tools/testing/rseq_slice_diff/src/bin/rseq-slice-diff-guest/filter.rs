@@ -3,7 +3,7 @@
 //! A seccomp filter that skips yields.
 
 use nix::errno::Errno;
-use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
 
 use crate::area::outcome;
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::sync::atomic::Ordering::SeqCst;
 
 use anyhow::{Context, Result, ensure};
-use rseq_slice::extension_length;
+use rseq_slice_harness::extension_length;
 
 use crate::area::outcome;
 use crate::clock::wait_while;

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, gettid};
-use rseq_slice::pin_to;
+use rseq_slice_harness::pin_to;
 use rseq_slice_diff::arg::{Event, Protection};
 
 use crate::area::{self, Page, outcome};

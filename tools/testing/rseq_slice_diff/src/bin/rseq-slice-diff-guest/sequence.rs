@@ -11,7 +11,7 @@ use std::arch::asm;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use rseq_slice::abi::SIGNATURE;
+use rseq_slice_harness::abi::SIGNATURE;
 
 use crate::area::{Page, RSEQ_CS};
 use crate::clock::Deadline;

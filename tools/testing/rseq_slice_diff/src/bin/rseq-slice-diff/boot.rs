@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
-use rseq_slice::Implementation;
+use rseq_slice_harness::Implementation;
 use rseq_slice_diff::outcome::{Line, Samples};
 use rseq_slice_diff::program::Program;
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rseq_slice::Implementation;
+use rseq_slice_harness::Implementation;
 use rseq_slice_diff::compare::Fork;
 use rseq_slice_diff::outcome::Samples;
 

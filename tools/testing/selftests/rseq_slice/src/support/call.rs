@@ -2,7 +2,7 @@
 
 //! System calls that are made for their entry alone.
 
-use rseq_slice::sys;
+use rseq_slice_harness::sys;
 
 /// Makes a system call that does nothing.
 pub(crate) fn null_call() {

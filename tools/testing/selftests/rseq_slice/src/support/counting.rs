@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail, ensure};
-use rseq_slice::{Area, Control, Layout, Registration, Request, set_layout, sys};
+use rseq_slice_harness::{Area, Control, Layout, Registration, Request, set_layout, sys};
 
 use super::call::null_call;
 use super::memory::Page;

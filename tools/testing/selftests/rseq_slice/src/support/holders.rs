@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use rseq_slice::{Area, Layout, Registration, pin_to, set_layout, sys};
+use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_layout, sys};
 
 use super::ledger::{Ledger, Tally};
 use super::memory::Page;

@@ -3,8 +3,8 @@
 //! What an area is to a kernel that has the extension switched off, or not at all.
 
 use anyhow::{Result, ensure};
-use rseq_slice::abi::RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
-use rseq_slice::{Layout, Registration};
+use rseq_slice_harness::abi::RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
+use rseq_slice_harness::{Layout, Registration};
 
 use super::rival::Rival;
 use super::scene::{CPU, be_on, requested};

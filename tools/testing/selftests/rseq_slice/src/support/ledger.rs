@@ -3,7 +3,7 @@
 //! What the kernel's counters say about a stretch of a test.
 
 use anyhow::{Result, bail};
-use rseq_slice::{Counters, DebugfsError};
+use rseq_slice_harness::{Counters, DebugfsError};
 
 use crate::case::Skip;
 

@@ -9,8 +9,8 @@ use std::ptr::NonNull;
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
-use rseq_slice::abi::AREA_LEN;
-use rseq_slice::{Area, Registration};
+use rseq_slice_harness::abi::AREA_LEN;
+use rseq_slice_harness::{Area, Registration};
 
 const LEN: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 

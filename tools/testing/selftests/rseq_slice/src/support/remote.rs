@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use rseq_slice::pin_to;
+use rseq_slice_harness::pin_to;
 
 use super::clock::now;
 use super::rival::Rival;

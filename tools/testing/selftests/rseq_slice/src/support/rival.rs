@@ -11,7 +11,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use rseq_slice::pin_to;
+use rseq_slice_harness::pin_to;
 
 use super::clock::{now, spin_while};
 use super::scene::{Class, lead, only_lazy, set_class, soon};

@@ -9,11 +9,11 @@ use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use rseq_slice::abi::{
+use rseq_slice_harness::abi::{
     RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED, RSEQ_SLICE_EXT_GRANTED,
     RSEQ_SLICE_EXT_REQUEST,
 };
-use rseq_slice::{Area, Layout, Registration, pin_to, set_layout};
+use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_layout};
 
 use super::apart::ensure_dies;
 use super::clock::{calibrate, now, spin_while};

@@ -8,8 +8,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use anyhow::Result;
-use rseq_slice::Area;
-use rseq_slice::abi::SIGNATURE;
+use rseq_slice_harness::Area;
+use rseq_slice_harness::abi::SIGNATURE;
 
 use super::clock::ticks_in;
 use super::memory::Page;

@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::unistd::{Pid, gettid};
-use rseq_slice::pin_to;
+use rseq_slice_harness::pin_to;
 
 use super::scene::{Class, set_class, set_class_of};
 use super::timer::Due;
@@ -70,7 +70,7 @@ impl Sleeper {
         self.orders.due.store(due.moment()?, Ordering::Relaxed);
         set_class_of(self.id, Class::Realtime)?;
         self.orders.number.fetch_add(1, Ordering::Release);
-        rseq_slice::sys::futex_wake(&self.orders.number, 1);
+        rseq_slice_harness::sys::futex_wake(&self.orders.number, 1);
         set_class_of(self.id, class)
     }
 }

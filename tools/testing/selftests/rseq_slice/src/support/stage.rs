@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, gettid};
-use rseq_slice::{Layout, pin_to};
+use rseq_slice_harness::{Layout, pin_to};
 
 use super::clock::spin_while;
 use super::hand::Hand;

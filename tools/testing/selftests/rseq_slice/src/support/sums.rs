@@ -8,9 +8,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
-use rseq_slice::Area;
+use rseq_slice_harness::Area;
 #[cfg(target_arch = "x86_64")]
-use rseq_slice::abi::SIGNATURE;
+use rseq_slice_harness::abi::SIGNATURE;
 
 use super::scene::BOTH_CPUS;
 

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Result;
-use rseq_slice::pin_to;
+use rseq_slice_harness::pin_to;
 
 use super::attributes::take_short_slices;
 use super::clock::spin_long_while;

@@ -7,8 +7,8 @@
 //! at the abort tells where the interrupt came.
 
 use anyhow::Result;
-use rseq_slice::Layout;
-use rseq_slice::abi::SIGNATURE;
+use rseq_slice_harness::Layout;
+use rseq_slice_harness::abi::SIGNATURE;
 
 use super::scene::{Scene, granted, requested};
 
@@ -117,7 +117,7 @@ std::arch::global_asm!(
 /// is no other system call in between.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn walk(scene: &Scene, layout: Layout, delay: u64) -> Result<Walk> {
-    use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
+    use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
 
     /// At the abort. `rax` is 0 before the read, then the word, then the number of the call; the
     /// test clears the zero flag that the delay has set; the branch counts `rcx` down.
@@ -138,7 +138,7 @@ pub(crate) fn walk(scene: &Scene, layout: Layout, delay: u64) -> Result<Walk> {
 
     unsafe extern "C" {
         fn rseq_slice_window(
-            area: *const rseq_slice::Area,
+            area: *const rseq_slice_harness::Area,
             granted: u64,
             requested: u64,
             delay: u64,

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe;
-use rseq_slice::{Layout, layout, set_extension_length, set_layout, sys};
+use rseq_slice_harness::{Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;

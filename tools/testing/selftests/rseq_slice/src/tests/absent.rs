@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use rseq_slice::abi::{PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET};
-use rseq_slice::{Registration, sys};
+use rseq_slice_harness::abi::{PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET};
+use rseq_slice_harness::{Registration, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;

@@ -3,7 +3,7 @@
 //! What the kernel says at boot.
 
 use anyhow::{Result, ensure};
-use rseq_slice::{Implementation, Registration};
+use rseq_slice_harness::{Implementation, Registration};
 
 use crate::case::{Needs, Skip, Test, once};
 use crate::kernel::Kernel;

@@ -14,7 +14,7 @@ use std::{fs, mem};
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
-use rseq_slice::{Implementation, Layout, pin_to, set_extension_length};
+use rseq_slice_harness::{Implementation, Layout, pin_to, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, once};
 use crate::kernel::{CPU1_ONLINE, Kernel, set_debug, set_model};

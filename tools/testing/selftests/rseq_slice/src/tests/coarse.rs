@@ -3,7 +3,7 @@
 //! Timers that expire at ticks bound nothing: no request is granted.
 
 use anyhow::{Result, ensure};
-use rseq_slice::{Layout, sys};
+use rseq_slice_harness::{Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;

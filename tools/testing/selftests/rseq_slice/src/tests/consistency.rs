@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice::{Implementation, Layout, sys};
+use rseq_slice_harness::{Implementation, Layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use rseq_slice::{Layout, sys};
+use rseq_slice_harness::{Layout, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;

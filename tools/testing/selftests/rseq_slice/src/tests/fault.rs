@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice::abi::{AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, SIGNATURE};
-use rseq_slice::{Layout, layout, set_extension_length, set_layout, sys};
+use rseq_slice_harness::abi::{AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, SIGNATURE};
+use rseq_slice_harness::{Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};

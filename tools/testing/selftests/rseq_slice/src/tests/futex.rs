@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid};
-use rseq_slice::{Layout, set_extension_length};
+use rseq_slice_harness::{Layout, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::ktap::diagnose;

@@ -4,7 +4,7 @@
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice::{Layout, Registration, layout, set_extension_length, set_layout, sys};
+use rseq_slice_harness::{Layout, Registration, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
@@ -80,7 +80,7 @@ fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
 fn lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
     let rival = fair_rival(CPU)?;
     let registration = Registration::new()?;
-    rseq_slice::pin_to(&[CPU])?;
+    rseq_slice_harness::pin_to(&[CPU])?;
     set_layout(Some(layout))?;
     set_extension_length(50_000)?;
     let area = registration.area();

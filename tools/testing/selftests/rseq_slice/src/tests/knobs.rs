@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use rseq_slice::{Implementation, extension_length};
+use rseq_slice_harness::{Implementation, extension_length};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;

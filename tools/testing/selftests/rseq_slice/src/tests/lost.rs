@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use rseq_slice::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;

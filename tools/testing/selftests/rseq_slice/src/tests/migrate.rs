@@ -11,7 +11,7 @@ use std::{fs, thread};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::gettid;
-use rseq_slice::{Layout, pin_to, set_extension_length, sys};
+use rseq_slice_harness::{Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::{CPU1_ONLINE, Kernel};

@@ -3,10 +3,10 @@
 //! A kernel booted with `rseq_slice_ext=0` behaves as if the extension did not exist.
 
 use anyhow::{Result, ensure};
-use rseq_slice::abi::{
+use rseq_slice_harness::abi::{
     PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON,
 };
-use rseq_slice::{Layout, Registration, SliceError, layout, set_layout, sys};
+use rseq_slice_harness::{Layout, Registration, SliceError, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;

@@ -3,7 +3,7 @@
 //! How long a grant keeps the one who wants the CPU waiting, whatever its thread does meanwhile.
 
 use anyhow::{Result, ensure};
-use rseq_slice::{Layout, set_extension_length};
+use rseq_slice_harness::{Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;

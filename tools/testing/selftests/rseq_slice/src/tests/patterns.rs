@@ -8,7 +8,7 @@ use std::process;
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
-use rseq_slice::{Implementation, Layout, set_extension_length, sys};
+use rseq_slice_harness::{Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};

@@ -6,12 +6,12 @@
 use std::ffi::c_long;
 
 use anyhow::{Result, ensure};
-use rseq_slice::abi::{
+use rseq_slice_harness::abi::{
     ENOTSUPP, LEGACY_LEN, PR_RSEQ_SLICE_EXT_BITS, PR_RSEQ_SLICE_EXT_ENABLE,
     PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_GET as GET,
     PR_RSEQ_SLICE_EXTENSION_SET as SET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON,
 };
-use rseq_slice::{Layout, Registration, layout, set_layout, sys};
+use rseq_slice_harness::{Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, both, once};
 use crate::kernel::Kernel;

@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 use nix::sys::mman::ProtFlags;
 use nix::sys::signal::Signal;
-use rseq_slice::{Layout, Registration, SliceError, layout, set_layout};
+use rseq_slice_harness::{Layout, Registration, SliceError, layout, set_layout};
 
 use crate::case::{Needs, Test, both, once};
 use crate::kernel::Kernel;

@@ -3,7 +3,7 @@
 //! Whole programs: critical sections in a row, against a rival that comes at any moment of them.
 
 use anyhow::{Result, ensure};
-use rseq_slice::{Control, End, Layout, Section, set_extension_length};
+use rseq_slice_harness::{Control, End, Layout, Section, set_extension_length};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;

@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
-use rseq_slice::{Layout, set_extension_length};
+use rseq_slice_harness::{Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::ktap::diagnose;

@@ -4,10 +4,10 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::mman::ProtFlags;
-use rseq_slice::abi::{
+use rseq_slice_harness::abi::{
     AREA_LEN, LEGACY_LEN, MIN_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
 };
-use rseq_slice::{Area, Layout, Registration, layout, set_layout, sys};
+use rseq_slice_harness::{Area, Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;

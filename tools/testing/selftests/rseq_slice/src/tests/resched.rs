@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
-use rseq_slice::{Layout, pin_to, set_extension_length, sys};
+use rseq_slice_harness::{Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::set_debug;

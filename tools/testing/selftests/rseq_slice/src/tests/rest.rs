@@ -3,7 +3,7 @@
 //! What has to hold when all is quiet again, whatever ran since the boot.
 
 use anyhow::{Result, bail, ensure};
-use rseq_slice::Counters;
+use rseq_slice_harness::Counters;
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;

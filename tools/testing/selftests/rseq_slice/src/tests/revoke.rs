@@ -3,7 +3,7 @@
 //! A second reschedule ends a grant; it never extends it.
 
 use anyhow::{Result, ensure};
-use rseq_slice::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;

@@ -6,8 +6,8 @@
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use rseq_slice::Layout;
-use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::Layout;
+use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Result, ensure};
 use nix::sys::mman::ProtFlags;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use rseq_slice::{Implementation, Layout, set_extension_length};
+use rseq_slice_harness::{Implementation, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;

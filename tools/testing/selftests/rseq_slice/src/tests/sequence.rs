@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result, ensure};
 use nix::sched::sched_yield;
-use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
-use rseq_slice::{Implementation, Layout, set_extension_length, sys};
+use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::{Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
-use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
-use rseq_slice::{Layout, sys};
+use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::{Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use rseq_slice::{Layout, pin_to, set_extension_length};
+use rseq_slice_harness::{Layout, pin_to, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::set_debug;

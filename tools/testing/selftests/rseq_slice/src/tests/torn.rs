@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use anyhow::{Result, bail, ensure};
 use nix::unistd::gettid;
-use rseq_slice::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};

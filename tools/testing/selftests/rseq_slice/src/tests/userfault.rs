@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::gettid;
-use rseq_slice::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};

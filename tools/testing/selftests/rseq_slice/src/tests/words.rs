@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};

@@ -4,8 +4,8 @@
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
-use rseq_slice::abi::{LEGACY_LEN, NR_RSEQ_SLICE_YIELD};
-use rseq_slice::{Layout, Registration, set_extension_length, sys};
+use rseq_slice_harness::abi::{LEGACY_LEN, NR_RSEQ_SLICE_YIELD};
+use rseq_slice_harness::{Layout, Registration, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both, once};
 use crate::kernel::{Kernel, set_debug};

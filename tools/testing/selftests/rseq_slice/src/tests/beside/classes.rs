@@ -9,7 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice::{Layout, pin_to};
+use rseq_slice_harness::{Layout, pin_to};
 
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use rseq_slice::Layout;
+use rseq_slice_harness::Layout;
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};

@@ -11,7 +11,7 @@ use std::{fs, thread};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use rseq_slice::{Layout, sys};
+use rseq_slice_harness::{Layout, sys};
 
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
-use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
-use rseq_slice::{Layout, sys};
+use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::{Layout, sys};
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};

@@ -3,7 +3,7 @@
 //! Tracers, samples, and probes in restartable sequences.
 
 use anyhow::{Result, ensure};
-use rseq_slice::{Layout, set_extension_length};
+use rseq_slice_harness::{Layout, set_extension_length};
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};

@@ -24,7 +24,7 @@ pub enum End {
 /// out one at a time.
 ///
 /// ```compile_fail
-/// # use rseq_slice::{Registration, Section};
+/// # use rseq_slice_harness::{Registration, Section};
 /// # let mut thread = Registration::new()?;
 /// let (mut one, mut other) = (thread.bytes(), thread.bytes());
 /// let (outer, inner) = (Section::begin(&mut one), Section::begin(&mut other));

@@ -16,7 +16,7 @@
 //!    [`Registration::bytes`] or [`Registration::bits`] returns, whichever was enabled.
 //!
 //! ```no_run
-//! use rseq_slice::{Layout, Registration, Section, set_layout};
+//! use rseq_slice_harness::{Layout, Registration, Section, set_layout};
 //!
 //! let mut thread = Registration::new()?;
 //! set_layout(Some(Layout::Bytes))?;

@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use rseq_slice::contest::{self, Contest, Longest};
-use rseq_slice::lock::{Pattern, SpinLock};
-use rseq_slice::{Counters, ExtensionLength, Implementation, implementation};
+use rseq_slice_harness::contest::{self, Contest, Longest};
+use rseq_slice_harness::lock::{Pattern, SpinLock};
+use rseq_slice_harness::{Counters, ExtensionLength, Implementation, implementation};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
