@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! RISC-V, 64 bits.
+
+use core::arch::asm;
+
+use crate::thread::{Thread, Word};
+
+/// Numbers of system calls.
+pub(crate) mod nr {
+    pub(crate) const OPENAT: usize = 56;
+    pub(crate) const CLOSE: usize = 57;
+    pub(crate) const READ: usize = 63;
+    pub(crate) const PRCTL: usize = 167;
+    pub(crate) const GETPID: usize = 172;
+    pub(crate) const RSEQ: usize = 293;
+}
+
+/// The first field of the calling thread's [`Thread`].
+#[inline(always)]
+pub(crate) fn word() -> Word {
+    let word: *mut u8;
+    // SAFETY: Reads this crate's thread-local variable, which every thread has.
+    unsafe {
+        asm!(
+            concat!("la.tls.ie {word}, ", thread_symbol!()),
+            "add {word}, {word}, tp",
+            "ld {word}, 0({word})",
+            word = out(reg) word,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    // SAFETY: That is what the field holds.
+    unsafe { Word::new_unchecked(word) }
+}
+
+/// The calling thread's [`Thread`].
+pub(crate) fn thread() -> *mut Thread {
+    let thread;
+    // SAFETY: Computes an address.
+    unsafe {
+        asm!(
+            concat!("la.tls.ie {thread}, ", thread_symbol!()),
+            "add {thread}, {thread}, tp",
+            thread = out(reg) thread,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    thread
+}
+
+/// What the C library's `__rseq_offset` is relative to.
+pub(crate) fn thread_pointer() -> *mut u8 {
+    let pointer;
+    // SAFETY: Reads a register.
+    unsafe {
+        asm!("mv {pointer}, tp", pointer = out(reg) pointer,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    pointer
+}
+
+/// The address of a weak symbol, from the global offset table: null if nobody defines it.
+macro_rules! weak {
+    ($name:literal) => {{
+        let address: *const u8;
+        // SAFETY: Reads an entry of the global offset table.
+        unsafe {
+            asm!(concat!("lga {address}, ", $name), address = out(reg) address,
+                options(pure, readonly, nostack, preserves_flags));
+        }
+        address
+    }};
+}
+
+/// A system call with four arguments and zeros for the others. Returns the negative error number on
+/// errors.
+///
+/// # Safety
+///
+/// That of the call.
+pub(crate) unsafe fn syscall(number: usize, args: [usize; 4]) -> isize {
+    let result;
+    // SAFETY: The caller's. The kernel keeps all registers but the one for the result.
+    unsafe {
+        asm!(
+            "ecall",
+            in("a7") number,
+            inlateout("a0") args[0] as isize => result,
+            in("a1") args[1],
+            in("a2") args[2],
+            in("a3") args[3],
+            in("a4") 0,
+            in("a5") 0,
+            options(nostack, preserves_flags),
+        );
+    }
+    result
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The kernel and the process that set-up works on.
+
+use core::ptr::NonNull;
+
+use crate::Area;
+use crate::abi::{
+    AREA_LEN, CPU_ID_OFFSET, FLAGS_OFFSET, LEGACY_LEN, PR_RSEQ_SLICE_EXT_ENABLE,
+    PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET, REQUEST_OFFSET,
+    RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
+};
+use crate::arch::{self, nr};
+use crate::setup::{Kernel, LibcArea};
+use crate::thread::OwnArea;
+
+pub(crate) struct Real<'a> {
+    own: &'a OwnArea,
+    /// Address and length of the C library's area.
+    libc: Option<(*mut u8, u32)>,
+}
+
+impl<'a> Real<'a> {
+    pub(crate) fn new(own: &'a OwnArea) -> Self {
+        Self { own, libc: libc() }
+    }
+
+    /// The address of the control word in an area.
+    pub(crate) fn control_word(&self, area: Area) -> Option<NonNull<u8>> {
+        NonNull::new(self.base(area).wrapping_add(REQUEST_OFFSET))
+    }
+
+    /// The address of an area.
+    fn base(&self, area: Area) -> *mut u8 {
+        match (area, self.libc) {
+            (Area::Libc, Some((base, _))) => base,
+            _ => self.own.as_ptr(),
+        }
+    }
+
+    fn read(&self, area: Area, offset: usize) -> u32 {
+        let field = self.base(area).wrapping_add(offset).cast::<u32>();
+        // SAFETY: An aligned word of an area, each of which is at least 32 bytes long and stays.
+        unsafe { field.read_volatile() }
+    }
+
+    fn rseq(&self, area: Area, flags: u32) -> Result<(), i32> {
+        let len = match area {
+            Area::Libc => LEGACY_LEN,
+            _ => AREA_LEN,
+        };
+        let args = [
+            self.base(area) as usize,
+            len as usize,
+            flags as usize,
+            SIGNATURE as usize,
+        ];
+        // SAFETY: The area is `len` bytes of this thread's own memory, which stays as long as the
+        // thread does.
+        done(unsafe { arch::syscall(nr::RSEQ, args) })
+    }
+}
+
+impl Kernel for Real<'_> {
+    fn libc_area(&self) -> Option<LibcArea> {
+        self.libc.map(|(_, len)| {
+            if len > LEGACY_LEN {
+                LibcArea::Long
+            } else {
+                let cpu_id = self.read(Area::Libc, CPU_ID_OFFSET);
+                LibcArea::Legacy {
+                    registered: cpu_id <= i32::MAX as u32,
+                }
+            }
+        })
+    }
+
+    fn flags(&self, area: Area) -> u32 {
+        self.read(area, FLAGS_OFFSET)
+    }
+
+    fn has_tcmalloc(&self) -> bool {
+        arch::has_tcmalloc()
+    }
+
+    fn register(&self, area: Area) -> Result<(), i32> {
+        self.rseq(
+            area,
+            match area {
+                Area::Libc => 0,
+                _ => RSEQ_FLAG_SLICE_EXT_DEFAULT_ON,
+            },
+        )
+    }
+
+    fn unregister(&self, area: Area) -> Result<(), i32> {
+        self.rseq(area, RSEQ_FLAG_UNREGISTER)
+    }
+
+    fn get(&self) -> Result<(), i32> {
+        prctl(PR_RSEQ_SLICE_EXTENSION_GET, 0)
+    }
+
+    fn enable(&self) -> Result<(), i32> {
+        prctl(PR_RSEQ_SLICE_EXTENSION_SET, PR_RSEQ_SLICE_EXT_ENABLE)
+    }
+}
+
+/// glibc 2.35 and newer, and whatever does the same, say where their area is, relative to the thread
+/// pointer, and how much of it is in use. That is 0 if they register none.
+fn libc() -> Option<(*mut u8, u32)> {
+    let (offset, size) = arch::libc_symbols()?;
+    // SAFETY: A variable of the C library, initialised before threads run our code.
+    let size = unsafe { size.read() };
+    // SAFETY: As above.
+    let offset = unsafe { offset.read() };
+    (size != 0).then(|| (arch::thread_pointer().wrapping_offset(offset), size))
+}
+
+fn prctl(operation: usize, mode: usize) -> Result<(), i32> {
+    // SAFETY: No argument of this operation is a pointer.
+    done(unsafe { arch::syscall(nr::PRCTL, [PR_RSEQ_SLICE_EXTENSION, operation, mode, 0]) })
+}
+
+fn done(result: isize) -> Result<(), i32> {
+    if result < 0 {
+        return Err(-result as i32);
+    }
+    Ok(())
+}

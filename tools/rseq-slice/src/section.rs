@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What lock authors call.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use crate::thread::{self, Word};
+use crate::{Area, Why};
+
+/// What [`begin`] leaves for [`end`], in the same thread.
+#[derive(Debug)]
+#[must_use = "the request stays until the section ends"]
+pub struct Token(Word, PhantomData<*mut ()>);
+
+impl Token {
+    /// Of no section: [`end`] does nothing with it.
+    pub const NONE: Self = Self(Word::NOBODYS, PhantomData);
+
+    /// Whether this section made a request: the extension works, and no section is around this one.
+    #[inline(always)]
+    pub fn is_outermost(&self) -> bool {
+        self.0.is_shared()
+    }
+}
+
+impl Default for Token {
+    #[inline(always)]
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// Begins a section: asks the kernel not to preempt the calling thread for a few microseconds.
+///
+/// Never fails, and does nothing where the extension does not work or a section is open already. The
+/// first call in a thread sets it up, with a few system calls; it does not allocate, lock or change
+/// `errno`. Callable in signal handlers and allocators.
+///
+/// A section is short and makes no system call, which would give the CPU up if there is a grant. It may be
+/// left by a panic or `longjmp(3)` without [`end`]: the request then stays until the kernel refuses
+/// or grants it, or the next section ends. Always having a request is of no use: the kernel grants
+/// one extension, and schedules then.
+///
+/// ```
+/// let token = rseq_slice::begin();
+/// // ... take the lock, change what it guards, release the lock ...
+/// rseq_slice::end(token);
+/// ```
+#[inline(always)]
+pub fn begin() -> Token {
+    Token(thread::begin(), PhantomData)
+}
+
+/// Ends the section that `token` is of. If it was granted an extension, the thread gives the CPU up
+/// here.
+#[inline(always)]
+pub fn end(token: Token) {
+    thread::end(token.0);
+}
+
+/// A section that ends with its scope.
+///
+/// ```
+/// {
+///     let _section = rseq_slice::section();
+///     // ... take the lock, change what it guards, release the lock ...
+/// }
+/// ```
+///
+/// It belongs to its thread:
+///
+/// ```compile_fail,E0277
+/// let section = rseq_slice::section();
+/// std::thread::spawn(move || drop(section));
+/// ```
+#[derive(Debug)]
+#[must_use = "a section ends when it is dropped"]
+pub struct Section(Token);
+
+/// Begins a [`Section`].
+#[inline(always)]
+pub fn section() -> Section {
+    Section(begin())
+}
+
+impl Section {
+    /// Ends the section; the same as dropping it.
+    #[inline(always)]
+    pub fn end(self) {}
+
+    /// Calls `wait` outside of the section: a thread that waits for a lock with a request only keeps the
+    /// lock's holder from the CPU.
+    #[inline(always)]
+    pub fn waiting<R>(&mut self, wait: impl FnOnce() -> R) -> R {
+        end(core::mem::take(&mut self.0));
+        let result = wait();
+        self.0 = begin();
+        result
+    }
+}
+
+impl Drop for Section {
+    #[inline(always)]
+    fn drop(&mut self) {
+        end(core::mem::take(&mut self.0));
+    }
+}
+
+/// Whether the extension works for the calling thread; sets the thread up if need be.
+///
+/// # Errors
+///
+/// [`Why`] not.
+pub fn support() -> Result<Area, Why> {
+    thread::support()
+}
+
+/// The address of the byte `request` in the calling thread's control word, with `granted` behind it;
+/// `None` where the extension does not work. For code generators.
+///
+/// What they emit is [`begin`] and [`end`]: if both bytes are 0, store 1 to the first; later
+/// store 0 to it, and if the second is not 0, call [`leave`]. Each access is one of a byte.
+pub fn control_word() -> Option<NonNull<u8>> {
+    support().ok()?;
+    thread::word().address()
+}
+
+/// Ends a grant, as [`end`] does when it finds one. For code generators.
+#[cold]
+pub fn leave() {
+    thread::leave();
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Sets a thread up: which area serves it, and is the extension on in there?
+
+use crate::abi::{
+    EINVAL, ENOSYS, ENOTSUPP, RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED,
+};
+use crate::policy::Policy;
+use crate::{Area, Why};
+
+/// What set-up asks of the kernel and of the process. Errors are error numbers.
+pub(crate) trait Kernel {
+    /// The C library's area, if it says that it registers one in each thread.
+    fn libc_area(&self) -> Option<LibcArea>;
+    /// The word `flags` of the given area.
+    fn flags(&self, area: Area) -> u32;
+    /// Whether TCMalloc is in the process.
+    fn has_tcmalloc(&self) -> bool;
+    /// Registers an area: the own one with the extension on, the C library's as it was.
+    fn register(&self, area: Area) -> Result<(), i32>;
+    /// Takes a registration back.
+    fn unregister(&self, area: Area) -> Result<(), i32>;
+    /// `PR_RSEQ_SLICE_EXTENSION_GET`: whether the kernel has the extension.
+    fn get(&self) -> Result<(), i32>;
+    /// `PR_RSEQ_SLICE_EXTENSION_SET`: turns the extension on.
+    fn enable(&self) -> Result<(), i32>;
+}
+
+/// What the C library says of its area.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LibcArea {
+    /// Long enough for the extension.
+    Long,
+    /// A legacy area, and whether it is registered for this thread.
+    Legacy { registered: bool },
+}
+
+/// Finds the area for the calling thread and turns the extension on in it. Where that does not work,
+/// everything is left as it was.
+pub(crate) fn set_up(kernel: &impl Kernel, policy: Policy) -> Result<Area, Why> {
+    if !policy.enabled {
+        return Err(Why::SwitchedOff);
+    }
+    let libc = kernel.libc_area();
+    if libc == Some(LibcArea::Long) {
+        return use_libc(kernel);
+    }
+    match kernel.register(Area::Own) {
+        Ok(()) => use_own(kernel).map(|()| Area::Own),
+        Err(EINVAL) => {
+            has_extension(kernel)?;
+            match libc {
+                Some(LibcArea::Legacy { registered: true }) => take_over(kernel, policy),
+                _ => Err(Why::ForeignArea),
+            }
+        }
+        Err(ENOSYS) => Err(Why::NoRseq),
+        Err(errno) => Err(Why::Refused(errno)),
+    }
+}
+
+fn use_libc(kernel: &impl Kernel) -> Result<Area, Why> {
+    let flags = kernel.flags(Area::Libc);
+    if flags & RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE == 0 {
+        has_extension(kernel)?;
+        return Err(Why::OffAtBoot);
+    }
+    if flags & RSEQ_CS_FLAG_SLICE_EXT_ENABLED == 0 {
+        kernel.enable().map_err(Why::Refused)?;
+    }
+    Ok(Area::Libc)
+}
+
+/// The own area is registered: is the extension on in it? Else the registration is taken back.
+fn use_own(kernel: &impl Kernel) -> Result<(), Why> {
+    if kernel.flags(Area::Own) & RSEQ_CS_FLAG_SLICE_EXT_ENABLED != 0 {
+        return Ok(());
+    }
+    kernel.unregister(Area::Own).map_err(Why::Refused)?;
+    has_extension(kernel)?;
+    Err(Why::OffAtBoot)
+}
+
+/// The own area goes first, in [`set_up`], and takes the place of the C library's only where it was
+/// refused: glibc registers an area for a thread if the creating thread has one, so that threads of
+/// taken over threads have none.
+fn take_over(kernel: &impl Kernel, policy: Policy) -> Result<Area, Why> {
+    if !policy.take_over {
+        return Err(Why::LegacyArea);
+    }
+    if kernel.has_tcmalloc() {
+        return Err(Why::Tcmalloc);
+    }
+    kernel.unregister(Area::Libc).map_err(Why::Refused)?;
+    let on = match kernel.register(Area::Own) {
+        Ok(()) => use_own(kernel),
+        Err(errno) => Err(Why::Refused(errno)),
+    };
+    match on {
+        Ok(()) => Ok(Area::TakenOver),
+        Err(why) => {
+            // Best effort: a thread without an area is slower in the C library, not wrong.
+            let _ = kernel.register(Area::Libc);
+            Err(why)
+        }
+    }
+}
+
+fn has_extension(kernel: &impl Kernel) -> Result<(), Why> {
+    kernel.get().map_err(|errno| match errno {
+        EINVAL => Why::KernelBefore7,
+        ENOTSUPP => Why::NotBuiltIn,
+        errno => Why::Refused(errno),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What `begin` and `end` do to a control word.
+//!
+//! The trait is the seam at which tests put a kernel of their own.
+
+use core::sync::atomic::{Ordering, compiler_fence};
+
+/// The control word of the calling thread. Each call is one access, in program order; the kernel may
+/// change both bytes between any two of them.
+///
+/// The bytes are accessed singly: a wider load behind a store of one byte has to wait for it.
+pub trait ControlWord: Copy {
+    /// Reads the byte `request`.
+    fn request(self) -> u8;
+    /// Reads the byte `granted`.
+    fn granted(self) -> u8;
+    /// Writes the byte `request`.
+    fn set_request(self, value: u8);
+    /// Gives the CPU back: a system call that ends the grant.
+    fn leave(self);
+}
+
+/// Requests an extension, unless a section around this one does or has been granted one already.
+/// Returns whether it did.
+///
+/// Neither byte is set in a thread without a section, and the kernel sets `granted` only where
+/// `request` was set. So nothing changes between the look and the store.
+#[inline(always)]
+#[must_use = "a request has to be withdrawn"]
+pub fn begin<W: ControlWord>(word: W) -> bool {
+    if word.request() | word.granted() != 0 {
+        return false;
+    }
+    word.set_request(1);
+    compiler_fence(Ordering::SeqCst);
+    true
+}
+
+/// Ends a section for which [`begin`] made a request.
+///
+/// `granted` is read last: until the request is withdrawn the kernel may still grant it.
+#[inline(always)]
+pub fn end<W: ControlWord>(word: W) {
+    compiler_fence(Ordering::SeqCst);
+    word.set_request(0);
+    if word.granted() != 0 {
+        word.leave();
+    }
+}
