@@ -54,7 +54,8 @@ pub(crate) fn set_up(kernel: &impl Kernel, policy: Policy) -> Result<Area, Why> 
                 _ => Err(Why::ForeignArea),
             }
         }
-        Err(ENOSYS) => Err(Why::NoRseq),
+        // A kernel with the extension has the call: then it was a filter.
+        Err(ENOSYS) if kernel.get().is_err() => Err(Why::NoRseq),
         Err(errno) => Err(Why::Refused(errno)),
     }
 }

@@ -270,6 +270,14 @@ fn refused_calls_are_named() {
     }
 }
 
+/// `ENOSYS` is what some filters say to calls that they do not know.
+#[test]
+fn a_filter_is_no_kernel_without_rseq() {
+    let mut mock = Mock::new(Is::On, Has::Nothing);
+    mock.refuses = Some(("rseq", ENOSYS));
+    assert_eq!(set_up(&mock, Policy::DEFAULT), Err(Why::Refused(ENOSYS)));
+}
+
 /// A thread that a taken over thread creates has no area, and one that another creates has: the
 /// order of the calls is right for both.
 #[test]
