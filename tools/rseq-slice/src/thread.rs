@@ -5,7 +5,8 @@
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU8;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU8, AtomicU32};
 
 use crate::abi::AREA_LEN;
 use crate::exit::ExitCall;
@@ -32,8 +33,8 @@ pub(crate) static NOT_SET_UP: NotSetUp = NotSetUp {
 #[repr(C, align(64))]
 pub(crate) struct Thread {
     pub(crate) word: Cell<Word>,
-    /// Encoded by [`encode`]; 0: not set up.
-    support: Cell<u32>,
+    /// Encoded by [`encode`]; 0: not set up. Atomic towards signal handlers of the thread.
+    support: AtomicU32,
     exit: Cell<ExitCall>,
     unshared: [Cell<u8>; 3],
     own: OwnArea,
@@ -151,8 +152,7 @@ pub(crate) fn end(word: Word) {
 #[inline(never)]
 fn begin_slow() -> Word {
     let thread = current();
-    if thread.support.get() == 0 {
-        set_up();
+    if thread.set_up() {
         let word = thread.word.get();
         if word.is_shared() && word::begin(word) {
             return word;
@@ -162,10 +162,9 @@ fn begin_slow() -> Word {
 }
 
 pub(crate) fn support() -> Result<Area, Why> {
-    if current().support.get() == 0 {
-        set_up();
-    }
-    decode(current().support.get())
+    let thread = current();
+    thread.set_up();
+    decode(thread.support.load(Relaxed))
 }
 
 /// Ends a grant.
@@ -187,22 +186,30 @@ impl Thread {
     fn unshared(&self) -> Word {
         Word(NonNull::from(&self.unshared).cast())
     }
-}
 
-/// A signal handler that begins a section meanwhile finds the extension off.
-#[cold]
-fn set_up() {
-    let thread = current();
-    let policy = policy::fixed();
-    thread.word.set(thread.unshared());
-    thread.support.set(encode(Err(Why::SwitchedOff)));
-    let kernel = Real::new(&thread.own);
-    let result = setup::set_up(&kernel, policy);
-    thread.exit.set(ExitCall::of(policy.exit));
-    if let Some(word) = result.ok().and_then(|area| kernel.control_word(area)) {
-        thread.word.set(Word(word));
+    /// Sets the thread up, unless it is, or is being set up by the code that a signal handler has
+    /// interrupted. Returns whether it did.
+    ///
+    /// A handler that begins a section meanwhile finds the extension off.
+    #[cold]
+    fn set_up(&self) -> bool {
+        let claim = encode(Err(Why::SwitchedOff));
+        // One step: a handler in between would register the area, and this code again.
+        let claimed = self.support.compare_exchange(0, claim, Relaxed, Relaxed);
+        if claimed.is_err() {
+            return false;
+        }
+        let policy = policy::fixed();
+        self.word.set(self.unshared());
+        let kernel = Real::new(&self.own);
+        let result = setup::set_up(&kernel, policy);
+        self.exit.set(ExitCall::of(policy.exit));
+        if let Some(word) = result.ok().and_then(|area| kernel.control_word(area)) {
+            self.word.set(Word(word));
+        }
+        self.support.store(encode(result), Relaxed);
+        true
     }
-    thread.support.set(encode(result));
 }
 
 /// The kind in the lowest byte, an error number above.
