@@ -63,15 +63,12 @@ impl<'a> Real<'a> {
 
 impl Kernel for Real<'_> {
     fn libc_area(&self) -> Option<LibcArea> {
-        self.libc.map(|(_, len)| {
-            if len > LEGACY_LEN {
-                LibcArea::Long
-            } else {
-                let cpu_id = self.read(Area::Libc, CPU_ID_OFFSET);
-                LibcArea::Legacy {
-                    registered: cpu_id <= i32::MAX as u32,
-                }
-            }
+        let (_, len) = self.libc?;
+        let registered = self.read(Area::Libc, CPU_ID_OFFSET) <= i32::MAX as u32;
+        registered.then_some(if len > LEGACY_LEN {
+            LibcArea::Long
+        } else {
+            LibcArea::Legacy
         })
     }
 

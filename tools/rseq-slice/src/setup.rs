@@ -10,7 +10,8 @@ use crate::{Area, Why};
 
 /// What set-up asks of the kernel and of the process. Errors are error numbers.
 pub(crate) trait Kernel {
-    /// The C library's area, if it says that it registers one in each thread.
+    /// The C library's area, if it is registered for this thread. A thread may have none although
+    /// others do: its creator had none, or a filter refused the call.
     fn libc_area(&self) -> Option<LibcArea>;
     /// The word `flags` of the given area.
     fn flags(&self, area: Area) -> u32;
@@ -31,8 +32,8 @@ pub(crate) trait Kernel {
 pub(crate) enum LibcArea {
     /// Long enough for the extension.
     Long,
-    /// A legacy area, and whether it is registered for this thread.
-    Legacy { registered: bool },
+    /// A legacy area.
+    Legacy,
 }
 
 /// Finds the area for the calling thread and turns the extension on in it. Where that does not work,
@@ -50,7 +51,7 @@ pub(crate) fn set_up(kernel: &impl Kernel, policy: Policy) -> Result<Area, Why> 
         Err(EINVAL) => {
             has_extension(kernel)?;
             match libc {
-                Some(LibcArea::Legacy { registered: true }) => take_over(kernel, policy),
+                Some(LibcArea::Legacy) => take_over(kernel, policy),
                 _ => Err(Why::ForeignArea),
             }
         }

@@ -35,15 +35,14 @@ enum Has {
     /// A C library without the symbols has nothing to do with it.
     Foreign,
     Legacy,
-    /// The C library registers legacy areas, but not in this thread.
-    LegacyElsewhere,
+    /// The C library registers areas, but has none in this thread.
+    Elsewhere,
     Long,
 }
 
 /// A kernel and a process, by what the contract says of them.
 struct Mock {
     is: Is,
-    has: Has,
     tcmalloc: bool,
     /// What the call of this name fails with.
     refuses: Option<(&'static str, i32)>,
@@ -64,14 +63,13 @@ impl Mock {
     fn new(is: Is, has: Has) -> Self {
         let registered = match has {
             _ if is == Is::NoRseq => None,
-            Has::Nothing | Has::LegacyElsewhere => None,
+            Has::Nothing | Has::Elsewhere => None,
             Has::Foreign => Some(Registered::Foreign),
             Has::Legacy => Some(Registered::LibcLegacy),
             Has::Long => Some(Registered::LibcLong),
         };
         Self {
             is,
-            has,
             tcmalloc: false,
             refuses: None,
             registered: RefCell::new(registered),
@@ -96,14 +94,10 @@ impl Mock {
 
 impl Kernel for Mock {
     fn libc_area(&self) -> Option<LibcArea> {
-        match self.has {
-            Has::Nothing | Has::Foreign => None,
-            _ if self.is == Is::NoRseq => None,
-            Has::Legacy => Some(LibcArea::Legacy {
-                registered: *self.registered.borrow() == Some(Registered::LibcLegacy),
-            }),
-            Has::LegacyElsewhere => Some(LibcArea::Legacy { registered: false }),
-            Has::Long => Some(LibcArea::Long),
+        match *self.registered.borrow() {
+            Some(Registered::LibcLegacy) => Some(LibcArea::Legacy),
+            Some(Registered::LibcLong) => Some(LibcArea::Long),
+            Some(Registered::Ours | Registered::Foreign) | None => None,
         }
     }
 
@@ -189,7 +183,7 @@ fn one_cause_for_each_kernel_and_area() {
         (Has::Nothing, Ok(Own), Ok(Own)),
         (Has::Foreign, Err(Why::ForeignArea), Err(Why::ForeignArea)),
         (Has::Legacy, Err(Why::LegacyArea), Ok(TakenOver)),
-        (Has::LegacyElsewhere, Ok(Own), Ok(Own)),
+        (Has::Elsewhere, Ok(Own), Ok(Own)),
         (Has::Long, Ok(Libc), Ok(Libc)),
     ];
     for is in KERNELS {
@@ -270,6 +264,14 @@ fn refused_calls_are_named() {
     }
 }
 
+/// A filter refuses the C library the area of a thread.
+#[test]
+fn a_thread_without_the_libcs_area_is_not_off_at_boot() {
+    let mut mock = Mock::new(Is::On, Has::Elsewhere);
+    mock.refuses = Some(("rseq", 1));
+    assert_eq!(set_up(&mock, Policy::DEFAULT), Err(Why::Refused(1)));
+}
+
 /// `ENOSYS` is what some filters say to calls that they do not know.
 #[test]
 fn a_filter_is_no_kernel_without_rseq() {
@@ -282,7 +284,7 @@ fn a_filter_is_no_kernel_without_rseq() {
 /// order of the calls is right for both.
 #[test]
 fn the_own_area_goes_first() {
-    let mock = Mock::new(Is::On, Has::LegacyElsewhere);
+    let mock = Mock::new(Is::On, Has::Elsewhere);
     assert_eq!(set_up(&mock, TAKE_OVER), Ok(Area::Own));
     assert_eq!(*mock.calls.borrow(), ["rseq"]);
     let mock = Mock::new(Is::On, Has::Legacy);
