@@ -60,14 +60,19 @@ pub(crate) fn thread_pointer() -> *mut u8 {
     pointer
 }
 
-/// The address of a weak symbol, from the global offset table: null if nobody defines it.
+/// The address of a weak symbol, from the global offset table: null if nobody defines it. Each object
+/// that names a symbol has to call it weak.
 macro_rules! weak {
     ($name:literal) => {{
         let address: *const u8;
         // SAFETY: Reads an entry of the global offset table.
         unsafe {
-            asm!(concat!("la.got {address}, ", $name), address = out(reg) address,
-                options(pure, readonly, nostack, preserves_flags));
+            asm!(
+                concat!(".weak ", $name),
+                concat!("la.got {address}, ", $name),
+                address = out(reg) address,
+                options(pure, readonly, nostack, preserves_flags),
+            );
         }
         address
     }};

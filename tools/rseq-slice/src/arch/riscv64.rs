@@ -60,14 +60,19 @@ pub(crate) fn thread_pointer() -> *mut u8 {
     pointer
 }
 
-/// The address of a weak symbol, from the global offset table: null if nobody defines it.
+/// The address of a weak symbol, from the global offset table: null if nobody defines it. Each object
+/// that names a symbol has to call it weak.
 macro_rules! weak {
     ($name:literal) => {{
         let address: *const u8;
         // SAFETY: Reads an entry of the global offset table.
         unsafe {
-            asm!(concat!("lga {address}, ", $name), address = out(reg) address,
-                options(pure, readonly, nostack, preserves_flags));
+            asm!(
+                concat!(".weak ", $name),
+                concat!("lga {address}, ", $name),
+                address = out(reg) address,
+                options(pure, readonly, nostack, preserves_flags),
+            );
         }
         address
     }};
@@ -81,7 +86,8 @@ macro_rules! weak {
 /// That of the call.
 pub(crate) unsafe fn syscall(number: usize, args: [usize; 4]) -> isize {
     let result;
-    // SAFETY: The caller's. The kernel keeps all registers but the one for the result.
+    // SAFETY: The caller's. The kernel keeps all registers but the one for the result, and those of the
+    // vector extension with its settings, which are among the flags.
     unsafe {
         asm!(
             "ecall",
@@ -92,7 +98,39 @@ pub(crate) unsafe fn syscall(number: usize, args: [usize; 4]) -> isize {
             in("a3") args[3],
             in("a4") 0,
             in("a5") 0,
-            options(nostack, preserves_flags),
+            lateout("v0") _,
+            lateout("v1") _,
+            lateout("v2") _,
+            lateout("v3") _,
+            lateout("v4") _,
+            lateout("v5") _,
+            lateout("v6") _,
+            lateout("v7") _,
+            lateout("v8") _,
+            lateout("v9") _,
+            lateout("v10") _,
+            lateout("v11") _,
+            lateout("v12") _,
+            lateout("v13") _,
+            lateout("v14") _,
+            lateout("v15") _,
+            lateout("v16") _,
+            lateout("v17") _,
+            lateout("v18") _,
+            lateout("v19") _,
+            lateout("v20") _,
+            lateout("v21") _,
+            lateout("v22") _,
+            lateout("v23") _,
+            lateout("v24") _,
+            lateout("v25") _,
+            lateout("v26") _,
+            lateout("v27") _,
+            lateout("v28") _,
+            lateout("v29") _,
+            lateout("v30") _,
+            lateout("v31") _,
+            options(nostack),
         );
     }
     result

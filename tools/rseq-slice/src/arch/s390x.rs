@@ -72,13 +72,15 @@ pub(crate) fn thread() -> *mut Thread {
     thread_pointer().wrapping_add(offset()).cast()
 }
 
-/// The address of a weak symbol, from the global offset table: null if nobody defines it.
+/// The address of a weak symbol, from the global offset table: null if nobody defines it. Each object
+/// that names a symbol has to call it weak.
 macro_rules! weak {
     ($name:literal) => {{
         let address: *const u8;
         // SAFETY: Reads an entry of the global offset table.
         unsafe {
             asm!(
+                concat!(".weak ", $name),
                 concat!("lgrl {address}, ", $name, "@GOTENT"),
                 address = out(reg) address,
                 options(pure, readonly, nostack, preserves_flags),
