@@ -38,9 +38,9 @@ impl Default for Token {
 /// `errno`. Callable in signal handlers and allocators.
 ///
 /// A section is short and makes no system call, which would give the CPU up if there is a grant. It may be
-/// left by a panic or `longjmp(3)` without [`end`]: the request then stays until the kernel refuses
-/// or grants it, or the next section ends. Always having a request is of no use: the kernel grants
-/// one extension, and schedules then.
+/// left by a panic or `longjmp(3)` without [`end`]: the request then stays until the kernel has refused
+/// it, or a grant of it has ended, and sections until then rest on it. Always having a request is of no
+/// use: the kernel grants one extension, and schedules then.
 ///
 /// ```
 /// let token = rseq_slice::begin();
