@@ -242,9 +242,10 @@ RSEQ_SLICE_PATH_ void rseq_slice_end(rseq_slice_t token)
 }
 
 volatile unsigned char rseq_slice_unset_v0[2] = { 0xff, 0 };
-__thread volatile unsigned char *rseq_slice_tls_v0 = rseq_slice_unset_v0;
-__thread struct rseq_slice_state_v0 rseq_slice_state_v0 = { RSEQ_SLICE_WHY_SWITCHED_OFF, 0, 0, 0 };
-__thread unsigned char rseq_slice_own_v0[RSEQ_SLICE_AREA_SIZE_] __attribute__((aligned(RSEQ_SLICE_AREA_SIZE_)));
+RSEQ_SLICE_TLS_ __thread volatile unsigned char *rseq_slice_tls_v0 = rseq_slice_unset_v0;
+RSEQ_SLICE_TLS_ __thread struct rseq_slice_state_v0 rseq_slice_state_v0 = { RSEQ_SLICE_WHY_SWITCHED_OFF, 0, 0, 0 };
+RSEQ_SLICE_TLS_ __thread unsigned char rseq_slice_own_v0[RSEQ_SLICE_AREA_SIZE_]
+	__attribute__((aligned(RSEQ_SLICE_AREA_SIZE_)));
 unsigned int rseq_slice_policy_v0;
 
 /*
