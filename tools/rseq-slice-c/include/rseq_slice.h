@@ -285,7 +285,7 @@ unsigned int rseq_slice_policy_v0;
 #define RSEQ_SLICE_GOT_(p, symbol) \
 	__asm__(".option push\n\t.option pic\n\tla\t%0, " symbol "\n\t.option pop" : "=r"(p))
 #else
-#define RSEQ_SLICE_SIG_		0x53053053L
+#define RSEQ_SLICE_SIG_		0x002a002aL
 #define RSEQ_SLICE_GOT_(p, symbol) __asm__("la.got\t%0, " symbol : "=r"(p))
 #endif
 #endif
@@ -483,7 +483,8 @@ RSEQ_SLICE_HELPER_ int rseq_slice_use_own_(unsigned char *own, unsigned char *li
 			rseq_slice_register_(own, RSEQ_SLICE_AREA_SIZE_, 1);
 		return rseq_slice_classify_();
 	}
-	if (error == -38)
+	/* A kernel with the extension has rseq(2): then it was a filter that said ENOSYS. */
+	if (error == -38 && rseq_slice_classify_() != RSEQ_SLICE_WHY_OFF_AT_BOOT)
 		return RSEQ_SLICE_WHY_NO_RSEQ;
 	if (error != -22)
 		return rseq_slice_refused_(error);
