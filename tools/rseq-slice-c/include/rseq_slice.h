@@ -20,7 +20,7 @@
 #define RSEQ_SLICE_H
 
 /* A section's token. Null: a section around this one exists, or there is no extension. */
-typedef struct rseq_slice {
+typedef struct {
 	volatile unsigned char *ctrl;
 } rseq_slice_t;
 

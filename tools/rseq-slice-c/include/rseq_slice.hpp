@@ -77,7 +77,7 @@ public:
 
 	bool try_lock()
 	{
-		attempt opened;
+		pending opened;
 		if (!lock_.try_lock())
 			return false;
 		token_ = opened.keep();
@@ -97,12 +97,12 @@ public:
 
 private:
 	/* A section that ends unless it is kept: also if M throws. */
-	class attempt {
+	class pending {
 	public:
-		attempt() noexcept : token_(rseq_slice_begin()) {}
-		~attempt() { rseq_slice_end(token_); }
-		attempt(const attempt &) = delete;
-		attempt &operator=(const attempt &) = delete;
+		pending() noexcept : token_(rseq_slice_begin()) {}
+		~pending() { rseq_slice_end(token_); }
+		pending(const pending &) = delete;
+		pending &operator=(const pending &) = delete;
 
 		rseq_slice_t keep() noexcept
 		{
