@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "word.h"
+
+int main(void)
+{
+	return word_test();
+}
