@@ -188,39 +188,40 @@ extern void rseq_slice_enter_v0(void) RSEQ_SLICE_SHARED_;
 extern void rseq_slice_setup_v0(void) RSEQ_SLICE_SHARED_;
 extern unsigned char *rseq_slice_home_v0_(void) RSEQ_SLICE_SHARED_;
 
+/* In both functions bytes only: a wider load would wait for the byte store that it overlaps. */
 RSEQ_SLICE_PATH_ rseq_slice_t rseq_slice_begin(void)
 {
 	rseq_slice_t token = { rseq_slice_tls_v0 };
-	int busy;
 
-	if (!token.ctrl)
-		return token;
-	/* Bytes: a wider load would wait for the byte store that it overlaps. */
-#ifdef __x86_64__
-	{
-		unsigned int bits;
+#if RSEQ_SLICE_KEEPS_REGISTERS_
+	unsigned int bits;
+	int on;
 
-		__asm__ __volatile__("movz{bl\t(%2), %k0|x\t%k0, byte ptr [%2]}\n\t"
-				     "or{b\t1(%2), %b0|\t%b0, byte ptr [%2 + 1]}"
-				     : "=&q"(bits), "=@ccne"(busy)
-				     : "r"(token.ctrl)
-				     : "memory");
+	/* Compilers would load each byte to a register, and lay the rarer paths out in the way. */
+	__asm__("test{q}\t%1, %1" : "=@ccne"(on) : "r"(token.ctrl));
+	if (on) {
+		__asm__ __volatile__("movz{bl\t(%0), %k1|x\t%k1, byte ptr [%0]}\n\t"
+				     "or{b\t1(%0), %b1|\t%b1, byte ptr [%0 + 1]}\n\t"
+				     "jne\t772f\n\t"
+				     "mov{b\t$1, (%0)|\tbyte ptr [%0], 1}\n771:\n\t"
+				     ".subsection 1\n772:\n\t"
+				     "lea{q\t771b(%%rip), %%r11|\tr11, 771b[rip]}\n\t"
+				     "jmp\trseq_slice_enter_v0\n\t"
+				     ".previous"
+				     : "+a"(token.ctrl), "=&q"(bits)
+				     :
+				     : "r11", "cc", "memory");
 		(void)bits;
 	}
 #else
-	busy = token.ctrl[0] | token.ctrl[1];
-#endif
-	if (__builtin_expect(busy, 0)) {
-#if RSEQ_SLICE_KEEPS_REGISTERS_
-		__asm__ __volatile__("lea{q\t1f(%%rip), %%r11|\tr11, 1f[rip]}\n\tjmp\trseq_slice_enter_v0\n1:"
-				     : "+a"(token.ctrl) : : "r11", "cc", "memory");
-#else
+	if (!token.ctrl)
+		return token;
+	if (__builtin_expect(token.ctrl[0] | token.ctrl[1], 0))
 		token.ctrl = rseq_slice_begin_v0(token.ctrl);
-#endif
-	} else {
+	else
 		token.ctrl[0] = 1;
-	}
 	RSEQ_SLICE_BARRIER_();
+#endif
 	return token;
 }
 
@@ -555,6 +556,8 @@ RSEQ_SLICE_COLD_ __attribute__((used)) volatile unsigned char *rseq_slice_begin_
 #else
 #define RSEQ_SLICE_CFI_(directive)
 #endif
+#define RSEQ_SLICE_PUSH_(reg) "pushq\t%%" reg "\n\t" RSEQ_SLICE_CFI_("adjust_cfa_offset 8")
+#define RSEQ_SLICE_POP_(reg) "popq\t%%" reg "\n\t" RSEQ_SLICE_CFI_("adjust_cfa_offset -8")
 /*
  * rax = rseq_slice_begin_v0(rax), and back to r11. All other registers and the red zone below the
  * stack pointer of whoever jumped here stay as they are, and the unwinder knows the way back.
@@ -564,17 +567,13 @@ __attribute__((naked, used, cold, noinline, no_instrument_function)) void rseq_s
 	__asm__("{|.att_syntax prefix\n\t}"
 		RSEQ_SLICE_CFI_("def_cfa 7, 0") RSEQ_SLICE_CFI_("register 16, 11")
 		"leaq\t-128(%%rsp), %%rsp\n\t" RSEQ_SLICE_CFI_("def_cfa_offset 128")
-		"pushq\t%%r11\n\t" RSEQ_SLICE_CFI_("def_cfa_offset 136") RSEQ_SLICE_CFI_("offset 16, -136")
-		"pushq\t%%rbp\n\t" RSEQ_SLICE_CFI_("def_cfa_offset 144") RSEQ_SLICE_CFI_("offset 6, -144")
-		"movq\t%%rsp, %%rbp\n\t" RSEQ_SLICE_CFI_("def_cfa_register 6")
-		"pushq\t%%rcx\n\tpushq\t%%rdx\n\tpushq\t%%rsi\n\tpushq\t%%rdi\n\t"
-		"pushq\t%%r8\n\tpushq\t%%r9\n\tpushq\t%%r10\n\t"
-		"andq\t$-16, %%rsp\n\tmovq\t%%rax, %%rdi\n\tcall\trseq_slice_begin_v0\n\t"
-		"leaq\t-56(%%rbp), %%rsp\n\t"
-		"popq\t%%r10\n\tpopq\t%%r9\n\tpopq\t%%r8\n\t"
-		"popq\t%%rdi\n\tpopq\t%%rsi\n\tpopq\t%%rdx\n\tpopq\t%%rcx\n\t"
-		"popq\t%%rbp\n\t" RSEQ_SLICE_CFI_("def_cfa 7, 136") RSEQ_SLICE_CFI_("restore 6")
-		"popq\t%%r11\n\t" RSEQ_SLICE_CFI_("def_cfa_offset 128") RSEQ_SLICE_CFI_("register 16, 11")
+		RSEQ_SLICE_PUSH_("r11") RSEQ_SLICE_CFI_("offset 16, -136")
+		RSEQ_SLICE_PUSH_("rcx") RSEQ_SLICE_PUSH_("rdx") RSEQ_SLICE_PUSH_("rsi") RSEQ_SLICE_PUSH_("rdi")
+		RSEQ_SLICE_PUSH_("r8") RSEQ_SLICE_PUSH_("r9") RSEQ_SLICE_PUSH_("r10")
+		"movq\t%%rax, %%rdi\n\tcall\trseq_slice_begin_v0\n\t"
+		RSEQ_SLICE_POP_("r10") RSEQ_SLICE_POP_("r9") RSEQ_SLICE_POP_("r8")
+		RSEQ_SLICE_POP_("rdi") RSEQ_SLICE_POP_("rsi") RSEQ_SLICE_POP_("rdx") RSEQ_SLICE_POP_("rcx")
+		RSEQ_SLICE_POP_("r11") RSEQ_SLICE_CFI_("register 16, 11")
 		"leaq\t128(%%rsp), %%rsp\n\t" RSEQ_SLICE_CFI_("def_cfa_offset 0")
 		"notrack jmp\t*%%r11\n\t"
 		"{|.intel_syntax noprefix\n}" : );

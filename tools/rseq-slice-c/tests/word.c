@@ -20,19 +20,19 @@ static int failures;
 	} while (0)
 
 /* The word has neighbours: whoever accesses more than a byte changes or sees them. */
-static volatile unsigned char word[4];
+static volatile unsigned char control[4];
 
 static int is(unsigned char request, unsigned char granted)
 {
-	return word[0] == request && word[1] == granted && word[2] == 0xa5 && word[3] == 0x5a;
+	return control[0] == request && control[1] == granted && control[2] == 0xa5 && control[3] == 0x5a;
 }
 
 static void set(unsigned char request, unsigned char granted)
 {
-	word[0] = request;
-	word[1] = granted;
-	word[2] = 0xa5;
-	word[3] = 0x5a;
+	control[0] = request;
+	control[1] = granted;
+	control[2] = 0xa5;
+	control[3] = 0x5a;
 }
 
 static void first_use(void)
@@ -75,7 +75,7 @@ static void one_section(void)
 
 	set(0, 0);
 	token = rseq_slice_begin();
-	EXPECT(token.ctrl == word && is(1, 0));
+	EXPECT(token.ctrl == control && is(1, 0));
 	rseq_slice_end(token);
 	EXPECT(is(0, 0));
 
@@ -105,7 +105,7 @@ static void nested_sections(void)
 
 	set(0, 0);
 	inner = other_begin();
-	EXPECT(inner.ctrl == word && is(1, 0));
+	EXPECT(inner.ctrl == control && is(1, 0));
 	rseq_slice_end(inner);
 	EXPECT(is(0, 0));
 	rseq_slice_end(outer);
@@ -173,7 +173,7 @@ static void no_section(void)
 int word_test(void)
 {
 	first_use();
-	rseq_slice_tls_v0 = word;
+	rseq_slice_tls_v0 = control;
 	one_section();
 	nested_sections();
 	granted_section();
