@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Ask for time slice extensions around a critical section until the kernel
  * has granted some of them and the CPU was given back in time.

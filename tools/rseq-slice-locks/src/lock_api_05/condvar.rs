@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A condition variable for a lock in sections.
+
+use lock_api::{RawCondvar, RawCondvarTimed, RawMutex, RawMutexTimed};
+
+use super::{Sliced, SlicedGuard};
+
+/// Any condition variable of [`lock_api`], for the [`Sliced`] mutex that it goes with. The section ends before
+/// the thread waits, and the next one begins when it holds the mutex again.
+///
+/// Guarantees as to spurious wakeups are those of `C`. Notify after unlocking: waking a thread is a system call, which
+/// ends a grant.
+#[derive(Debug)]
+pub struct SlicedCondvar<C>(C);
+
+impl<C> SlicedCondvar<C> {
+    /// Wraps a condition variable that nobody waits for.
+    pub const fn new(condvar: C) -> Self {
+        Self(condvar)
+    }
+}
+
+type Guard<C> = SlicedGuard<<<C as RawCondvar>::RawMutex as RawMutex>::Guard>;
+
+// SAFETY: The condition variable inside is one, and goes with the mutex inside. Whenever it returns or unwinds,
+// the state of the acquisition is valid, and a section has no part in that.
+unsafe impl<C: RawCondvar> RawCondvar for SlicedCondvar<C> {
+    const INIT: Self = Self(C::INIT);
+
+    type RawMutex = Sliced<C::RawMutex>;
+
+    #[inline]
+    unsafe fn wait(&self, mutex: &Self::RawMutex, guard: &mut Guard<C>) {
+        // SAFETY: The caller's.
+        guard.outside(|held| unsafe { self.0.wait(&mutex.0, held) });
+    }
+
+    #[inline]
+    fn notify_one(&self) -> bool {
+        self.0.notify_one()
+    }
+
+    #[inline]
+    fn notify_all(&self) -> usize {
+        self.0.notify_all()
+    }
+}
+
+// SAFETY: As above.
+unsafe impl<C: RawCondvarTimed> RawCondvarTimed for SlicedCondvar<C>
+where
+    C::RawMutex: RawMutexTimed,
+{
+    #[inline]
+    fn checked_duration_to_instant(
+        timeout: &<C::RawMutex as RawMutexTimed>::Duration,
+    ) -> Option<<C::RawMutex as RawMutexTimed>::Instant> {
+        C::checked_duration_to_instant(timeout)
+    }
+
+    #[inline]
+    unsafe fn wait_until(
+        &self,
+        mutex: &Self::RawMutex,
+        guard: &mut Guard<C>,
+        timeout: &<C::RawMutex as RawMutexTimed>::Instant,
+    ) -> bool {
+        // SAFETY: The caller's.
+        guard.outside(|held| unsafe { self.0.wait_until(&mutex.0, held, timeout) })
+    }
+
+    #[inline]
+    unsafe fn wait_for(
+        &self,
+        mutex: &Self::RawMutex,
+        guard: &mut Guard<C>,
+        timeout: &<C::RawMutex as RawMutexTimed>::Duration,
+    ) -> bool {
+        // SAFETY: The caller's.
+        guard.outside(|held| unsafe { self.0.wait_for(&mutex.0, held, timeout) })
+    }
+}
