@@ -2,13 +2,14 @@
 #
 # Doors to scripts/, nothing else. `make help` lists them.
 
-export APPEND KDIR COMPILER SEED SEEDS PROGRAMS GRANTS TIMES CHROOT
+export PREFIX LIBDIR DESTDIR APPEND KDIR COMPILER SEED SEEDS PROGRAMS GRANTS TIMES CHROOT
 
 # KDIR= names a tree to work from everywhere, but the tree to work on in apply
 # and unapply.
 tree = $(or $(KDIR),$(error KDIR=dir is missing: the kernel source tree to work on))
 
-.PHONY: help run test diff matrix model mutants bench bench-check shell kernel kernel-c apply unapply check
+.PHONY: help run test diff matrix model mutants bench bench-check shell kernel kernel-c apply unapply \
+	install-user check
 
 help:
 	@echo 'The rseq time slice extension in Rust: an overlay for Linux 7.3 and newer'
@@ -25,11 +26,13 @@ help:
 	@echo '  make check     style gates: rustfmt, clippy, rustdoc, W=1, checkpatch, shellcheck ...'
 	@echo '  make model     every state of the model of the implementation, Rust beside C'
 	@echo '  make mutants   whether the unit tests of the pure core notice every change to it'
+	@echo '  make install-user       the program rseq-slice, libraries, headers, manual pages: PREFIX=/usr/local'
 	@echo '  make apply KDIR=dir     lay the overlay over your own kernel tree'
 	@echo '  make unapply KDIR=dir   take it away again, to the byte'
 	@echo
 	@echo 'Variables:'
 	@echo '  APPEND="words"          more kernel command line (run, shell, test)'
+	@echo '  PREFIX=dir LIBDIR=dir DESTDIR=dir   where to install (install-user)'
 	@echo '  KDIR=dir                build from this kernel source, not from Debian'"'"'s (it is copied)'
 	@echo '  COMPILER=gcc            kernel by gcc (default: clang of the LLVM that rustc uses)'
 	@echo '  SEED=n                  another schedule (test, bench), the first seed (diff)'
@@ -72,6 +75,9 @@ kernel-c:
 
 apply unapply:
 	@scripts/overlay $@ '$(tree)'
+
+install-user:
+	@scripts/install-user
 
 check:
 	@scripts/check
