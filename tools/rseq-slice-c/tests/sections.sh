@@ -21,7 +21,7 @@ section() {
 	nopie) flags=(-fno-pie) link=(-no-pie) ;;
 	static) flags=(-fno-pie) link=(-static) ;;
 	staticpie) flags=(-fPIE) link=(-static-pie) ;;
-	shared) flags=(-fPIC) link=(-shared -Wl,-z,defs) main=() ;;
+	shared) flags=(-fPIC) link=(-shared "-Wl,-z,defs") main=() ;;
 	esac
 	"${cc[@]}" "${WARN[@]}" -I"$INCLUDE" "${flags[@]}" "${language[@]}" "${sources[@]}" "${main[@]}" -x none "${link[@]}" -o word
 	if [[ $kind == shared ]]; then
