@@ -19,6 +19,9 @@ need() {
 	done
 }
 
+# none PATTERN: whether no line of what comes matches; shows those that do
+none() { if grep -E "$1"; then return 1; fi; }
+
 # c ARG...: gcc for the tests
 c() { "${CC:-gcc}" -std=c11 -O2 "${WARN[@]}" -I"$INCLUDE" "$@"; }
 

@@ -11,7 +11,7 @@ registers() {
 # No instruction of set-up may touch what rseq_slice_enter_v0() does not save.
 no_vector_register() {
 	"$1" -O3 -march=native -I"$INCLUDE" -c -o ffi.o "$HERE/../ffi.c"
-	! objdump -d ffi.o | grep -E '%[xyz]mm|%k[0-7]|%mm[0-7]|%st'
+	objdump -d ffi.o | none '%[xyz]mm|%k[0-7]|%mm[0-7]|%st'
 }
 
 cplusplus() {
@@ -36,8 +36,8 @@ unloading() {
 	c -fPIC -shared -o one.so "$HERE/section-plugin.c"
 	c -fPIC -shared -o two.so "$HERE/section-plugin.c"
 	c -fPIC -shared -DRSEQ_SLICE_DISABLE -o none.so "$HERE/section-plugin.c"
-	[[ $(./unload ./none.so) == "gone same" ]]
 	local found
+	[[ $(./unload ./none.so) == "gone same" ]]
 	found=$(./unload ./one.so ./two.so)
 	echo "# $found"
 	[[ $found == "stayed "*" same" ]]
@@ -50,8 +50,8 @@ old_libc() {
 	for link in "-fno-pie -no-pie" "-fPIE -pie"; do
 		# shellcheck disable=SC2086
 		gcc $link -O2 -I"$INCLUDE" -nostartfiles -nodefaultlibs -o why "$HERE/why.c" -Lstub -lc
-		LD_DEBUG=bindings ./why 2>&1 | grep -q "normal symbol \`__rseq_size'"
-		LD_DEBUG=bindings ./why 2>&1 | grep -q "normal symbol \`__rseq_offset'"
+		LD_DEBUG=bindings ./why 2>&1 | grep "normal symbol \`__rseq_size'" > /dev/null
+		LD_DEBUG=bindings ./why 2>&1 | grep "normal symbol \`__rseq_offset'" > /dev/null
 	done
 }
 
@@ -62,17 +62,17 @@ installed() {
 		lib/here/pkgconfig/rseq-slice{,-ffi}.pc; do
 		[[ -e $root/opt/$file ]] || { echo "$file is missing"; return 1; }
 	done
-	! grep -rE '@[A-Z]+@' "$root/opt/lib/here/pkgconfig"
+	cat "$root"/opt/lib/here/pkgconfig/*.pc | none '@[A-Z]+@'
 	local library=$root/opt/lib/here
-	readelf -d "$library/librseq-slice-ffi.so" | grep -q 'SONAME.*\[librseq-slice-ffi.so.0\]'
-	readelf -d "$library/librseq-slice-ffi.so" | grep -q NODELETE
-	! readelf -d "$library/librseq-slice-ffi.so" | grep NEEDED
+	readelf -d "$library/librseq-slice-ffi.so" | grep 'SONAME.*\[librseq-slice-ffi.so.0\]' > /dev/null
+	readelf -d "$library/librseq-slice-ffi.so" | grep NODELETE > /dev/null
+	readelf -d "$library/librseq-slice-ffi.so" | none NEEDED
 	# All functions of the header, and nothing else.
 	diff <(sed -nE 's/^RSEQ_SLICE_(API|PATH)_ .*[ *](rseq_slice_[a-z_]+)\(.*;$/\2/p' "$INCLUDE/rseq_slice.h" | sort -u) \
 		<(nm -D --defined-only "$library/librseq-slice-ffi.so" | sed -n 's/.* T \(.*\)@@.*/\1/p' | sort)
 	local source=$HERE/section-plugin.c
 	c -DRSEQ_SLICE_OUT_OF_LINE -I"$root/opt/include" -fPIC -shared -o out.so "$source"
-	! nm out.so | grep -E ' [tTdDbBvVwW] rseq_slice_(begin|support|tls)'
+	nm out.so | none ' [tTdDbBvVwW] rseq_slice_(begin|support|tls)'
 	cat > main.c <<-'END'
 		#include <rseq_slice.h>
 		int main(void)
@@ -91,7 +91,10 @@ installed() {
 
 # foreign ARCHITECTURE: word.c, by gcc and qemu-user
 foreign() {
-	command -v "$1-linux-gnu-gcc" "qemu-$1" > /dev/null || { echo "SKIP $1-linux-gnu-gcc and qemu-$1 are not here"; return; }
+	if ! command -v "$1-linux-gnu-gcc" > /dev/null || ! command -v "qemu-$1" > /dev/null; then
+		echo "SKIP $1-linux-gnu-gcc or qemu-$1 is not here"
+		return
+	fi
 	local level kind
 	for level in 0 2; do
 		for kind in -static "-static -fPIC"; do
@@ -107,10 +110,13 @@ foreign() {
 # assembled TARGET CLANG: at least the assembler agrees
 assembled() {
 	local flag
+	if ! "$2" --print-targets | grep "${1%%-*}" > /dev/null; then
+		echo "SKIP $2 does not know ${1%%-*}"
+		return
+	fi
 	for flag in -fPIC -fno-pic; do
-		"$2" --target="$1" -ffreestanding -O2 "${WARN[@]}" $flag -I"$INCLUDE" -c -o ffi.o "$HERE/../ffi.c" ||
-			{ "$2" --print-targets | grep -q "${1%%-*}" || echo "SKIP $2 does not know ${1%%-*}"; return; }
-		nm ffi.o | grep -q rseq_slice_setup_v0
+		"$2" --target="$1" -ffreestanding -O2 "${WARN[@]}" $flag -I"$INCLUDE" -c -o ffi.o "$HERE/../ffi.c"
+		nm ffi.o | grep rseq_slice_setup_v0 > /dev/null
 	done
 }
 

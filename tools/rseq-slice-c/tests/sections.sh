@@ -7,8 +7,7 @@
 exports() { nm -D --defined-only "$1" 2> /dev/null | awk '$3 ~ /rseq|word|other/ { print $3 }' | sort | paste -sd' '; }
 
 no_tls_call() {
-	! nm "$@" | grep -E 'U __tls_get_addr|___tls_get_offset' || return 1
-	! nm -D "$@" 2> /dev/null | grep __tls_get_addr
+	{ nm "$@" && nm -D "$@"; } 2> /dev/null | none ' U __tls_get_(addr|offset)'
 }
 
 # section KIND COMPILER FLAG...: builds and runs word.c as KIND
