@@ -5,6 +5,7 @@
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use lock_api::{Mutex, RawMutex};
 
@@ -35,10 +36,12 @@ fn contend<R: RawMutex + Sync>() -> std::vec::Vec<Event> {
     let before = WAITS.load(Relaxed);
     let waited = thread::scope(|scope| {
         let waiter = scope.spawn(|| {
+            assert!(lock.try_lock().is_none() && !requests());
+            events();
             drop(lock.lock());
             events()
         });
-        while WAITS.load(Relaxed) < before + 10 {
+        while WAITS.load(Relaxed) < before + 10 && !waiter.is_finished() {
             thread::yield_now();
         }
         drop(held);
@@ -74,6 +77,7 @@ fn waiters_of_a_ticket_lock_make_no_request() {
 #[test]
 fn tickets_are_served_in_order() {
     const THREADS: u32 = 8;
+    let start = Instant::now();
     let order = Mutex::<RawTicket, std::vec::Vec<u32>>::new(std::vec::Vec::new());
     thread::scope(|scope| {
         let mut held = order.lock();
@@ -84,6 +88,7 @@ fn tickets_are_served_in_order() {
             });
             // SAFETY: The lock is not unlocked.
             while unsafe { order.raw() }.drawn() != n + 2 {
+                assert!(start.elapsed() < Duration::from_secs(60));
                 thread::yield_now();
             }
         }

@@ -25,8 +25,8 @@ const fn claim() -> Claim {
 }
 
 static SPIN: TalcLock<RawSpin, Claim> = TalcLock::new(claim());
-static MUTEX: TalcLock<RawMutex, Claim> = TalcLock::new(claim());
-static SLICED_MUTEX: TalcLock<Sliced<RawMutex>, Claim> = TalcLock::new(claim());
+static MUTEX: TalcLock<Sliced<RawMutex>, Claim> = TalcLock::new(claim());
+static PLAIN_MUTEX: TalcLock<RawMutex, Claim> = TalcLock::new(claim());
 
 /// What the allocator is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +36,21 @@ pub(crate) enum Lock {
     Spin = 1,
     /// The same with the extension.
     Sliced,
-    /// A mutex over futexes, which knows nothing of sections.
+    /// A mutex over futexes, with the extension switched off for the process.
     Mutex,
-    /// The same in sections.
+    /// The same with the extension.
     SlicedMutex,
+    /// The same mutex, which knows nothing of sections.
+    PlainMutex,
 }
 
 impl Lock {
-    const ALL: [(&str, Self); 4] = [
+    const ALL: [(&str, Self); 5] = [
         ("spin", Self::Spin),
         ("sliced", Self::Sliced),
         ("mutex", Self::Mutex),
         ("sliced-mutex", Self::SlicedMutex),
+        ("plain-mutex", Self::PlainMutex),
     ];
 
     /// Whether the process uses the extension.
@@ -78,13 +81,14 @@ static CHOICE: AtomicU8 = AtomicU8::new(0);
 
 fn chosen() -> &'static dyn GlobalAlloc {
     const SYSTEM: u8 = 0;
-    const MUTEX_ALONE: u8 = Lock::Mutex as u8;
-    const MUTEX_SLICED: u8 = Lock::SlicedMutex as u8;
+    const SPINNING: u8 = Lock::Spin as u8;
+    const SLICED: u8 = Lock::Sliced as u8;
+    const PLAIN: u8 = Lock::PlainMutex as u8;
     match CHOICE.load(Ordering::Relaxed) {
         SYSTEM => &System,
-        MUTEX_ALONE => &MUTEX,
-        MUTEX_SLICED => &SLICED_MUTEX,
-        _ => &SPIN,
+        SPINNING | SLICED => &SPIN,
+        PLAIN => &PLAIN_MUTEX,
+        _ => &MUTEX,
     }
 }
 

@@ -21,7 +21,8 @@ use serde::Serialize;
 const USAGE: &str = "Usage: rseq-slice-alloc [options]
 
   --lock LOCK        what the allocator is behind: spin, sliced (the same with the
-                     extension), mutex, sliced-mutex (default sliced)
+                     extension), mutex, sliced-mutex, and plain-mutex, which has no
+                     sections (default sliced)
   --threads N        (default 1)
   --cpus N           run on the CPUs 0 to N-1 (default 1)
   --ms MS            for so long (default 100)
