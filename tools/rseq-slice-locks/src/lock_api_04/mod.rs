@@ -2,7 +2,7 @@
 
 //! The same locks for the traits of lock_api 0.4, for crates that have not moved to 0.5 yet.
 //!
-//! A guard of lock_api 0.4 has no state of its lock. So the token lies in the lock, which is a word larger and takes two
+//! A guard of lock_api 0.4 has no state of its lock. So the token lies in the lock, which is a word larger and takes one or two
 //! instructions more; its holder alone reads and writes it. The readers of a [`SlicedRw`] are many and have no such place:
 //! they have no sections.
 //!
