@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 use lexopt::ValueExt;
-use rseq_slice_harness::contest::{Contest, Outcome, Waits};
-use rseq_slice_harness::lock::{FutexMutex, Pattern, SpinLock, TicketLock};
-use rseq_slice_harness::{Counters, ExtensionLength};
 use rseq_slice_bench_guest::{
     ContestRecord, LockKind, NoHrtick, Quantiles, Record, Waiting, fairness, hrtick, introduce,
     report,
 };
+use rseq_slice_harness::contest::{Contest, Outcome, Waits};
+use rseq_slice_harness::lock::{FutexMutex, Pattern, SpinLock, TicketLock};
+use rseq_slice_harness::{Counters, ExtensionLength};
 
 const USAGE: &str = "usage: rseq-slice-contest [--threads N,...] [--lengths US,...] \
     [--locks spin,ticket,futex] [--waiting off,held,dropped] [--ms MS] [--pinned] [--no-hrtick]

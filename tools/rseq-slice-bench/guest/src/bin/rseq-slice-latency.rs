@@ -13,9 +13,9 @@ use anyhow::{Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 use lexopt::ValueExt;
 use nix::time::{ClockId, clock_gettime};
-use rseq_slice_harness::{Control, ExtensionLength, Layout, Registration, pin_to, set_layout};
 use rseq_slice_bench_guest::periodic::{become_real_time, now, sleep_until};
 use rseq_slice_bench_guest::{LatencyRecord, Policy, Quantiles, Record, introduce, report};
+use rseq_slice_harness::{Control, ExtensionLength, Layout, Registration, pin_to, set_layout};
 
 const USAGE: &str = "usage: rseq-slice-latency [--lengths US,...] [--periods N]";
 

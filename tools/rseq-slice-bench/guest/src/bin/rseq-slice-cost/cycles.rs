@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use rseq_slice_harness::{Bytes, Control, Counters, ExtensionLength, pin_to, sys};
 use rseq_slice_bench_guest::periodic::{Periodic, Wake, become_real_time, beside, compute};
 use rseq_slice_bench_guest::{Cause, CycleRecord, Record, Rival, mark, report};
+use rseq_slice_harness::{Bytes, Control, Counters, ExtensionLength, pin_to, sys};
 
 use crate::sample::{finish, wait_for_grant};
 

@@ -14,12 +14,12 @@ use nix::sys::signal::{SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNo
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::unistd::gettid;
-use rseq_slice_harness::{
-    Bytes, Control, Counters, ExtensionLength, Layout, Registration, layout, set_layout,
-};
 use rseq_slice_bench_guest::PathName;
 use rseq_slice_bench_guest::periodic::{
     PRIORITY, Periodic, Wake, become_fair, become_real_time, beside,
+};
+use rseq_slice_harness::{
+    Bytes, Control, Counters, ExtensionLength, Layout, Registration, layout, set_layout,
 };
 
 use crate::sample::{

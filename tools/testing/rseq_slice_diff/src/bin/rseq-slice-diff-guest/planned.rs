@@ -12,8 +12,8 @@ use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, gettid};
-use rseq_slice_harness::pin_to;
 use rseq_slice_diff::arg::{Event, Protection};
+use rseq_slice_harness::pin_to;
 
 use crate::area::{self, Page, outcome};
 use crate::clock::{sleep_until, timespec};

@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
-use rseq_slice_harness::child::{die_of_segv, ends_within, prepare_for_deaths};
-use rseq_slice_harness::{Counters, implementation};
 use rseq_slice_diff::outcome::{End, How, Line, Outcome, Samples};
 use rseq_slice_diff::program::Program;
+use rseq_slice_harness::child::{die_of_segv, ends_within, prepare_for_deaths};
+use rseq_slice_harness::{Counters, implementation};
 
 use crate::process::Process;
 use crate::shared::{self, shared};

@@ -10,11 +10,11 @@ use std::cell::RefCell;
 use std::sync::atomic::Ordering::SeqCst;
 
 use anyhow::Result;
-use rseq_slice_harness::abi::{NR_RSEQ_SLICE_YIELD, PR_RSEQ_SLICE_EXTENSION, SIGNATURE};
-use rseq_slice_harness::pin_to;
 use rseq_slice_diff::arg::{Call, Delay, Event, Fault};
 use rseq_slice_diff::op::Op;
 use rseq_slice_diff::program::Step;
+use rseq_slice_harness::abi::{NR_RSEQ_SLICE_YIELD, PR_RSEQ_SLICE_EXTENSION, SIGNATURE};
+use rseq_slice_harness::pin_to;
 
 use crate::area::{self, CPU_ID, CPU_ID_START, FLAGS, RSEQ_CS, WORD, outcome};
 use crate::clock::{now, quiet_moment, sleep_until, timespec, wait_while};

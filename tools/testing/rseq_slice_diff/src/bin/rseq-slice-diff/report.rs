@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use rseq_slice_harness::Implementation;
 use rseq_slice_diff::compare::Fork;
 use rseq_slice_diff::outcome::Samples;
+use rseq_slice_harness::Implementation;
 
 use crate::session::Case;
 

@@ -12,7 +12,9 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
-use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_extension_length, set_layout, sys};
+use rseq_slice_harness::{
+    Area, Layout, Registration, pin_to, set_extension_length, set_layout, sys,
+};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};

@@ -11,7 +11,9 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::execv;
 use rseq_slice_harness::abi::{PR_RSEQ_SLICE_EXTENSION_GET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON};
-use rseq_slice_harness::{Layout, Registration, SliceError, layout, set_extension_length, set_layout, sys};
+use rseq_slice_harness::{
+    Layout, Registration, SliceError, layout, set_extension_length, set_layout, sys,
+};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
