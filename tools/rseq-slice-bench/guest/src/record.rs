@@ -2,7 +2,7 @@
 
 //! What the guest tells the host.
 
-use rseq_slice_harness::Counters;
+use rseq_slice_types::Counters;
 use serde::{Deserialize, Serialize};
 
 use crate::quantiles::Quantiles;

@@ -48,10 +48,10 @@ pub use affinity::pin_to;
 pub use area::Area;
 pub use control::{Bits, Bytes, Control, Request};
 pub use debugfs::{
-    Counters, DebugfsError, ExtensionLength, Implementation, extension_length, implementation,
-    set_extension_length,
+    DebugfsError, ExtensionLength, counters, extension_length, implementation, set_extension_length,
 };
 pub use prctl::{Layout, SliceError, layout, set_layout};
 pub use registration::{RegisterError, Registration};
+pub use rseq_slice_types::{Counters, Implementation};
 pub use section::{End, Section};
 pub use witness::Witness;

@@ -15,7 +15,7 @@ use rseq_slice_bench_guest::{
 };
 use rseq_slice_harness::contest::{Contest, Outcome, Waits};
 use rseq_slice_harness::lock::{FutexMutex, Pattern, SpinLock, TicketLock};
-use rseq_slice_harness::{Counters, ExtensionLength};
+use rseq_slice_harness::{ExtensionLength, counters};
 
 const USAGE: &str = "usage: rseq-slice-contest [--threads N,...] [--lengths US,...] \
     [--locks spin,ticket,futex] [--waiting off,held,dropped] [--ms MS] [--pinned] [--no-hrtick]
@@ -158,17 +158,15 @@ fn one(
             Waiting::Dropped => Some(Pattern::Dropped),
         },
     };
-    let counters = || length.map(|_| Counters::read()).transpose();
-    let before = counters()?;
+    let counted = || length.map(|_| counters()).transpose();
+    let before = counted()?;
     let outcome: Outcome<Distribution> = match lock {
         LockKind::Spin => contest.run::<SpinLock, _>(),
         LockKind::Ticket => contest.run::<TicketLock, _>(),
         LockKind::Futex => contest.run::<FutexMutex, _>(),
     }
     .map_err(|error| anyhow!(error))?;
-    let counters = counters()?
-        .zip(before)
-        .map(|(after, before)| after - before);
+    let counters = counted()?.zip(before).map(|(after, before)| after - before);
 
     report(&Record::Contest(ContestRecord {
         lock,

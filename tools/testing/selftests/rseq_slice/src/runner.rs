@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe, setpgid};
 use rseq_slice_harness::child::{die_of_segv, ends_within};
-use rseq_slice_harness::{Counters, Implementation, set_extension_length};
+use rseq_slice_harness::{Counters, Implementation, counters, set_extension_length};
 
 use crate::case::{Case, Needs, Skip, Verdict};
 use crate::expected::excuse;
@@ -65,7 +65,7 @@ pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
 /// What came of the case, and what the kernel got wrong.
 fn attempt(case: &Case, kernel: &Kernel) -> Result<(Verdict, Option<String>)> {
     let mut kmsg = Kmsg::open()?;
-    let before = kernel.counts.then(Counters::read).transpose()?;
+    let before = kernel.counts.then(counters).transpose()?;
     if matches!(
         case.needs(),
         Needs::On | Needs::OnTwoCpus | Needs::OnRealtime
@@ -81,7 +81,7 @@ fn attempt(case: &Case, kernel: &Kernel) -> Result<(Verdict, Option<String>)> {
         .splat()?
         .map(|splat| format!("the kernel says: {splat}"));
     if let (Verdict::Passed, Some(before)) = (&verdict, before) {
-        wrong = wrong.or(ledger(kernel, Counters::read()? - before));
+        wrong = wrong.or(ledger(kernel, counters()? - before));
     }
     Ok((verdict, wrong))
 }
@@ -90,10 +90,9 @@ fn attempt(case: &Case, kernel: &Kernel) -> Result<(Verdict, Option<String>)> {
 /// have ended in one of the ways that are counted. The C implementation loses some, and must not
 /// invent any.
 pub(crate) fn ledger(kernel: &Kernel, delta: Counters) -> Option<String> {
-    let ended = delta.yielded + delta.aborted + delta.revoked + delta.died.unwrap_or(0);
     let good = match kernel.implementation() {
-        Implementation::Rust => delta.granted == ended,
-        Implementation::C => delta.granted >= ended,
+        Implementation::Rust => delta.adds_up(),
+        Implementation::C => delta.without_end() >= 0,
     };
     (!good).then(|| format!("grants and their ends do not add up: {delta:?}"))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use rseq_slice_bench_guest::periodic::{Periodic, Wake, become_real_time, beside, compute};
 use rseq_slice_bench_guest::{Cause, CycleRecord, Record, Rival, mark, report};
-use rseq_slice_harness::{Bytes, Control, Counters, ExtensionLength, pin_to, sys};
+use rseq_slice_harness::{Bytes, Control, ExtensionLength, counters, pin_to, sys};
 
 use crate::sample::{finish, wait_for_grant};
 
@@ -51,7 +51,7 @@ fn window(
     (cause, rival): (Cause, Rival),
     wake: impl Fn(),
 ) -> Result<()> {
-    let before = Counters::read()?;
+    let before = counters()?;
     mark::begin();
     for _ in 0..cycles {
         control.request();
@@ -60,7 +60,7 @@ fn window(
         finish(control);
     }
     mark::end();
-    let counters = Counters::read()? - before;
+    let counters = counters()? - before;
     mark::next();
     ensure!(
         counters.yielded >= cycles as u64 * 9 / 10,

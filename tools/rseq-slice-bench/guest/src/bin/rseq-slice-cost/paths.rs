@@ -19,7 +19,7 @@ use rseq_slice_bench_guest::periodic::{
     PRIORITY, Periodic, Wake, become_fair, become_real_time, beside,
 };
 use rseq_slice_harness::{
-    Bytes, Control, Counters, ExtensionLength, Layout, Registration, layout, set_layout,
+    Bytes, Control, ExtensionLength, Layout, Registration, counters, layout, set_layout,
 };
 
 use crate::sample::{
@@ -159,7 +159,7 @@ fn ends(samples: usize, control: &Bytes<'_>) -> Result<()> {
     end(PathName::Yield, yield_call)?;
     end(PathName::Abort, null_call)?;
 
-    let before = Counters::read()?;
+    let before = counters()?;
     measure(samples, PathName::Expired, || {
         control.request();
         if wait_for_grant(control).is_none() {
@@ -169,7 +169,7 @@ fn ends(samples: usize, control: &Bytes<'_>) -> Result<()> {
         finish(control);
         Ok(gap)
     })?;
-    ensure_nearly("expiry", (Counters::read()? - before).expired, samples)
+    ensure_nearly("expiry", (counters()? - before).expired, samples)
 }
 
 /// A second rival wakes up while a grant is live.
@@ -183,7 +183,7 @@ fn revoked(samples: usize, control: &Bytes<'_>) -> Result<()> {
         compute: 0,
     };
     beside(&[rival(Duration::ZERO), rival(APART)], |_| {
-        let before = Counters::read()?;
+        let before = counters()?;
         measure(samples, PathName::Revoked, || {
             control.request();
             if wait_for_grant(control).is_none() {
@@ -194,7 +194,7 @@ fn revoked(samples: usize, control: &Bytes<'_>) -> Result<()> {
             finish(control);
             Ok(gap.filter(|_| !live))
         })?;
-        let counted = Counters::read()? - before;
+        let counted = counters()? - before;
         ensure_nearly("revocation", counted.revoked - counted.expired, samples)
     })
 }
@@ -238,7 +238,7 @@ fn refused_for_a_signal(samples: usize, control: &Bytes<'_>) -> Result<()> {
             nix::errno::Errno::EINTR => Ok(Duration::ZERO.into()),
             error => Err(error),
         })?;
-        let before = Counters::read()?;
+        let before = counters()?;
         measure(samples, PathName::RefusedOtherWork, || {
             control.request();
             let gap = next_gap();
@@ -246,7 +246,7 @@ fn refused_for_a_signal(samples: usize, control: &Bytes<'_>) -> Result<()> {
             finish(control);
             Ok(gap.filter(|_| !granted))
         })?;
-        let granted = (Counters::read()? - before).granted;
+        let granted = (counters()? - before).granted;
         ensure_nearly(
             "refusals",
             (samples as u64).saturating_sub(granted),

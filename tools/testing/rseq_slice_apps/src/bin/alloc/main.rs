@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use heap::Lock;
 use rseq_slice::{Policy, set_policy};
-use rseq_slice_harness::{Counters, pin_to, set_extension_length};
+use rseq_slice_harness::{Counters, counters, pin_to, set_extension_length};
 use serde::Serialize;
 
 const USAGE: &str = "Usage: rseq-slice-alloc [options]
@@ -125,7 +125,7 @@ fn measure(options: &Options) -> Result<(u64, Duration, Counters, Option<String>
                 })
             })
             .collect();
-        let before = Counters::read();
+        let before = counters();
         start.wait();
         let sum = || {
             done.iter()
@@ -141,7 +141,7 @@ fn measure(options: &Options) -> Result<(u64, Duration, Counters, Option<String>
         for thread in threads {
             why = why.or(thread.join().ok().context("a thread panicked")?);
         }
-        Ok((operations, time, Counters::read()? - before, why))
+        Ok((operations, time, counters()? - before, why))
     })
 }
 

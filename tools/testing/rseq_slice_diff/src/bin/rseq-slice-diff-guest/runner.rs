@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, Pid, fork, setpgid};
 use rseq_slice_diff::outcome::{End, How, Line, Outcome, Samples};
 use rseq_slice_diff::program::Program;
 use rseq_slice_harness::child::{die_of_segv, ends_within, prepare_for_deaths};
-use rseq_slice_harness::{Counters, implementation};
+use rseq_slice_harness::{Counters, counters, implementation};
 
 use crate::process::Process;
 use crate::shared::{self, shared};
@@ -62,10 +62,10 @@ pub(crate) fn run(text: &str, each: bool) -> Result<()> {
     };
     report.add(&Line::Kernel(implementation()?))?;
     knobs::restore()?;
-    let mut counters = Counters::read()?;
+    let mut last = counters()?;
     for line in text.lines() {
         let (number, repetitions, program) = parse(line).with_context(|| line.to_owned())?;
-        repeat(number, repetitions, &program, &mut counters, &mut report)
+        repeat(number, repetitions, &program, &mut last, &mut report)
             .with_context(|| line.to_owned())?;
     }
     report.add(&Line::End)?;
@@ -88,12 +88,12 @@ fn set_up() -> Result<()> {
     rivals::start()
 }
 
-/// `counters` are those of the end of the last run.
+/// `last` are the counters at the end of the last run.
 fn repeat(
     number: usize,
     repetitions: u32,
     program: &Program,
-    counters: &mut Counters,
+    last: &mut Counters,
     report: &mut Report,
 ) -> Result<()> {
     let mut samples = Samples::new();
@@ -103,9 +103,9 @@ fn repeat(
         let how = in_child(program, repetition)?;
         planned::await_all()?;
         rivals::rest()?;
-        let now = Counters::read()?;
-        let counted = now - *counters;
-        *counters = now;
+        let now = counters()?;
+        let counted = now - *last;
+        *last = now;
         let end = end(how, counted)?;
         broken = broken.or(end.broken_rule(counted.died));
         if shared().torn.load(SeqCst) != 0 {
@@ -129,7 +129,11 @@ fn end(how: How, counted: Counters) -> Result<End> {
     if (length, debug) != knobs::DEFAULTS {
         knobs::restore()?;
     }
-    let ended = counted.yielded + counted.aborted + counted.revoked;
+    // To both kernels the same, whether they count deaths or not.
+    let deaths_apart = Counters {
+        died: None,
+        ..counted
+    };
     Ok(End {
         how,
         rival: shared().rival_since(),
@@ -140,7 +144,7 @@ fn end(how: How, counted: Counters) -> Result<End> {
         revoked: counted.revoked,
         yielded: counted.yielded,
         aborted: counted.aborted,
-        unaccounted: i64::try_from(counted.granted)? - i64::try_from(ended)?,
+        unaccounted: deaths_apart.without_end(),
     })
 }
 

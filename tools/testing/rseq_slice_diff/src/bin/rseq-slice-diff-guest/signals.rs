@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use nix::unistd::{getpid, gettid};
 use rseq_slice_diff::arg::{Handler, Signal};
+use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
 
 use crate::area::{self, WORD, outcome};
 use crate::shared::shared;
@@ -71,9 +72,7 @@ extern "C" fn on_signal(signal: i32, info: *const libc::siginfo_t, _context: *co
     let result = match Handler::ALL[how.load(SeqCst) as usize] {
         Handler::Return => 0,
         // SAFETY: The call takes no argument.
-        Handler::Yield => {
-            outcome(unsafe { libc::syscall(rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD) })
-        }
+        Handler::Yield => outcome(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD) }),
         // SAFETY: The call takes no argument.
         Handler::Getpid => i64::from(unsafe { libc::syscall(libc::SYS_getpid) } < 0),
         Handler::Request => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rseq_slice_harness::contest::{self, Contest, Longest};
 use rseq_slice_harness::lock::{Pattern, SpinLock};
-use rseq_slice_harness::{Counters, ExtensionLength, Implementation, implementation};
+use rseq_slice_harness::{Counters, ExtensionLength, Implementation, counters, implementation};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -96,12 +96,12 @@ struct Outcome {
 
 impl Outcome {
     fn of(contest: Contest<'_>) -> Result<Self> {
-        let before = Counters::read()?;
+        let before = counters()?;
         let outcome = contest.run::<SpinLock, Longest>()?;
         Ok(Self {
             operations_per_second: outcome.operations_per_second(),
             longest_wait: outcome.waits.0,
-            counters: Counters::read()? - before,
+            counters: counters()? - before,
         })
     }
 }

@@ -9,9 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_layout, sys};
+use rseq_slice_harness::{Area, Counters, Layout, Registration, pin_to, set_layout, sys};
 
-use super::ledger::{Ledger, Tally};
+use super::ledger::Ledger;
 use super::memory::Page;
 use super::scene::{BOTH_CPUS, Class, requested, set_class};
 use super::sums::{Pace, Sums};
@@ -252,7 +252,7 @@ impl Holders {
     }
 
     /// Ends the threads. Expects that all their sequences are whole, and that they did what they are for.
-    pub(crate) fn end(self) -> Result<Tally> {
+    pub(crate) fn end(self) -> Result<Counters> {
         self.over.store(true, Ordering::Relaxed);
         let ended = |threads: Vec<Thread>| -> Result<Share> {
             let mut all = Share::default();

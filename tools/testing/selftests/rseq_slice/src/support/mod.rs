@@ -52,7 +52,7 @@ pub(crate) use filter::{filter, filter_all_threads};
 pub(crate) use hand::Hand;
 pub(crate) use holders::{Holders, Setup, THREADS, ensure_distribution};
 pub(crate) use inert::{ensure_flags_stay_zero, ensure_words_stay};
-pub(crate) use ledger::{Ledger, Tally};
+pub(crate) use ledger::Ledger;
 pub(crate) use loss::{LosablePage, Loss};
 pub(crate) use machine::Machine;
 pub(crate) use memory::Page;

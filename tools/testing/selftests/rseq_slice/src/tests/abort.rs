@@ -10,12 +10,12 @@ use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe;
-use rseq_slice_harness::{Layout, layout, set_extension_length, set_layout, sys};
+use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Child, Due, Ledger, Rival, Scene, SignalTimer, Tally, handle, hits, soon, spin_while,
+    CPU, Child, Due, Ledger, Rival, Scene, SignalTimer, handle, hits, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -42,7 +42,7 @@ fn abort<T>(layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
     ensure!(ran == 1, "the rival had not run when the call returned");
     ensure!(word == 0, "the word is {word:#x}");
     ensure!(yielded == 0, "a yield after the grant returned {yielded}");
-    ledger.ensure(Tally::aborts(1))?;
+    ledger.ensure(Counters::aborts(1))?;
     Ok((scene, result))
 }
 
@@ -97,7 +97,7 @@ fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
     ensure!(rival.runs() == 1);
     ensure!(layout()?.is_none());
     ensure!(sys::rseq_slice_yield()? == 0);
-    ledger.ensure(Tally::aborts(1))
+    ledger.ensure(Counters::aborts(1))
 }
 
 fn exit(_: &Kernel, layout: Layout) -> Result<()> {
@@ -110,7 +110,7 @@ fn exit(_: &Kernel, layout: Layout) -> Result<()> {
         unsafe { libc::_exit(0) }
     })?;
     child.ensure_fine()?;
-    ledger.ensure(Tally::aborts(1))
+    ledger.ensure(Counters::aborts(1))
 }
 
 /// A signal does not end a grant, but the return from its handler is a system call.
@@ -130,5 +130,5 @@ fn return_from_handler(_: &Kernel, layout: Layout) -> Result<()> {
     ensure!(came, "the signal never came");
     ensure!(word == 0, "the word is {word:#x}");
     ensure!(ran == 1, "the rival had not run when the handler returned");
-    ledger.ensure(Tally::aborts(1))
+    ledger.ensure(Counters::aborts(1))
 }

@@ -3,12 +3,12 @@
 //! Timers that expire at ticks bound nothing: no request is granted.
 
 use anyhow::{Result, ensure};
-use rseq_slice_harness::{Layout, sys};
+use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Ledger, Rival, Scene, Seen, Tally, requested};
+use crate::support::{CPU, Ledger, Rival, Scene, Seen, requested};
 
 pub(crate) const TESTS: &[Test] = &[both("coarse.grants_nothing", Needs::Coarse, grants_nothing)];
 
@@ -34,5 +34,5 @@ fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
     }
     diagnose(format_args!("{granted} granted, {refused} refused"));
     ensure!(granted == 0 && refused == REQUESTS);
-    ledger.ensure(Tally::NOTHING)
+    ledger.ensure(Counters::NOTHING)
 }

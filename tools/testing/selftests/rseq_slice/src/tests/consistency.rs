@@ -5,12 +5,12 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice_harness::{Implementation, Layout, sys};
+use rseq_slice_harness::{Counters, Implementation, Layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, Tally, ensure_dies, ensure_fine,
+    CPU, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, ensure_dies, ensure_fine,
     ensure_lie_kills, granted, handle, hits, lead, null_call, requested, soon, spin_while,
     yield_call,
 };
@@ -63,13 +63,13 @@ fn truth_lives(_: &Kernel) -> Result<()> {
     scene.obtain(&rival)?;
     scene.outlast();
     null_call();
-    ledger.ensure(Tally {
+    ledger.ensure(Counters {
         granted: 3,
         yielded: 1,
         aborted: 1,
         revoked: 1,
         expired: 1,
-        died: 0,
+        died: Some(0),
     })
 }
 
@@ -78,15 +78,15 @@ fn lie_in_grant(kernel: &Kernel) -> Result<()> {
     set_debug(true)?;
     for lie in lies() {
         for (call, in_c) in [
-            (yield_call as fn(), Tally::yields(1)),
-            (null_call, Tally::aborts(1)),
+            (yield_call as fn(), Counters::yields(1)),
+            (null_call, Counters::aborts(1)),
         ] {
             let ledger = Ledger::open()?;
             ensure_lie_kills(LAYOUT, lie, call)?;
             ledger
                 .ensure(match kernel.implementation() {
                     Implementation::C => in_c,
-                    Implementation::Rust => Tally::deaths(1),
+                    Implementation::Rust => Counters::deaths(1),
                 })
                 .with_context(|| format!("{lie:#x}"))?;
         }
@@ -223,5 +223,5 @@ fn off(_: &Kernel) -> Result<()> {
             scene.word()
         );
     }
-    ledger.ensure(Tally::yields(4))
+    ledger.ensure(Counters::yields(4))
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use rseq_slice_harness::{Layout, sys};
+use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Rival, Scene, Seen, Tally};
+use crate::support::{CPU, Ledger, Rival, Scene, Seen};
 
 pub(crate) const TESTS: &[Test] = &[both("core_sched.grants_nothing", Needs::On, grants_nothing)];
 
@@ -58,7 +58,7 @@ fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
             "with a cookie the request is {seen:?}"
         );
     }
-    ledger.ensure(Tally::NOTHING)?;
+    ledger.ensure(Counters::NOTHING)?;
     // The first process has no cookie.
     core_scheduling(SHARE_FROM, 1)?;
     for _ in 0..LATER {

@@ -3,12 +3,12 @@
 //! A thread that does not give the CPU up loses it when the extension is over.
 
 use anyhow::{Result, ensure};
-use rseq_slice_harness::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Ledger, Rival, Scene, Tally};
+use crate::support::{CPU, Ledger, Rival, Scene};
 
 pub(crate) const TESTS: &[Test] = &[
     both("expiry.erases_and_yield_returns_0", Needs::On, erases),
@@ -54,7 +54,7 @@ fn erases(_: &Kernel, layout: Layout) -> Result<()> {
         );
         ensure!(yielded == 0, "the yield returned {yielded}");
     }
-    ledger.ensure(Tally::expiries(5))
+    ledger.ensure(Counters::expiries(5))
 }
 
 /// User mode ends with the extension, mostly not much before, and the rival runs at once.
@@ -86,7 +86,7 @@ fn bound(layout: Layout, length: u32) -> Result<()> {
             "the rival ran after {ran} ns of {length}"
         );
     }
-    ledger.ensure(Tally::expiries(TURNS))?;
+    ledger.ensure(Counters::expiries(TURNS))?;
     ensure!(short <= SHORT, "{short} of {TURNS} extensions were short");
     Ok(())
 }

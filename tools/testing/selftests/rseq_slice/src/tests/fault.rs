@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::abi::{AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, SIGNATURE};
-use rseq_slice_harness::{Layout, layout, set_extension_length, set_layout, sys};
+use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Due, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, Tally, be_on, ensure_dies,
+    CPU, Due, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, be_on, ensure_dies,
     null_call, spin, spin_while, yield_call,
 };
 
@@ -77,7 +77,7 @@ impl From<bool> for Met {
 fn each_loss<M: Into<Met>>(
     site: &str,
     layout: Layout,
-    met: impl Fn(&Tally) -> M,
+    met: impl Fn(&Counters) -> M,
     program: impl Fn(Loss) -> Result<()>,
 ) -> Result<()> {
     let (mut faults, mut later) = (0, 0);
@@ -99,7 +99,7 @@ fn each_loss<M: Into<Met>>(
 /// A reschedule is due while the page is gone. With a request in it that can still be read, the
 /// decision itself faults.
 fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let none = |tally: &Tally| *tally == Tally::NOTHING;
+    let none = |tally: &Counters| *tally == Counters::NOTHING;
     each_loss("the grant", layout, none, |loss| {
         let (page, scene) = on_page(layout, loss)?;
         let rival = Rival::new(CPU)?;
@@ -113,7 +113,7 @@ fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// Without a request there is no decision, but the update of user space erases the word.
 fn without_request(_: &Kernel, layout: Layout) -> Result<()> {
-    let none = |tally: &Tally| *tally == Tally::NOTHING;
+    let none = |tally: &Counters| *tally == Counters::NOTHING;
     each_loss("the update of user space", layout, none, |loss| {
         let (page, _scene) = on_page(layout, loss)?;
         let rival = Rival::new(CPU)?;
@@ -145,13 +145,13 @@ fn lose_in_grant(layout: Layout, loss: Loss, also: impl Fn(u64) -> Result<()>) -
 }
 
 /// One grant, which ended somehow: how is the kernel's business, if only it is counted.
-fn one(tally: &Tally) -> bool {
+fn one(tally: &Counters) -> bool {
     tally.granted == 1 && tally.adds_up()
 }
 
 fn at_expiry(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    let expired = |tally: &Tally| one(tally) && tally.expired == 1;
+    let expired = |tally: &Counters| one(tally) && tally.expired == 1;
     each_loss("the revocation by expiry", layout, expired, |loss| {
         let _scene = lose_in_grant(layout, loss, |_| Ok(()))?;
         spin(PATIENCE);
@@ -161,7 +161,7 @@ fn at_expiry(_: &Kernel, layout: Layout) -> Result<()> {
 
 fn at_revocation(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    let revoked = |tally: &Tally| one(tally) && tally.expired == 0;
+    let revoked = |tally: &Counters| one(tally) && tally.expired == 0;
     each_loss("the revocation by a wakeup", layout, revoked, |loss| {
         let second = Rival::new(CPU)?;
         let _scene = lose_in_grant(layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
@@ -172,7 +172,7 @@ fn at_revocation(_: &Kernel, layout: Layout) -> Result<()> {
 
 fn at_call(layout: Layout, call: fn()) -> Result<()> {
     set_extension_length(50_000)?;
-    let met = |tally: &Tally| match tally.expired {
+    let met = |tally: &Counters| match tally.expired {
         _ if !one(tally) => Met::Nowhere,
         0 => Met::Here,
         _ => Met::Later,
@@ -188,7 +188,7 @@ fn at_call(layout: Layout, call: fn()) -> Result<()> {
 /// Every change of the setting writes to the flags. Reading it does not touch the page, nor does
 /// setting what is set.
 fn at_prctl(_: &Kernel, wanted: Layout) -> Result<()> {
-    let none = |tally: &Tally| *tally == Tally::NOTHING;
+    let none = |tally: &Counters| *tally == Counters::NOTHING;
     for from in [None, Some(wanted)] {
         let to = from.xor(Some(wanted));
         each_loss("prctl", wanted, none, |loss| {

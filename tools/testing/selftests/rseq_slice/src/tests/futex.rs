@@ -8,13 +8,13 @@ use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid};
-use rseq_slice_harness::{Layout, set_extension_length};
+use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Class, Due, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, Tally,
-    lead, now, soon, spin,
+    CPU, Child, Class, Due, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, lead,
+    now, soon, spin,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -220,14 +220,14 @@ fn killed(layout: Layout, end: End) -> Result<()> {
 
 /// Expects the grants to have been made and to have ended as intended, but those of requests that were
 /// made too late.
-fn ensure_ends(end: End, request: bool, tally: Tally) -> Result<()> {
+fn ensure_ends(end: End, request: bool, tally: Counters) -> Result<()> {
     let intended = match end {
         End::Expiry => tally.expired,
         End::Wakeup | End::Membarrier => tally.granted - tally.expired,
     };
     let good = match request {
         true => intended >= MOMENTS / 2,
-        false => tally == Tally::NOTHING,
+        false => tally == Counters::NOTHING,
     };
     ensure!(good, "request {request}: {tally:?}");
     Ok(())

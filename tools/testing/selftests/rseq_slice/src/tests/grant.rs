@@ -4,13 +4,15 @@
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice_harness::{Layout, Registration, layout, set_extension_length, set_layout, sys};
+use rseq_slice_harness::{
+    Counters, Layout, Registration, layout, set_extension_length, set_layout, sys,
+};
 
 use crate::case::{Needs, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Child, Due, Ledger, Page, Rival, Scene, Seen, SignalTimer, Tally, be_on, fair_rival,
-    flags, granted, handle, hits, requested, soon, spin_while,
+    CPU, Child, Due, Ledger, Page, Rival, Scene, Seen, SignalTimer, be_on, fair_rival, flags,
+    granted, handle, hits, requested, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -61,7 +63,7 @@ fn word(_: &Kernel, layout: Layout) -> Result<()> {
         scene.word()
     );
     ensure!(scene.area().flags() == flags(true));
-    ledger.ensure(Tally::yields(1))
+    ledger.ensure(Counters::yields(1))
 }
 
 fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
@@ -73,7 +75,7 @@ fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
         ensure!(sys::rseq_slice_yield()? == 1);
         ensure!(rival.runs() == turn);
     }
-    ledger.ensure(Tally::yields(20))
+    ledger.ensure(Counters::yields(20))
 }
 
 /// A rival of the normal class that preempts when the scheduler finds it fair.
@@ -140,7 +142,7 @@ fn not_without_request(_: &Kernel, layout: Layout) -> Result<()> {
     rival.ensure_runs(1)?;
     ensure!(scene.word() == 0);
     ensure!(sys::rseq_slice_yield()? == 0);
-    ledger.ensure(Tally::NOTHING)
+    ledger.ensure(Counters::NOTHING)
 }
 
 fn not_after_withdrawal(_: &Kernel, layout: Layout) -> Result<()> {
@@ -151,7 +153,7 @@ fn not_after_withdrawal(_: &Kernel, layout: Layout) -> Result<()> {
     scene.request();
     scene.set_word(0);
     rival.ensure_runs(1)?;
-    ledger.ensure(Tally::NOTHING)
+    ledger.ensure(Counters::NOTHING)
 }
 
 /// A request of a thread that has the extension off is erased when the thread is scheduled out.
@@ -162,12 +164,12 @@ fn not_when_disabled(_: &Kernel, wanted: Layout) -> Result<()> {
     set_layout(None)?;
     ensure!(scene.ask(&rival)? == Seen::Erased);
     ensure!(rival.runs() == 1);
-    ledger.ensure(Tally::NOTHING)?;
+    ledger.ensure(Counters::NOTHING)?;
     set_layout(Some(wanted))?;
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
     ensure!(layout()? == Some(wanted));
-    ledger.ensure(Tally::yields(1))
+    ledger.ensure(Counters::yields(1))
 }
 
 /// One interrupt brings both the reschedule and a signal: the signal comes first, so no grant.
@@ -184,7 +186,7 @@ fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
     spin_while(1_000_000, || hits() == 0);
     ensure!(hits() == 1 && rival.runs() == 1);
     ensure!(scene.word() == 0, "the word is {:#x}", scene.word());
-    ledger.ensure(Tally::NOTHING)
+    ledger.ensure(Counters::NOTHING)
 }
 
 /// Any byte but 0 is a request.
@@ -232,5 +234,5 @@ fn unregistered_memory(_: &Kernel) -> Result<()> {
     area.set_slice_ctrl(requested(Layout::Bytes));
     rival.ensure_runs(runs + 1)?;
     ensure!(area.slice_ctrl() == requested(Layout::Bytes));
-    ledger.ensure(Tally::NOTHING)
+    ledger.ensure(Counters::NOTHING)
 }

@@ -12,14 +12,13 @@ use nix::sys::signal::Signal;
 use nix::unistd::execv;
 use rseq_slice_harness::abi::{PR_RSEQ_SLICE_EXTENSION_GET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON};
 use rseq_slice_harness::{
-    Layout, Registration, SliceError, layout, set_extension_length, set_layout, sys,
+    Counters, Layout, Registration, SliceError, layout, set_extension_length, set_layout, sys,
 };
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, Tally, ensure_fine, flags, soon,
-    spin,
+    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, ensure_fine, flags, soon, spin,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -55,14 +54,14 @@ fn fork(_: &Kernel, wanted: Layout) -> Result<()> {
         set_layout(None)?;
         Ok(())
     })?;
-    ledger.ensure(Tally::yields(1))?;
+    ledger.ensure(Counters::yields(1))?;
     ensure!(
         layout()? == Some(wanted),
         "the child's choice became the parent's"
     );
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
-    ledger.ensure(Tally::yields(2))
+    ledger.ensure(Counters::yields(2))
 }
 
 /// The grant ends with the entry into fork; the child has none, and nothing to report.
@@ -85,7 +84,7 @@ fn fork_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
     // SAFETY: The status lives through the call.
     Errno::result(unsafe { libc::waitpid(i32::try_from(pid)?, &raw mut status, 0) })?;
     ensure!(status == 0, "the child ended with {status:#x}");
-    ledger.ensure(Tally::aborts(1))
+    ledger.ensure(Counters::aborts(1))
 }
 
 fn is_fresh() -> Result<()> {
@@ -160,7 +159,7 @@ fn exec_in_grant(_: &Kernel, wanted: Layout) -> Result<()> {
         scene.obtain(&rival)?;
         match execv(SELF, &args)? {}
     })?;
-    ledger.ensure(Tally::aborts(1))
+    ledger.ensure(Counters::aborts(1))
 }
 
 fn failed_exec(_: &Kernel, wanted: Layout) -> Result<()> {
@@ -172,7 +171,7 @@ fn failed_exec(_: &Kernel, wanted: Layout) -> Result<()> {
     ensure!(result == Err(Errno::ENOENT));
     ensure!(rival.runs() == 1);
     ensure!(layout()? == Some(wanted));
-    ledger.ensure(Tally::aborts(1))?;
+    ledger.ensure(Counters::aborts(1))?;
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
     Ok(())
@@ -193,9 +192,9 @@ fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
 
 /// The grant ended with the thread. That may have taken longer than the extension.
 fn ensure_died(ledger: &Ledger) -> Result<()> {
-    let died = Tally {
+    let died = Counters {
         expired: ledger.counted()?.map_or(0, |tally| tally.expired),
-        ..Tally::deaths(1)
+        ..Counters::deaths(1)
     };
     ledger.ensure(died)
 }

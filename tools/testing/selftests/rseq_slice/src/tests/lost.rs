@@ -5,13 +5,13 @@
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use rseq_slice_harness::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, Tally, clock, handle, hits,
-    lead, now, soon, spin_while,
+    CPU, Due, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, clock, handle, hits, lead, now,
+    soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -113,5 +113,5 @@ fn membarrier(_: &Kernel, layout: Layout) -> Result<()> {
         "the rival ran {after} ns after the grant"
     );
     ensure!(word == 0, "the word is {word:#x}");
-    ledger.ensure(Tally::revokes(1))
+    ledger.ensure(Counters::revokes(1))
 }

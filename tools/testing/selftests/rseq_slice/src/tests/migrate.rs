@@ -11,13 +11,13 @@ use std::{fs, thread};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::gettid;
-use rseq_slice_harness::{Layout, pin_to, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::{CPU1_ONLINE, Kernel};
 use crate::support::{
     BOTH_CPUS, CPU, Due, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen,
-    Tally, lead, now, requested, soon, spin, spin_while,
+    lead, now, requested, soon, spin, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -45,13 +45,13 @@ const LENGTH: u32 = 50_000;
 ///
 /// Any interrupt between the wakeup and the decision has the scheduler switch the thread out in the
 /// kernel, so that there may be none. But if there is one, the old timer must not cut it short.
-fn lasts(seen: Seen, yielded: i64, tally: Option<Tally>) -> Result<bool> {
+fn lasts(seen: Seen, yielded: i64, tally: Option<Counters>) -> Result<bool> {
     let next = seen == Seen::Granted;
-    let expected = Tally {
+    let expected = Counters {
         granted: 1 + u64::from(next),
         revoked: 1,
         yielded: u64::from(next),
-        ..Tally::NOTHING
+        ..Counters::NOTHING
     };
     ensure!(
         matches!(seen, Seen::Granted | Seen::Erased)
@@ -199,18 +199,18 @@ fn moved_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
         "{over}, {word:#x} on CPU {cpu}"
     );
     ensure!(rival.runs() == 1);
-    ledger.ensure(Tally::revokes(1))?;
+    ledger.ensure(Counters::revokes(1))?;
     scene.obtain(&there)?;
     spin(u64::from(LENGTH) / 2);
     ensure!(sys::rseq_slice_yield()? == 1);
     pin_to(&[CPU])?;
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
-    ledger.ensure(Tally {
+    ledger.ensure(Counters {
         granted: 3,
         revoked: 1,
         yielded: 2,
-        ..Tally::NOTHING
+        ..Counters::NOTHING
     })
 }
 

@@ -6,11 +6,11 @@ use anyhow::{Result, ensure};
 use rseq_slice_harness::abi::{
     PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON,
 };
-use rseq_slice_harness::{Layout, Registration, SliceError, layout, set_layout, sys};
+use rseq_slice_harness::{Counters, Layout, Registration, SliceError, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{Ledger, Tally, ensure_flags_stay_zero, ensure_words_stay};
+use crate::support::{Ledger, ensure_flags_stay_zero, ensure_words_stay};
 
 pub(crate) const TESTS: &[Test] = &[
     once("off.flags_stay_zero", Needs::Off, flags_stay_zero).alone(),
@@ -65,5 +65,5 @@ fn yield_returns_0(_: &Kernel) -> Result<()> {
 fn no_grant_no_store(_: &Kernel) -> Result<()> {
     let ledger = Ledger::open()?;
     ensure_words_stay()?;
-    ledger.ensure(Tally::NOTHING)
+    ledger.ensure(Counters::NOTHING)
 }

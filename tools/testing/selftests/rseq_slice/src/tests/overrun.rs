@@ -3,13 +3,13 @@
 //! How long a grant keeps the one who wants the CPU waiting, whatever its thread does meanwhile.
 
 use anyhow::{Result, ensure};
-use rseq_slice_harness::{Layout, set_extension_length};
+use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Samples, Scene, Tally, clock, granted, now, requested, soon,
+    CPU, Due, Ledger, PATIENCE, Rival, Samples, Scene, clock, granted, now, requested, soon,
     spin_while,
 };
 
@@ -67,7 +67,7 @@ fn interrupt(scene: &Scene, rival: &Rival) -> Result<Samples> {
     for _ in 0..TURNS {
         samples.add(wait(scene, rival, || ())?);
     }
-    ledger.ensure(Tally::NOTHING)?;
+    ledger.ensure(Counters::NOTHING)?;
     Ok(samples)
 }
 

@@ -8,13 +8,13 @@ use std::process;
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
-use rseq_slice_harness::{Implementation, Layout, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, Tally, granted, null_call, spin_while,
+    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, granted, null_call, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -111,10 +111,10 @@ fn fate(layout: Layout, debug: bool, point: Point, word: u32) -> Fate {
 }
 
 /// What the counters say then. C counts the call that a liar makes, not its death.
-fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Tally {
+fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Counters {
     let in_call = match point {
-        Point::Call => Tally::aborts(1),
-        _ => Tally::yields(1),
+        Point::Call => Counters::aborts(1),
+        _ => Counters::yields(1),
     };
     // A lie of the BYTES layout is found out after the grant that it came with.
     let point = match (layout, point, fate) {
@@ -122,19 +122,19 @@ fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Tally {
         _ => point,
     };
     match (point, fate) {
-        (Point::Interrupt, Fate::Killed) => Tally::NOTHING,
-        (Point::Interrupt, Fate::Lives(0, _)) => Tally::NOTHING,
-        (Point::Interrupt, Fate::Lives(..)) => Tally::yields(1),
-        (Point::Expiry, Fate::Killed) => Tally {
+        (Point::Interrupt, Fate::Killed) => Counters::NOTHING,
+        (Point::Interrupt, Fate::Lives(0, _)) => Counters::NOTHING,
+        (Point::Interrupt, Fate::Lives(..)) => Counters::yields(1),
+        (Point::Expiry, Fate::Killed) => Counters {
             expired: 1,
-            ..Tally::deaths(1)
+            ..Counters::deaths(1)
         },
-        (Point::Expiry, Fate::Lives(..)) => Tally::expiries(1),
-        (Point::Wakeup, Fate::Killed) => Tally::deaths(1),
-        (Point::Wakeup, Fate::Lives(..)) => Tally::revokes(1),
+        (Point::Expiry, Fate::Lives(..)) => Counters::expiries(1),
+        (Point::Wakeup, Fate::Killed) => Counters::deaths(1),
+        (Point::Wakeup, Fate::Lives(..)) => Counters::revokes(1),
         (Point::Yield | Point::Call, Fate::Killed) => match kernel.implementation() {
             Implementation::C => in_call,
-            Implementation::Rust => Tally::deaths(1),
+            Implementation::Rust => Counters::deaths(1),
         },
         (Point::Yield | Point::Call, Fate::Lives(..)) => in_call,
     }

@@ -10,11 +10,11 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
-use rseq_slice_harness::{Layout, set_extension_length};
+use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::ktap::diagnose;
-use crate::support::{CPU, Due, INSTRUCTIONS, Ledger, Rival, Scene, Tally, Walk, soon, walk};
+use crate::support::{CPU, Due, INSTRUCTIONS, Ledger, Rival, Scene, Walk, soon, walk};
 
 pub(crate) const TESTS: &[Test] = &[
     both("race.window_expiry", Needs::On, |_, layout| {
@@ -61,7 +61,7 @@ struct Stage {
 #[derive(Clone, Copy)]
 struct Step {
     walk: Walk,
-    tally: Tally,
+    tally: Counters,
 }
 
 impl Step {
@@ -125,7 +125,7 @@ impl Stage {
         let tally = ledger.tally()?;
         ensure!(self.rival.runs() == runs.0 + 1, "the rival did not run");
         ensure!(word == 0, "the word is {word:#x}");
-        if !walk.obtained && walk.yielded.is_none() && tally == Tally::NOTHING {
+        if !walk.obtained && walk.yielded.is_none() && tally == Counters::NOTHING {
             return Ok(None);
         }
         ensure!(
@@ -136,17 +136,19 @@ impl Stage {
     }
 
     /// How a grant ends that is not yielded.
-    fn taken(&self) -> Tally {
+    fn taken(&self) -> Counters {
         match self.taker {
-            Taker::Timer => Tally::expiries(1),
-            Taker::Rival => Tally::revokes(1),
+            Taker::Timer => Counters::expiries(1),
+            Taker::Rival => Counters::revokes(1),
         }
     }
 
     /// Either the yield ended the grant, or the taker did.
     fn judge(&self, step: &Step) -> Result<()> {
         match step.walk.yielded {
-            Some(1) => ensure!(step.tally == Tally::yields(1) && step.walk.interrupted.is_none()),
+            Some(1) => {
+                ensure!(step.tally == Counters::yields(1) && step.walk.interrupted.is_none())
+            }
             Some(0) | None => ensure!(step.tally == self.taken()),
             Some(other) => bail!("returned {other}"),
         }

@@ -7,13 +7,11 @@ use nix::sys::mman::ProtFlags;
 use rseq_slice_harness::abi::{
     AREA_LEN, LEGACY_LEN, MIN_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
 };
-use rseq_slice_harness::{Area, Layout, Registration, layout, set_layout, sys};
+use rseq_slice_harness::{Area, Counters, Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{
-    CPU, Ledger, Page, Rival, Scene, Seen, Tally, be_on, flags, requested, spin_while,
-};
+use crate::support::{CPU, Ledger, Page, Rival, Scene, Seen, be_on, flags, requested, spin_while};
 
 pub(crate) const TESTS: &[Test] = &[
     once("registration.lengths", Needs::Nothing, lengths),
@@ -163,7 +161,7 @@ fn legacy_untouched(_: &Kernel) -> Result<()> {
             legacy.slice_ctrl()
         );
         ensure!(legacy.flags() == 0);
-        ledger.ensure(Tally::NOTHING)?;
+        ledger.ensure(Counters::NOTHING)?;
         registration.unregister()?;
         ensure!(legacy.slice_ctrl() == PATTERN);
     }
@@ -209,12 +207,12 @@ fn default_on(_: &Kernel) -> Result<()> {
     area.set_slice_ctrl(requested(Layout::Bytes));
     let left = spin_while(1_000_000, || area.slice_ctrl() == requested(Layout::Bytes));
     ensure!(sys::rseq_slice_yield()? == 1 && left, "no grant");
-    ledger.ensure(Tally::yields(1))?;
+    ledger.ensure(Counters::yields(1))?;
 
     set_layout(None).context("switching off what the registration switched on")?;
     ensure!(area.flags() == flags(false));
     let scene = Scene::with(registration, Layout::Bytes)?;
     set_layout(None)?;
     ensure!(scene.ask(&rival)? == Seen::Erased);
-    ledger.ensure(Tally::yields(1))
+    ledger.ensure(Counters::yields(1))
 }

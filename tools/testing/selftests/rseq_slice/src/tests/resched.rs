@@ -8,13 +8,13 @@ use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
-use rseq_slice_harness::{Layout, pin_to, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::set_debug;
 use crate::support::{
-    CPU, Class, Hand, How, Ledger, OTHER_CPU, PATIENCE, Scene, Sequence, Step, Tally, Ticker,
-    granted, reclass, requested, set_class, soon, switches,
+    CPU, Class, Hand, How, Ledger, OTHER_CPU, PATIENCE, Scene, Sequence, Step, Ticker, granted,
+    reclass, requested, set_class, soon, switches,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -91,7 +91,7 @@ fn changed(
         hand.ensure_idle()?;
         let told = format!("{outcome:?}, yield {yielded}, {switched} switches, debug {debug}");
         if expires {
-            ledger.ensure(Tally::expiries(1)).context(told.clone())?;
+            ledger.ensure(Counters::expiries(1)).context(told.clone())?;
             // It may have expired in an interrupt, where it restarts the sequence.
             let may_stay = !moves && switched == 0;
             ensure!(
@@ -100,7 +100,7 @@ fn changed(
             );
             ensure!(yielded == 0, "{told}");
         } else {
-            ledger.ensure(Tally::yields(1)).context(told.clone())?;
+            ledger.ensure(Counters::yields(1)).context(told.clone())?;
             ensure!(outcome.how == How::Done && yielded == 1, "{told}");
         }
         ensure!(!moves || cpu == OTHER_CPU, "still on CPU {cpu}: {told}");

@@ -3,7 +3,6 @@
 //! What has to hold when all is quiet again, whatever ran since the boot.
 
 use anyhow::{Result, bail, ensure};
-use rseq_slice_harness::Counters;
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
@@ -18,7 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Every grant since the boot has ended, in one way, those of other programs included.
 fn counters(kernel: &Kernel) -> Result<()> {
-    let total = Counters::read()?;
+    let total = rseq_slice_harness::counters()?;
     diagnose(format_args!("since the boot: {total:?}"));
     match ledger(kernel, total) {
         None => Ok(()),

@@ -3,12 +3,12 @@
 //! A second reschedule ends a grant; it never extends it.
 
 use anyhow::{Result, ensure};
-use rseq_slice_harness::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Scene, Tally, granted, requested, soon, spin_while,
+    CPU, Due, Ledger, PATIENCE, Rival, Scene, granted, requested, soon, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -46,7 +46,7 @@ fn by_second_rival(_: &Kernel, layout: Layout) -> Result<()> {
         ensure!(after <= SOON, "the second rival ran after {after} ns");
         ensure!(yielded == 0);
     }
-    ledger.ensure(Tally::revokes(5))?;
+    ledger.ensure(Counters::revokes(5))?;
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1, "no grant after a revocation");
     Ok(())
@@ -66,5 +66,5 @@ fn no_second_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let runs = (rival.runs(), second.runs());
     scene.set_word(0);
     ensure!(over && runs == (1, 1), "{over}, {runs:?} runs");
-    ledger.ensure(Tally::revokes(1))
+    ledger.ensure(Counters::revokes(1))
 }

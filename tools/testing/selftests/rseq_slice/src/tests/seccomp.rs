@@ -6,14 +6,14 @@
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use rseq_slice_harness::Layout;
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::{Counters, Layout};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Ledger, Rival, Scene, Tally, ensure_dies, ensure_fine, filter, filter_all_threads,
-    null_call, yield_call,
+    CPU, Ledger, Rival, Scene, ensure_dies, ensure_fine, filter, filter_all_threads, null_call,
+    yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -42,7 +42,7 @@ fn kill_at_yield(_: &Kernel, layout: Layout) -> Result<()> {
         yield_call();
         Ok(())
     })?;
-    ledger.ensure(Tally::yields(1))
+    ledger.ensure(Counters::yields(1))
 }
 
 fn allowed_call(_: &Kernel, layout: Layout) -> Result<()> {
@@ -53,7 +53,7 @@ fn allowed_call(_: &Kernel, layout: Layout) -> Result<()> {
         ensure!(scene.word() == 0 && rival.runs() == 1);
         Ok(())
     })?;
-    ledger.ensure(Tally::aborts(1))
+    ledger.ensure(Counters::aborts(1))
 }
 
 fn installed_meanwhile(_: &Kernel, layout: Layout) -> Result<()> {
@@ -73,7 +73,7 @@ fn installed_meanwhile(_: &Kernel, layout: Layout) -> Result<()> {
         ensure!(after == Err(REFUSED), "the filter was not asked: {after:?}");
         Ok(())
     })?;
-    ledger.ensure(Tally::aborts(1))
+    ledger.ensure(Counters::aborts(1))
 }
 
 fn getppid() -> Result<libc::c_long, Errno> {

@@ -9,14 +9,14 @@ use std::sync::atomic::AtomicU64;
 use anyhow::{Context, Result, ensure};
 use nix::sched::sched_yield;
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
-use rseq_slice_harness::{Implementation, Layout, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, DROP, Due, How, Ledger, MEMBARRIER, MIGRATE, Outcome, PATIENCE, PREEMPT, Page, RECLASS,
-    SIGNAL, Sequence, Stage, Step, Tally, granted, hits, interferences, requested, soon, switches,
+    SIGNAL, Sequence, Stage, Step, granted, hits, interferences, requested, soon, switches,
 };
 
 macro_rules! tests {
@@ -208,7 +208,7 @@ impl Trial {
     }
 
     /// Runs the sequence. Returns what came of it and of the grant.
-    fn run(&self, stage: &Stage) -> Result<(Outcome, Tally)> {
+    fn run(&self, stage: &Stage) -> Result<(Outcome, Counters)> {
         let (at, page) = (AtomicU64::new(0), Page::new()?);
         let steps = self.steps(stage, &at, page);
         let sequence = match self.moment {
@@ -266,7 +266,7 @@ impl Trial {
     }
 
     /// What has to come of the sequence. `None`: either may.
-    fn expected(&self, kernel: &Kernel, tally: &Tally) -> Option<How> {
+    fn expected(&self, kernel: &Kernel, tally: &Counters) -> Option<How> {
         match (self.moment, self.event) {
             (Moment::AtYield, 0) => Some(How::Done),
             (Moment::AtYield, _) => None,
@@ -286,7 +286,7 @@ impl Trial {
     }
 
     /// Whether the kernel granted the extension and, where that matters, the grant expired.
-    fn happened(&self, tally: &Tally) -> bool {
+    fn happened(&self, tally: &Counters) -> bool {
         match self.moment {
             Moment::Before | Moment::Requested | Moment::FaultOfGrant if self.event != 0 => true,
             Moment::Requested => true,

@@ -9,11 +9,11 @@ use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
-use rseq_slice_harness::{Layout, sys};
+use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Child, Ledger, Rival, Scene, Tally, clock, ensure_fine, filter};
+use crate::support::{CPU, Child, Ledger, Rival, Scene, clock, ensure_fine, filter};
 
 pub(crate) const TESTS: &[Test] = &[
     both("stale.filter_then_revoked", Needs::On, filter_then_revoked).undisturbed(),
@@ -54,7 +54,7 @@ fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
         "the filter let the yield pass: {result:?}"
     );
     ensure!(rival.runs() == 1 && scene.word() == 0);
-    ledger.ensure(Tally::yields(1))?;
+    ledger.ensure(Counters::yields(1))?;
     Ok((scene, rival))
 }
 
@@ -108,7 +108,7 @@ fn debugger_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
             skipped_yield() == Err(Errno::ENOSYS),
             "the yield was not skipped"
         );
-        ledger.ensure(Tally::yields(1))?;
+        ledger.ensure(Counters::yields(1))?;
         lose(&scene, &rival)
     })?;
     let pid = child.pid();

@@ -11,14 +11,14 @@ use anyhow::{Result, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::gettid;
-use rseq_slice_harness::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Ledger, OTHER_CPU, PATIENCE, Page, Remote, Rival, Scene, Tally, Userfault, be_on, handle,
-    hits, lead, spin, spin_while,
+    CPU, Ledger, OTHER_CPU, PATIENCE, Page, Remote, Rival, Scene, Userfault, be_on, handle, hits,
+    lead, spin, spin_while,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -109,7 +109,7 @@ fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
     ));
     ensure!(word == 0 && yielded == 0, "{word:#x}, {yielded}");
     ensure!(
-        tally.is_none_or(|tally| tally == Tally::NOTHING),
+        tally.is_none_or(|tally| tally == Counters::NOTHING),
         "{tally:?}"
     );
     scene.obtain(&rival)?;
@@ -118,10 +118,10 @@ fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A grant that was taken back, which may have taken longer than the extension.
-fn revoked(tally: &Tally) -> Tally {
-    Tally {
+fn revoked(tally: &Counters) -> Counters {
+    Counters {
         expired: tally.expired,
-        ..Tally::revokes(1)
+        ..Counters::revokes(1)
     }
 }
 
@@ -154,8 +154,8 @@ fn in_grant(layout: Layout, end: End) -> Result<()> {
     ensure!(word == 0, "the word is {word:#x}");
     // A thread that waited at the look at its word has given the CPU up there.
     let (returns, expected) = match (end, layout) {
-        (End::Expiry, _) => (0, Tally::expiries(1)),
-        (End::Yield, Layout::Bytes) => (1, Tally::yields(1)),
+        (End::Expiry, _) => (0, Counters::expiries(1)),
+        (End::Yield, Layout::Bytes) => (1, Counters::yields(1)),
         (End::Yield, Layout::Bits) | (End::CheckedYield, _) => (0, revoked(&tally)),
     };
     ensure!(

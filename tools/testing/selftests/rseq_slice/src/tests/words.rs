@@ -4,12 +4,12 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use rseq_slice_harness::{Layout, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Scene, Tally, ensure_dies, ensure_lie_kills, handle, hits,
+    CPU, Due, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_lie_kills, handle, hits,
     null_call, spin, spin_while, yield_call,
 };
 
@@ -46,7 +46,7 @@ fn lie_at_decision(_: &Kernel) -> Result<()> {
                 Ok(())
             })?;
         }
-        ledger.ensure(Tally::NOTHING)?;
+        ledger.ensure(Counters::NOTHING)?;
     }
     Ok(())
 }
@@ -59,7 +59,7 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
                 let ledger = Ledger::open()?;
                 ensure_lie_kills(LAYOUT, word, call)?;
                 ledger
-                    .ensure(Tally::deaths(1))
+                    .ensure(Counters::deaths(1))
                     .with_context(|| format!("{word:#x}"))?;
             }
         }
@@ -81,9 +81,9 @@ fn lie_at_revocation(_: &Kernel) -> Result<()> {
                 spin(PATIENCE);
                 Ok(())
             })?;
-            let died = Tally {
+            let died = Counters {
                 expired,
-                ..Tally::deaths(1)
+                ..Counters::deaths(1)
             };
             ledger.ensure(died).with_context(|| format!("{word:#x}"))?;
         }
@@ -123,9 +123,9 @@ fn survivor(_: &Kernel) -> Result<()> {
     let came = spin_while(PATIENCE, || hits() == 0);
     ensure!(came && rival.runs() == 1, "{came}, {} runs", rival.runs());
     ensure!(scene.word() == 0, "the word is {:#x}", scene.word());
-    ledger.ensure(Tally::NOTHING)?;
+    ledger.ensure(Counters::NOTHING)?;
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
     ensure!(hits() == 1);
-    ledger.ensure(Tally::yields(1))
+    ledger.ensure(Counters::yields(1))
 }

@@ -5,11 +5,11 @@
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use rseq_slice_harness::abi::{LEGACY_LEN, NR_RSEQ_SLICE_YIELD};
-use rseq_slice_harness::{Layout, Registration, set_extension_length, sys};
+use rseq_slice_harness::{Counters, Layout, Registration, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
-use crate::support::{CPU, Ledger, Page, Rival, Scene, Tally, granted, requested};
+use crate::support::{CPU, Ledger, Page, Rival, Scene, granted, requested};
 
 pub(crate) const TESTS: &[Test] = &[
     once("yield.without_anything", Needs::Nothing, without_anything),
@@ -42,7 +42,7 @@ fn without_grant(_: &Kernel, layout: Layout) -> Result<()> {
     ensure!(sys::rseq_slice_yield()? == 0);
     ensure!(scene.word() == requested(layout));
     scene.set_word(0);
-    ledger.ensure(Tally::NOTHING)
+    ledger.ensure(Counters::NOTHING)
 }
 
 fn only_once(_: &Kernel, layout: Layout) -> Result<()> {
@@ -55,7 +55,7 @@ fn only_once(_: &Kernel, layout: Layout) -> Result<()> {
         ensure!(sys::rseq_slice_yield()? == 0);
         ensure!(sys::rseq_slice_yield()? == 0);
     }
-    ledger.ensure(Tally::yields(3))
+    ledger.ensure(Counters::yields(3))
 }
 
 /// A request that is made inside of a grant ends with it.
@@ -68,7 +68,7 @@ fn erases_new_request(_: &Kernel, layout: Layout) -> Result<()> {
     scene.set_word(granted(layout) | requested(layout));
     ensure!(sys::rseq_slice_yield()? == 1);
     ensure!(scene.word() == 0);
-    ledger.ensure(Tally::yields(1))
+    ledger.ensure(Counters::yields(1))
 }
 
 /// A page fault is an interrupt that wants no reschedule: the grant outlives it.
@@ -84,7 +84,7 @@ fn after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
     let live = scene.is_granted();
     let yielded = sys::rseq_slice_yield()?;
     ensure!(live && yielded == 1, "{live}, {yielded}");
-    ledger.ensure(Tally::yields(1))
+    ledger.ensure(Counters::yields(1))
 }
 
 /// The calls of x32 have the numbers of the others, and a bit on top.
@@ -103,7 +103,7 @@ fn x32(_: &Kernel, layout: Layout) -> Result<()> {
     let yielded = call()?;
     ensure!(yielded == 1 && rival.runs() == 1, "{yielded}");
     ensure!(call()? == 0);
-    ledger.ensure(Tally::yields(1))
+    ledger.ensure(Counters::yields(1))
 }
 
 #[cfg(not(target_arch = "x86_64"))]
