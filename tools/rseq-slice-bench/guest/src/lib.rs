@@ -8,20 +8,16 @@
 //! They are meant for a guest whose clock counts instructions (QEMU's `-icount shift=0`), where a
 //! tick of the time stamp counter is an instruction and a figure repeats to the digit.
 
-mod features;
 pub mod mark;
 pub mod periodic;
 mod quantiles;
 mod record;
-mod ticks;
 
-pub use features::{NoHrtick, hrtick};
 pub use quantiles::Quantiles;
 pub use record::{
     Cause, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord, Policy,
     Record, Rival, Waiting, fairness,
 };
-pub use ticks::ticks;
 
 use std::fs;
 use std::io::{self, Write};

@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+use anyhow::Result;
+use rseq_slice_harness::clock::ticks;
+use rseq_slice_harness::scheduler::{Policy, set_policy};
+use rseq_slice_harness::timer::{monotonic, sleep_until};
 
-use crate::ticks;
-
-/// Until the first wake-up: enough for all threads to start.
-const LEAD: Duration = Duration::from_micros(500);
+/// Nanoseconds until the first wake-up: enough for all threads to start.
+const LEAD: u64 = 500_000;
 
 /// Of the periodic threads.
 pub const PRIORITY: i32 = 2;
@@ -25,10 +24,10 @@ pub enum Wake {
     After(Duration),
     /// So long after each multiple of the period.
     Every {
-        /// Between two wake-ups.
-        period: Duration,
-        /// After the multiple.
-        offset: Duration,
+        /// Nanoseconds between two wake-ups.
+        period: u64,
+        /// Nanoseconds after the multiple.
+        offset: u64,
     },
 }
 
@@ -41,57 +40,6 @@ pub struct Periodic {
     pub compute: u64,
 }
 
-/// `CLOCK_MONOTONIC`.
-///
-/// # Errors
-///
-/// None that the kernel would return for this clock.
-pub fn now() -> Result<Duration> {
-    Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
-}
-
-/// Sleeps until a moment of [`now`].
-///
-/// # Errors
-///
-/// None but `EINTR`, which is not returned: the sleep goes on.
-pub fn sleep_until(moment: Duration) -> Result<()> {
-    let flags = ClockNanosleepFlags::TIMER_ABSTIME;
-    loop {
-        match clock_nanosleep(ClockId::CLOCK_MONOTONIC, flags, &moment.into()) {
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => (),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Makes the wake-ups of this thread preempt all of lower priority, and of none.
-///
-/// # Errors
-///
-/// `EPERM`.
-pub fn become_real_time(priority: i32) -> Result<()> {
-    schedule_as(libc::SCHED_FIFO, priority)
-}
-
-/// Makes this thread one of many again.
-///
-/// # Errors
-///
-/// None that the kernel would return for the calling thread.
-pub fn become_fair() -> Result<()> {
-    schedule_as(libc::SCHED_OTHER, 0)
-}
-
-fn schedule_as(policy: i32, sched_priority: i32) -> Result<()> {
-    let param = libc::sched_param { sched_priority };
-    // SAFETY: The parameters are valid and outlive the call.
-    let ret = unsafe { libc::sched_setscheduler(0, policy, &raw const param) };
-    Errno::result(ret).context("sched_setscheduler")?;
-    Ok(())
-}
-
 /// Spends time in user mode.
 pub fn compute(duration: u64) {
     let begin = ticks();
@@ -99,8 +47,8 @@ pub fn compute(duration: u64) {
 }
 
 impl Periodic {
-    fn run(&self, base: Duration, stop: &AtomicBool) -> Result<()> {
-        become_real_time(PRIORITY)?;
+    fn run(&self, base: u64, stop: &AtomicBool) -> Result<()> {
+        set_policy(Policy::Fifo(PRIORITY))?;
         sleep_until(base)?;
         let mut due = base;
         while !stop.load(Ordering::Relaxed) {
@@ -108,7 +56,7 @@ impl Periodic {
                 Wake::After(pause) => thread::sleep(pause),
                 Wake::Every { period, offset } => {
                     due += period;
-                    let now = now()?;
+                    let now = monotonic()?;
                     while due + offset <= now {
                         due += period;
                     }
@@ -121,7 +69,8 @@ impl Periodic {
     }
 }
 
-/// Runs `f` while `threads` want its CPUs; tells it the moment from which periods are counted.
+/// Runs `f` while `threads` want its CPUs; tells it the moment from which periods are counted, in
+/// nanoseconds of `CLOCK_MONOTONIC`.
 ///
 /// # Errors
 ///
@@ -130,9 +79,9 @@ impl Periodic {
 /// # Panics
 ///
 /// If a thread panics.
-pub fn beside<T>(threads: &[Periodic], f: impl FnOnce(Duration) -> Result<T>) -> Result<T> {
+pub fn beside<T>(threads: &[Periodic], f: impl FnOnce(u64) -> Result<T>) -> Result<T> {
     let stop = AtomicBool::new(false);
-    let base = now()? + LEAD;
+    let base = monotonic()? + LEAD;
     thread::scope(|scope| {
         let running: Vec<_> = threads
             .iter()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The raw user-space side of the rseq time slice extension.
+//! What the tests and benchmarks of the rseq time slice extension share: its raw user-space side, and
+//! what it takes to provoke and observe a kernel's decisions.
 //!
 //! A thread that is about to hold a lock for a moment asks the kernel not to preempt it: it stores a
 //! request in its registered [`Area`]. When an interrupt wants to reschedule, the kernel may grant
@@ -27,21 +28,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! All of it is local to the calling thread; no atomic operation is needed, because only the thread
+//! All of that is local to the calling thread; no atomic operation is needed, because only the thread
 //! itself and the kernel on the same CPU touch the area.
 
 pub mod abi;
 mod affinity;
 mod area;
 pub mod child;
+pub mod clock;
 pub mod contest;
 mod control;
 mod debugfs;
 pub mod lock;
 mod prctl;
 mod registration;
+pub mod scheduler;
+pub mod seccomp;
 mod section;
 pub mod sys;
+pub mod timer;
 mod witness;
 
 pub use affinity::pin_to;

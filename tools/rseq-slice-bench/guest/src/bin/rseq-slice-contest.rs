@@ -10,17 +10,20 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 use lexopt::ValueExt;
 use rseq_slice_bench_guest::{
-    ContestRecord, LockKind, NoHrtick, Quantiles, Record, Waiting, fairness, hrtick, introduce,
-    report,
+    ContestRecord, LockKind, Quantiles, Record, Waiting, fairness, introduce, report,
 };
 use rseq_slice_harness::contest::{Contest, Outcome, Waits};
 use rseq_slice_harness::lock::{FutexMutex, Pattern, SpinLock, TicketLock};
+use rseq_slice_harness::scheduler::{FeatureOff, has_feature};
 use rseq_slice_harness::{ExtensionLength, counters};
 
 const USAGE: &str = "usage: rseq-slice-contest [--threads N,...] [--lengths US,...] \
     [--locks spin,ticket,futex] [--waiting off,held,dropped] [--ms MS] [--pinned] [--no-hrtick]
     A kernel without the extension measures `off` alone. With --pinned each thread keeps to a CPU,
     with --no-hrtick time slices end at ticks.";
+
+/// The scheduler's feature of ending time slices by a timer of their own. Without it they end at ticks.
+const HRTICK: &str = "HRTICK";
 
 /// With fewer threads than this, measure as for this many.
 const FEWEST: usize = 4;
@@ -97,7 +100,10 @@ fn names<T: for<'a> serde::Deserialize<'a>>(list: &str) -> Result<Vec<T>> {
 
 fn run(options: &Options) -> Result<()> {
     let extension = introduce()?.is_some();
-    let _ticks = options.no_hrtick.then(NoHrtick::set).transpose()?;
+    let _ticks = options
+        .no_hrtick
+        .then(|| FeatureOff::new(HRTICK))
+        .transpose()?;
     for &lock in &options.locks {
         for &threads in &options.threads {
             for &waiting in &options.waiting {
@@ -173,7 +179,7 @@ fn one(
         threads,
         cpus: cpus.len(),
         pinned: options.pinned,
-        hrtick: hrtick()?,
+        hrtick: has_feature(HRTICK)?,
         waiting,
         length,
         time: u64::try_from(outcome.time.as_nanos())?,

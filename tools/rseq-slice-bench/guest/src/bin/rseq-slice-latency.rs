@@ -13,14 +13,15 @@ use anyhow::{Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 use lexopt::ValueExt;
 use nix::time::{ClockId, clock_gettime};
-use rseq_slice_bench_guest::periodic::{become_real_time, now, sleep_until};
 use rseq_slice_bench_guest::{LatencyRecord, Policy, Quantiles, Record, introduce, report};
+use rseq_slice_harness::scheduler::{self, set_policy};
+use rseq_slice_harness::timer::{monotonic, sleep_until};
 use rseq_slice_harness::{Control, ExtensionLength, Layout, Registration, pin_to, set_layout};
 
 const USAGE: &str = "usage: rseq-slice-latency [--lengths US,...] [--periods N]";
 
-/// Of the periodic thread. Not a multiple of the tick, so that the phase varies.
-const PERIOD: Duration = Duration::from_nanos(1_037_000);
+/// Of the periodic thread, in nanoseconds. Not a multiple of the tick, so that the phase varies.
+const PERIOD: u64 = 1_037_000;
 
 fn main() -> ExitCode {
     match run() {
@@ -85,10 +86,10 @@ fn beside_abuse(length: Option<u32>, policy: Policy, periods: u32) -> Result<Lat
         let periodic = scope.spawn(|| -> Result<Histogram<u64>> {
             let ready = match policy {
                 Policy::Other => Ok(()),
-                Policy::Fifo => become_real_time(1),
+                Policy::Fifo => set_policy(scheduler::Policy::Fifo(1)),
             };
             start.wait();
-            let latencies = ready.and_then(|()| latencies(periods));
+            let latencies = ready.map_err(Into::into).and_then(|()| latencies(periods));
             stop.store(true, Ordering::Relaxed);
             latencies
         });
@@ -125,15 +126,15 @@ fn spend(stop: &AtomicBool, f: impl Fn()) -> Result<u64> {
 
 fn latencies(periods: u32) -> Result<Histogram<u64>> {
     let mut histogram = Histogram::new(3)?;
-    let mut due = now()?;
+    let mut due = monotonic()?;
     for _ in 0..periods {
         due += PERIOD;
         // A thread that was late by more than a period has missed some.
-        while due <= now()? {
+        while due <= monotonic()? {
             due += PERIOD;
         }
         sleep_until(due)?;
-        histogram.record(u64::try_from((now()? - due).as_nanos())?)?;
+        histogram.record(monotonic()? - due)?;
     }
     Ok(histogram)
 }

@@ -8,8 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use rseq_slice_bench_guest::periodic::{Periodic, Wake, become_real_time, beside, compute};
+use rseq_slice_bench_guest::periodic::{Periodic, Wake, beside, compute};
 use rseq_slice_bench_guest::{Cause, CycleRecord, Record, Rival, mark, report};
+use rseq_slice_harness::scheduler::{Policy, set_policy};
 use rseq_slice_harness::{Bytes, Control, ExtensionLength, counters, pin_to, sys};
 
 use crate::sample::{finish, wait_for_grant};
@@ -108,7 +109,7 @@ fn by_ipi(cycles: usize, control: &Bytes<'_>, rival: Rival) -> Result<()> {
             Ok(())
         });
         let sleeper = scope.spawn(|| -> Result<()> {
-            become_real_time(1)?;
+            set_policy(Policy::Fifo(1))?;
             while !stop.load(Ordering::Relaxed) {
                 while woken.swap(0, Ordering::Acquire) == 0 {
                     sys::futex_wait(&woken, 0);

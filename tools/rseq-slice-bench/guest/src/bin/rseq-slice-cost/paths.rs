@@ -15,9 +15,9 @@ use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::unistd::gettid;
 use rseq_slice_bench_guest::PathName;
-use rseq_slice_bench_guest::periodic::{
-    PRIORITY, Periodic, Wake, become_fair, become_real_time, beside,
-};
+use rseq_slice_bench_guest::periodic::{PRIORITY, Periodic, Wake, beside};
+use rseq_slice_harness::scheduler::{Policy, set_policy};
+use rseq_slice_harness::timer::{monotonic, sleep_until};
 use rseq_slice_harness::{
     Bytes, Control, ExtensionLength, Layout, Registration, counters, layout, set_layout,
 };
@@ -34,10 +34,10 @@ const RIVAL: Periodic = Periodic {
     wake: Wake::After(Duration::from_micros(50)),
     compute: 0,
 };
-/// Between two wake-ups of a rival: more than a cycle takes.
-const PERIOD: Duration = Duration::from_micros(200);
-/// From one rival's wake-up to the next one's, in which a grant is seen but not over.
-const APART: Duration = Duration::from_micros(20);
+/// Nanoseconds between two wake-ups of a rival: more than a cycle takes.
+const PERIOD: u64 = 200_000;
+/// Nanoseconds from one rival's wake-up to the next one's, in which a grant is seen but not over.
+const APART: u64 = 20_000;
 /// An extension that outlasts `APART`, in nanoseconds.
 const LONG: u32 = 50_000;
 /// The shortest extension, which is the default, in nanoseconds.
@@ -76,7 +76,7 @@ pub(crate) fn switch(samples: usize, path: PathName) -> Result<()> {
             _ => None,
         };
         // The other one cannot start before this one sleeps.
-        become_real_time(1)?;
+        set_policy(Policy::Fifo(1))?;
         start.wait();
         Ok(registration)
     };
@@ -136,10 +136,10 @@ pub(crate) fn grants(samples: usize, control: &Bytes<'_>) -> Result<()> {
     })?;
     // A real-time thread that waits for the CPU hides further ones from a thread that is none: they
     // ask for no second reschedule.
-    become_real_time(PRIORITY - 1)?;
+    set_policy(Policy::Fifo(PRIORITY - 1))?;
     revoked(samples, control)?;
     refused_for_a_signal(samples, control)?;
-    become_fair()
+    Ok(set_policy(Policy::Other)?)
 }
 
 /// A grant, and the ways in which it ends.
@@ -182,7 +182,7 @@ fn revoked(samples: usize, control: &Bytes<'_>) -> Result<()> {
         },
         compute: 0,
     };
-    beside(&[rival(Duration::ZERO), rival(APART)], |_| {
+    beside(&[rival(0), rival(APART)], |_| {
         let before = counters()?;
         measure(samples, PathName::Revoked, || {
             control.request();
@@ -222,22 +222,16 @@ fn refused_for_a_signal(samples: usize, control: &Bytes<'_>) -> Result<()> {
     let rival = Periodic {
         wake: Wake::Every {
             period: PERIOD,
-            offset: Duration::ZERO,
+            offset: 0,
         },
         compute: 0,
     };
     beside(&[rival], |base| {
-        let due = Expiration::IntervalDelayed((base + 10 * PERIOD).into(), PERIOD.into());
+        let first = Duration::from_nanos(base + 10 * PERIOD);
+        let period = Duration::from_nanos(PERIOD);
+        let due = Expiration::IntervalDelayed(first.into(), period.into());
         timer.set(due, TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
-        nix::time::clock_nanosleep(
-            nix::time::ClockId::CLOCK_MONOTONIC,
-            nix::time::ClockNanosleepFlags::empty(),
-            &(12 * PERIOD).into(),
-        )
-        .or_else(|error| match error {
-            nix::errno::Errno::EINTR => Ok(Duration::ZERO.into()),
-            error => Err(error),
-        })?;
+        sleep_until(monotonic()? + 12 * PERIOD)?;
         let before = counters()?;
         measure(samples, PathName::RefusedOtherWork, || {
             control.request();

@@ -7,10 +7,10 @@ use std::fs;
 use std::sync::atomic::Ordering::SeqCst;
 
 use anyhow::{Context, Result, ensure};
+use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::extension_length;
 
 use crate::area::outcome;
-use crate::clock::wait_while;
 use crate::shared::shared;
 
 /// `rseq_debug`.
@@ -30,7 +30,7 @@ pub(crate) fn write_debug(text: &str) -> i64 {
     /// Nanoseconds that whoever was first may take.
     const PATIENCE: u64 = 2_000_000;
     let switching = &shared().switching;
-    wait_while(PATIENCE, || switching.swap(true, SeqCst));
+    spin_while(PATIENCE, || switching.swap(true, SeqCst));
     let result = write(DEBUG, text);
     switching.store(false, SeqCst);
     result

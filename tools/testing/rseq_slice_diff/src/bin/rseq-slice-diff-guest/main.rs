@@ -3,8 +3,6 @@
 //! The guest's part of differential runs: runs programs and prints what they came to.
 
 mod area;
-mod clock;
-mod filter;
 mod fresh;
 mod knobs;
 mod planned;
@@ -19,7 +17,11 @@ mod steps;
 use std::env;
 use std::process::ExitCode;
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use anyhow::{Context, Result, bail};
+use rseq_slice_harness::clock;
+use rseq_slice_harness::scheduler::{Policy, set_policy};
 
 use crate::process::Process;
 
@@ -33,7 +35,7 @@ outcomes and how often each was seen: a pile of programs at a time, or with
 /// Makes the calling thread precede all but the rivals.
 fn take_priority() {
     // It fails for those only that are none of the super-user's.
-    let _ = rivals::set_priority(rivals::PROGRAM_PRIORITY);
+    let _ = set_policy(Policy::Fifo(rivals::PROGRAM_PRIORITY));
 }
 
 /// Goes on with a program after an exec.
@@ -42,6 +44,7 @@ fn resume(arguments: &[String]) -> Result<()> {
         bail!("--resume takes three arguments");
     };
     shared::find()?;
+    clock::take_over_speed(shared::shared().speed.load(SeqCst));
     area::create()?;
     fresh::create()?;
     let program = text.parse()?;

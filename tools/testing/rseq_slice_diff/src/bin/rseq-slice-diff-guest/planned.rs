@@ -2,21 +2,21 @@
 
 //! What happens to a thread while it waits in user mode.
 
-use std::mem;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, gettid};
 use rseq_slice_diff::arg::{Event, Protection};
 use rseq_slice_harness::pin_to;
+use rseq_slice_harness::scheduler::{Policy, set_policy_of};
+use rseq_slice_harness::timer::{Due, SignalTimer, sleep_until};
 
 use crate::area::{self, Page, outcome};
-use crate::clock::{sleep_until, timespec};
 use crate::knobs;
 use crate::rivals;
 use crate::shared::shared;
@@ -31,8 +31,9 @@ const NEVER: u64 = 0;
 /// An event that waits to be told its moment.
 pub(crate) enum Planned {
     Rival,
-    /// A timer that sends the thread that created it a signal.
-    Signal(libc::timer_t),
+    /// A timer that sends the thread that created it a signal. It outlives the plan, and ends with the
+    /// process.
+    Signal(ManuallyDrop<SignalTimer>),
     /// A thread on the other CPU.
     Remote(Sender<u64>),
 }
@@ -42,7 +43,10 @@ impl Planned {
     pub(crate) fn new(event: Event) -> Result<Self> {
         match event {
             Event::Rival => Ok(Self::Rival),
-            Event::Signal => signal().map(Self::Signal),
+            Event::Signal => {
+                let timer = SignalTimer::new(libc::SIGUSR1)?;
+                Ok(Self::Signal(ManuallyDrop::new(timer)))
+            }
             _ => remote(event).map(Self::Remote),
         }
     }
@@ -50,8 +54,8 @@ impl Planned {
     /// Lets it happen at that moment of `CLOCK_MONOTONIC`.
     pub(crate) fn at(&self, moment: u64) -> Result<()> {
         match self {
-            Self::Rival => rivals::wake(1, moment),
-            Self::Signal(timer) => set(*timer, moment),
+            Self::Rival => rivals::wake(1, Due::At(moment)),
+            Self::Signal(timer) => Ok(timer.fire(Due::At(moment))?),
             Self::Remote(thread) => Ok(thread.send(moment)?),
         }
     }
@@ -59,36 +63,11 @@ impl Planned {
     /// Lets it not happen, unless it has already.
     pub(crate) fn cancel(&self) -> Result<()> {
         match self {
-            Self::Rival => rivals::wake(1, NEVER),
-            Self::Signal(timer) => set(*timer, NEVER),
+            Self::Rival => rivals::wake(1, Due::Never),
+            Self::Signal(timer) => Ok(timer.fire(Due::Never)?),
             Self::Remote(thread) => Ok(thread.send(NEVER)?),
         }
     }
-}
-
-fn set(timer: libc::timer_t, moment: u64) -> Result<()> {
-    let when = libc::itimerspec {
-        it_interval: timespec(0),
-        it_value: timespec(moment),
-    };
-    let (flags, old) = (libc::TIMER_ABSTIME, std::ptr::null_mut());
-    // SAFETY: The timer is ours; the structure lives through the call.
-    Errno::result(unsafe { libc::timer_settime(timer, flags, &raw const when, old) })?;
-    Ok(())
-}
-
-/// A timer that sends the calling thread a signal.
-fn signal() -> Result<libc::timer_t> {
-    // SAFETY: The structure is plain data, for which all zeros is valid.
-    let mut event: libc::sigevent = unsafe { mem::zeroed() };
-    event.sigev_notify = libc::SIGEV_THREAD_ID;
-    event.sigev_signo = libc::SIGUSR1;
-    event.sigev_notify_thread_id = gettid().as_raw();
-    let mut timer = std::ptr::null_mut();
-    // SAFETY: Both structures live through the call.
-    let ret = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
-    Errno::result(ret)?;
-    Ok(timer)
 }
 
 /// A thread on the other CPU that does something to the calling thread when its moment comes.
@@ -164,13 +143,9 @@ fn protect_by_fork() {
 
 /// Changes the scheduling class of a thread, and changes it back.
 fn change_class(target: Pid) {
-    let set = |class, sched_priority| {
-        let param = libc::sched_param { sched_priority };
-        // SAFETY: The structure lives through the call.
-        unsafe { libc::sched_setscheduler(target.as_raw(), class, &raw const param) };
-    };
-    set(libc::SCHED_OTHER, 0);
-    set(libc::SCHED_FIFO, rivals::PROGRAM_PRIORITY);
+    for policy in [Policy::Other, Policy::Fifo(rivals::PROGRAM_PRIORITY)] {
+        let _ = set_policy_of(target.as_raw(), policy);
+    }
     shared().totals.classes.fetch_add(1, SeqCst);
 }
 
@@ -181,7 +156,7 @@ pub(crate) fn await_all() -> Result<()> {
     const AFTER: u64 = 60_000;
     match shared().planned_until.load(SeqCst) {
         0 => Ok(()),
-        last => sleep_until(last + AFTER),
+        last => Ok(sleep_until(last + AFTER)?),
     }
 }
 

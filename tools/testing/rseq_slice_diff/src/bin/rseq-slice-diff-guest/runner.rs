@@ -14,11 +14,13 @@ use nix::unistd::{ForkResult, Pid, fork, setpgid};
 use rseq_slice_diff::outcome::{End, How, Line, Outcome, Samples};
 use rseq_slice_diff::program::Program;
 use rseq_slice_harness::child::{die_of_segv, ends_within, prepare_for_deaths};
+use rseq_slice_harness::clock;
+use rseq_slice_harness::timer::{monotonic, sleep_until};
 use rseq_slice_harness::{Counters, counters, implementation};
 
 use crate::process::Process;
 use crate::shared::{self, shared};
-use crate::{area, clock, fresh, knobs, planned, rivals, signals, steps, take_priority};
+use crate::{area, fresh, knobs, planned, rivals, signals, steps, take_priority};
 
 /// Guest time that one run may take.
 const LIMIT: Duration = Duration::from_millis(300);
@@ -82,7 +84,7 @@ fn set_up() -> Result<()> {
     prepare_for_deaths()?;
     planned::take_place()?;
     shared::create()?;
-    clock::calibrate()?;
+    shared().speed.store(clock::speed(), SeqCst);
     area::create()?;
     fresh::create()?;
     rivals::start()
@@ -179,7 +181,7 @@ fn others_exit_in_time(group: Pid) -> Result<bool> {
     let others = Pid::from_raw(-group.as_raw());
     for _ in 0..LIMIT.as_millis() {
         match waitpid(others, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => clock::sleep_until(clock::now()? + 1_000_000)?,
+            Ok(WaitStatus::StillAlive) => sleep_until(monotonic()? + 1_000_000)?,
             Ok(_) => {}
             Err(_) => return Ok(true),
         }

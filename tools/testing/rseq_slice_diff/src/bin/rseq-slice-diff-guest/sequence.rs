@@ -12,9 +12,9 @@ use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use rseq_slice_harness::abi::SIGNATURE;
+use rseq_slice_harness::clock::{ticks, ticks_in};
 
 use crate::area::{Page, RSEQ_CS};
-use crate::clock::Deadline;
 use crate::shared::{Totals, shared};
 
 /// What is known of a sequence that was entered.
@@ -139,9 +139,9 @@ impl Watched {
     }
 }
 
-/// Waits inside of a sequence until `watched` has changed, somebody ran, a class was changed, or the time
-/// is up, then stores a byte.
-fn wait(page: &Page, deadline: &Deadline, watched: &Watched, to: *mut u8) {
+/// Waits inside of a sequence until `watched` has changed, somebody ran, a class was changed, or the
+/// counter shows `deadline`, then stores a byte.
+fn wait(page: &Page, deadline: u64, watched: &Watched, to: *mut u8) {
     let (area, mut look) = (page.area(), Look::default());
     // SAFETY: The words live; the area is ours, and where it is not the process dies of it. At a
     // restart nothing is changed but what is declared to be.
@@ -173,7 +173,7 @@ fn wait(page: &Page, deadline: &Deadline, watched: &Watched, to: *mut u8) {
         known_classes = const offset_of!(Look, classes),
         watched = in(reg) watched.word,
         value = in(reg) watched.value,
-        deadline = in(reg) deadline.ticks(),
+        deadline = in(reg) deadline,
         to = in(reg) to,
         options(nostack));
     }
@@ -181,32 +181,33 @@ fn wait(page: &Page, deadline: &Deadline, watched: &Watched, to: *mut u8) {
 }
 
 /// Waits inside of sequences while `going` says so and for at most `nanos`. It is asked after each
-/// restart, and when something has changed that `wait` looks at. Returns whether the time is up.
+/// restart, and when something has changed that `wait` looks at. Returns whether
+/// `going` ended it.
 pub(crate) fn wait_while(
     page: &Page,
     nanos: u64,
     word: *const u32,
     mut going: impl FnMut() -> bool,
 ) -> bool {
-    let (deadline, mut nothing) = (Deadline::after(nanos), 0);
+    let (deadline, mut nothing) = (ticks() + ticks_in(nanos), 0);
     loop {
         // The look at the word comes first, so that no change is missed.
         let watched = Watched::new(word);
         if !going() {
-            return false;
-        }
-        if deadline.is_over() {
             return true;
         }
-        wait(page, &deadline, &watched, &raw mut nothing);
+        if ticks() >= deadline {
+            return false;
+        }
+        wait(page, deadline, &watched, &raw mut nothing);
     }
 }
 
 /// Waits for `nanos` inside of sequences, and stores a byte in each before it ends.
 pub(crate) fn wait_and_store(page: &Page, nanos: u64, to: *mut u8) {
-    let (deadline, same) = (Deadline::after(nanos), 0);
-    while !deadline.is_over() {
-        wait(page, &deadline, &Watched::new(&raw const same), to);
+    let (deadline, same) = (ticks() + ticks_in(nanos), 0);
+    while ticks() < deadline {
+        wait(page, deadline, &Watched::new(&raw const same), to);
     }
 }
 

@@ -74,8 +74,8 @@ impl Totals {
 /// The memory.
 #[derive(Default)]
 pub(crate) struct Shared {
-    /// Nanoseconds per 2^32 ticks of the time stamp counter.
-    pub(crate) scale: AtomicU64,
+    /// The speed of the time stamp counter, as the harness measures it.
+    pub(crate) speed: AtomicU64,
     pub(crate) totals: Totals,
     /// Whether somebody is about to switch `rseq_debug`.
     pub(crate) switching: AtomicBool,

@@ -14,13 +14,15 @@ use rseq_slice_diff::arg::{Call, Delay, Event, Fault};
 use rseq_slice_diff::op::Op;
 use rseq_slice_diff::program::Step;
 use rseq_slice_harness::abi::{NR_RSEQ_SLICE_YIELD, PR_RSEQ_SLICE_EXTENSION, SIGNATURE};
+use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::pin_to;
+use rseq_slice_harness::seccomp::{self, Filter};
+use rseq_slice_harness::timer::{Due, await_quiet, monotonic, timespec};
 
 use crate::area::{self, CPU_ID, CPU_ID_START, FLAGS, RSEQ_CS, WORD, outcome};
-use crate::clock::{now, quiet_moment, sleep_until, timespec, wait_while};
 use crate::planned::Planned;
 use crate::shared::shared;
-use crate::{filter, fresh, knobs, planned, rivals, sequence, signals};
+use crate::{fresh, knobs, planned, rivals, sequence, signals};
 
 /// Nanoseconds to tell everybody of a reschedule before that reschedule: the rival, who else is told
 /// from this CPU, and who is on the other CPU.
@@ -123,7 +125,7 @@ pub(crate) fn perform(step: &Step, index: usize, repetition: u32) -> Done {
         Op::Outlast => {
             let (word, sum) = (page.read(WORD), shared().totals.sum());
             let same = || page.read(WORD) == word && shared().totals.sum() == sum;
-            let timeout = wait(inside, LONG, page.word(), same);
+            let timeout = !wait(inside, LONG, page.word(), same);
             return Done { value: 0, timeout };
         }
         Op::Spin { time } => {
@@ -135,7 +137,7 @@ pub(crate) fn perform(step: &Step, index: usize, repetition: u32) -> Done {
             if inside {
                 sequence::wait_and_store(page, time, to);
             } else {
-                wait_while(time, || true);
+                spin_while(time, || true);
             }
             fault(Fault::Touch, index);
             0
@@ -162,8 +164,14 @@ pub(crate) fn perform(step: &Step, index: usize, repetition: u32) -> Done {
             planned::register_membarrier();
             planned::membarrier()
         }
-        Op::Filter => filter::install(),
-        Op::Skip => call(inside, NR_RSEQ_SLICE_YIELD, filter::SKIPPED),
+        Op::Filter => match Filter::SKIPS_MARKED_YIELDS.install() {
+            Ok(()) => 0,
+            Err(error) => -i64::from(error.raw_os_error().unwrap_or_default()),
+        },
+        Op::Skip => {
+            let arguments = [seccomp::MARK as usize, 0, 0, 0];
+            call(inside, NR_RSEQ_SLICE_YIELD, arguments)
+        }
         Op::Bounce => {
             let there_and_back =
                 pin_to(&[planned::OTHER_CPU]).and_then(|()| pin_to(&[planned::CPU]));
@@ -179,13 +187,13 @@ pub(crate) fn perform(step: &Step, index: usize, repetition: u32) -> Done {
     .into()
 }
 
-/// Waits in user mode as `wait_while` does, inside of a sequence or not. `going` depends on
+/// Waits in user mode as `spin_while` does, inside of a sequence or not. `going` depends on
 /// `watched`, and on who ran.
 fn wait(inside: bool, nanos: u64, watched: *const u32, going: impl FnMut() -> bool) -> bool {
     if inside {
         sequence::wait_while(area::mine(), nanos, watched, going)
     } else {
-        wait_while(nanos, going)
+        spin_while(nanos, going)
     }
 }
 
@@ -211,7 +219,7 @@ fn ask(word: u32, rival: Option<usize>, inside: bool, index: usize, repetition: 
     }
     let sum = totals.sum();
     page.write(WORD, word);
-    let timeout = wait(inside, PATIENCE, page.word(), || {
+    let timeout = !wait(inside, PATIENCE, page.word(), || {
         let same = page.read(WORD) == word && totals.sum() == sum;
         same && (rival.is_some() || totals.classes.load(SeqCst) == classes)
     });
@@ -247,16 +255,15 @@ fn prepare(rival: Option<usize>, index: usize, repetition: u32) -> Result<()> {
     });
     let lead = LEAD + leads.sum::<u64>();
     loop {
-        let moment = quiet_moment(lead)?;
-        sleep_until(moment - lead)?;
+        let moment = await_quiet(lead, 0)?;
         for (delay, event) in &plans {
             event.at(moment + delay)?;
         }
         if let Some(rival) = rival {
-            rivals::wake(rival, moment)?;
+            rivals::wake(rival, Due::At(moment))?;
         }
         // Something else may have kept the CPU, or made this take long.
-        if now()? + LEAST_LEAD < moment {
+        if monotonic()? + LEAST_LEAD < moment {
             let delays = plans.iter().map(|(delay, _)| *delay);
             let last = moment + delays.max().unwrap_or_default();
             shared().planned_until.fetch_max(last, SeqCst);
@@ -332,6 +339,6 @@ pub(crate) fn complete(index: usize, result: &Done) {
 pub(crate) fn warm_up() {
     let page = area::mine();
     page.write(WORD, page.read(WORD));
-    wait_while(500, || shared().totals.sum() == 0);
+    spin_while(500, || shared().totals.sum() == 0);
     shared().totals.rivals[0].load(SeqCst);
 }

@@ -15,9 +15,9 @@ use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use rseq_slice_harness::pin_to;
 
-use super::clock::now;
 use super::rival::Rival;
 use super::scene::OTHER_CPU;
+use rseq_slice_harness::clock::now;
 
 /// A moment that does not come.
 const NEVER: u64 = u64::MAX;

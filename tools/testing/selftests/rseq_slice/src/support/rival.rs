@@ -3,22 +3,19 @@
 //! Threads that want a CPU at a given moment.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
 use rseq_slice_harness::pin_to;
 
-use super::clock::{now, spin_while};
 use super::scene::{Class, lead, only_lazy, set_class, soon};
 use super::sequence::interfere;
 use super::sleeper::Sleeper;
-use super::timer::Due;
 use crate::case::Skip;
+use rseq_slice_harness::clock::{now, spin_while};
+use rseq_slice_harness::timer::{Due, alarm, each_event, set_alarm};
 
 #[derive(Default)]
 struct Runs {
@@ -70,11 +67,7 @@ impl Rival {
     }
 
     fn start(cpu: usize, class: Class, act: impl Fn() + Send + 'static) -> Result<Self> {
-        // SAFETY: The call takes no pointer.
-        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC) };
-        // SAFETY: The kernel has just opened it for us.
-        let timer = unsafe { File::from_raw_fd(Errno::result(fd)?) };
-        Self::waiting_for(timer, cpu, class, act)
+        Self::waiting_for(alarm()?, cpu, class, act)
     }
 
     /// A rival that an event wakes instead of a timer: any file of which 8 bytes can be read then.
@@ -93,7 +86,7 @@ impl Rival {
         act: impl Fn() + Send + 'static,
     ) -> Result<Self> {
         let runs = Arc::<Runs>::default();
-        let mut theirs = timer.try_clone()?;
+        let theirs = timer.try_clone()?;
         let counts = Arc::clone(&runs);
         let (ready, started) = std::sync::mpsc::channel();
         thread::spawn(move || {
@@ -103,10 +96,11 @@ impl Rival {
             let failed = set_up.is_err();
             // The receiver waits for exactly this one message.
             let _ = ready.send(set_up);
-            let mut expirations = [0; 8];
-            while !failed && theirs.read_exact(&mut expirations).is_ok() {
-                act();
-                counts.note();
+            if !failed {
+                each_event(&theirs, || {
+                    act();
+                    counts.note();
+                });
             }
         });
         started.recv()?.context("cannot set up a rival")?;
@@ -116,17 +110,10 @@ impl Rival {
 
     /// Wakes the rival when that is due. Replaces an earlier call whose time has not come.
     pub(crate) fn wake(&self, due: Due) -> Result<()> {
-        let timer = match &self.alarm {
-            Alarm::Timer(timer) => timer,
-            Alarm::Sleeper(sleeper) => return sleeper.wake(due, Class::Rival),
-        };
-        let (flags, when) = due.settings()?;
-        let fd = timer.as_raw_fd();
-        // SAFETY: The structure lives through the call, and no old value is asked for.
-        let ret =
-            unsafe { libc::timerfd_settime(fd, flags, &raw const when, std::ptr::null_mut()) };
-        Errno::result(ret)?;
-        Ok(())
+        match &self.alarm {
+            Alarm::Timer(timer) => Ok(set_alarm(timer, due)?),
+            Alarm::Sleeper(sleeper) => sleeper.wake(due, Class::Rival),
+        }
     }
 
     /// Wakes the rival at a quiet moment, not before a request can be made.

@@ -2,7 +2,6 @@
 
 //! A thread with the extension enabled, alone with its rivals on a CPU.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
@@ -13,13 +12,14 @@ use rseq_slice_harness::abi::{
     RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED, RSEQ_SLICE_EXT_GRANTED,
     RSEQ_SLICE_EXT_REQUEST,
 };
+use rseq_slice_harness::scheduler::{Policy, set_policy_of};
 use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_layout};
 
 use super::apart::ensure_dies;
-use super::clock::{calibrate, now, spin_while};
 use super::features;
 use super::rival::Rival;
-use super::timer::{Due, clock, sleep_until};
+use rseq_slice_harness::clock::{calibrate, now, spin_while};
+use rseq_slice_harness::timer::{Due, await_quiet, monotonic};
 
 /// The CPU of a scene.
 pub(crate) const CPU: usize = 0;
@@ -102,18 +102,14 @@ pub(crate) fn set_class_of(thread: Pid, class: Class) -> Result<()> {
         Class::Rival if only_lazy() => Class::Fair,
         class => class,
     };
-    let (policy, sched_priority) = match class {
-        Class::Idle => (libc::SCHED_IDLE, 0),
-        Class::Fair => (libc::SCHED_OTHER, 0),
-        Class::Scene => (libc::SCHED_FIFO, 10),
-        Class::Rival => (libc::SCHED_FIFO, 20),
-        Class::Realtime => (libc::SCHED_FIFO, 30),
+    let policy = match class {
+        Class::Idle => Policy::Idle,
+        Class::Fair => Policy::Other,
+        Class::Scene => Policy::Fifo(10),
+        Class::Rival => Policy::Fifo(20),
+        Class::Realtime => Policy::Fifo(30),
     };
-    let param = libc::sched_param { sched_priority };
-    // SAFETY: The structure lives through the call.
-    let ret = unsafe { libc::sched_setscheduler(thread.as_raw(), policy, &raw const param) };
-    Errno::result(ret)?;
-    Ok(())
+    Ok(set_policy_of(thread.as_raw(), policy)?)
 }
 
 /// Puts the calling thread on the given CPU, in front of all threads of the normal class.
@@ -165,20 +161,11 @@ pub(crate) enum Seen {
     Pending,
 }
 
-/// A moment of [`clock`], [`lead`] from now or a little later, with no tick near it.
-///
-/// What a tick brings along may make the kernel refuse a request, and rightly so. Ticks come at
-/// multiples of their period, which are multiples of a millisecond with all usual settings.
+/// A moment of [`monotonic`], [`lead`] from now or a little later, with no tick near it.
 pub(crate) fn soon() -> Result<u64> {
-    const PERIOD: u64 = 1_000_000;
-    const QUIET: Range<u64> = 200_000..600_000;
-    let due = clock()? + lead();
-    if QUIET.contains(&(due % PERIOD)) {
-        return Ok(due);
-    }
-    let next = (due - QUIET.start).next_multiple_of(PERIOD) + QUIET.start;
-    sleep_until(next - lead())?;
-    Ok(next)
+    /// Leaves as much time in front of the next tick.
+    const SLACK: u64 = 400_000;
+    Ok(await_quiet(lead(), SLACK)?)
 }
 
 /// The calling thread, registered and enabled.
@@ -267,7 +254,7 @@ impl Scene {
     }
 
     /// Like [`obtain`](Self::obtain), with `prepare` called before each attempt with the moment of
-    /// [`clock`] at which the rival will wake.
+    /// [`monotonic`] at which the rival will wake.
     pub(crate) fn obtain_when(
         &self,
         rival: &Rival,
@@ -291,7 +278,7 @@ impl Scene {
         }
     }
 
-    /// Gets a grant at the first attempt, with the rival waking at the moment `due` of [`clock`].
+    /// Gets a grant at the first attempt, with the rival waking at the moment `due` of [`monotonic`].
     pub(crate) fn obtain_at(&self, due: u64, rival: &Rival) -> Result<u64> {
         let runs = rival.runs();
         let (seen, at) = self.try_at(due, rival)?;
@@ -300,7 +287,7 @@ impl Scene {
 
     /// Requests before `rival` wakes at the moment `due`. Returns what became of that, and when.
     fn try_at(&self, due: u64, rival: &Rival) -> Result<(Seen, u64)> {
-        let patience = due.saturating_sub(clock()?) + PATIENCE;
+        let patience = due.saturating_sub(monotonic()?) + PATIENCE;
         rival.wake(Due::At(due))?;
         let seen = self.offer(requested(self.layout), patience);
         Ok((seen, now()))

@@ -11,8 +11,8 @@ use anyhow::Result;
 use rseq_slice_harness::Area;
 use rseq_slice_harness::abi::SIGNATURE;
 
-use super::clock::ticks_in;
 use super::memory::Page;
+use rseq_slice_harness::clock::ticks_in;
 
 /// Offsets in the area.
 const CPU_ID: usize = 4;

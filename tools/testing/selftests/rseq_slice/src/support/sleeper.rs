@@ -13,7 +13,7 @@ use nix::unistd::{Pid, gettid};
 use rseq_slice_harness::pin_to;
 
 use super::scene::{Class, set_class, set_class_of};
-use super::timer::Due;
+use rseq_slice_harness::timer::{Due, timespec};
 
 /// A moment that does not come.
 const NEVER: u64 = u64::MAX;
@@ -67,7 +67,8 @@ impl Sleeper {
     /// Has it wake up when that is due, as a thread of `class`. Replaces an earlier call whose time
     /// has not come. The caller is on the same CPU, in front of which real-time threads are.
     pub(crate) fn wake(&self, due: Due, class: Class) -> Result<()> {
-        self.orders.due.store(due.moment()?, Ordering::Relaxed);
+        let moment = due.moment()?.unwrap_or(NEVER);
+        self.orders.due.store(moment, Ordering::Relaxed);
         set_class_of(self.id, Class::Realtime)?;
         self.orders.number.fetch_add(1, Ordering::Release);
         rseq_slice_harness::sys::futex_wake(&self.orders.number, 1);
@@ -77,10 +78,7 @@ impl Sleeper {
 
 /// Sleeps until `moment` or until `word` is not `seen` any more. Returns whether the moment has come.
 fn wait(word: &AtomicU32, seen: u32, moment: u64) -> bool {
-    let timeout = (moment != NEVER).then_some(libc::timespec {
-        tv_sec: (moment / 1_000_000_000) as libc::time_t,
-        tv_nsec: (moment % 1_000_000_000) as libc::c_long,
-    });
+    let timeout = (moment != NEVER).then(|| timespec(moment));
     // SAFETY: Word and timeout live through the call, which writes to neither.
     let ret = unsafe {
         libc::syscall(

@@ -16,7 +16,6 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, gettid};
 use rseq_slice_harness::{Layout, pin_to};
 
-use super::clock::spin_while;
 use super::hand::Hand;
 use super::loss::droppable_page;
 use super::memory::Page;
@@ -24,6 +23,7 @@ use super::rival::Rival;
 use super::scene::{CPU, Class, OTHER_CPU, PATIENCE, Scene, be_on, set_class_of};
 use super::sequence::interfere;
 use super::signals::handle;
+use rseq_slice_harness::clock::spin_while;
 
 /// The page of the area is dropped from memory.
 pub(crate) const DROP: u32 = 1 << 0;

@@ -11,8 +11,8 @@ use anyhow::Result;
 use rseq_slice_harness::pin_to;
 
 use super::attributes::take_short_slices;
-use super::clock::spin_long_while;
 use super::scene::{Class, set_class};
+use rseq_slice_harness::clock::spin_long_while;
 
 /// A thread that wants a CPU by itself.
 pub(crate) struct Ticker {

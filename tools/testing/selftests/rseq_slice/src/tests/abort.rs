@@ -10,13 +10,13 @@ use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe;
+use rseq_slice_harness::clock::spin_while;
+use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{
-    CPU, Child, Due, Ledger, Rival, Scene, SignalTimer, handle, hits, soon, spin_while,
-};
+use crate::support::{CPU, Child, Ledger, Rival, Scene, handle, hits, soon};
 
 pub(crate) const TESTS: &[Test] = &[
     both("abort.getpid", Needs::On, getpid),
@@ -118,7 +118,7 @@ fn return_from_handler(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
-    let timer = SignalTimer::new(Signal::SIGUSR1)?;
+    let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
     let ledger = Ledger::open()?;
     let due = soon()?;

@@ -5,14 +5,15 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use rseq_slice_harness::clock::spin_while;
+use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Implementation, Layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, ensure_dies, ensure_fine,
-    ensure_lie_kills, granted, handle, hits, lead, null_call, requested, soon, spin_while,
-    yield_call,
+    CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_fine, ensure_lie_kills, granted,
+    handle, hits, lead, null_call, requested, soon, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -164,7 +165,7 @@ fn lie_after_revocation(_: &Kernel) -> Result<()> {
 /// The return from a signal handler is such a system call.
 fn handler_returns(_: &Kernel) -> Result<()> {
     ensure_fine(|| {
-        let timer = SignalTimer::new(Signal::SIGUSR1)?;
+        let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
         handle(Signal::SIGUSR1)?;
         set_debug(true)?;
         let scene = Scene::new(LAYOUT)?;

@@ -8,14 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::abi::{AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, SIGNATURE};
+use rseq_slice_harness::clock::{spin, spin_while};
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Due, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, be_on, ensure_dies,
-    null_call, spin, spin_while, yield_call,
+    CPU, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, be_on, ensure_dies, null_call,
+    yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[

@@ -8,13 +8,14 @@ use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid};
+use rseq_slice_harness::clock::{now, spin};
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Class, Due, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, lead,
-    now, soon, spin,
+    CPU, Child, Class, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, lead, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[

@@ -4,6 +4,8 @@
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
+use rseq_slice_harness::clock::spin_while;
+use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{
     Counters, Layout, Registration, layout, set_extension_length, set_layout, sys,
 };
@@ -11,8 +13,8 @@ use rseq_slice_harness::{
 use crate::case::{Needs, Test, both, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Child, Due, Ledger, Page, Rival, Scene, Seen, SignalTimer, be_on, fair_rival, flags,
-    granted, handle, hits, requested, soon, spin_while,
+    CPU, Child, Ledger, Page, Rival, Scene, Seen, be_on, fair_rival, flags, granted, handle, hits,
+    requested, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -176,7 +178,7 @@ fn not_when_disabled(_: &Kernel, wanted: Layout) -> Result<()> {
 fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
-    let timer = SignalTimer::new(Signal::SIGUSR1)?;
+    let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
     let ledger = Ledger::open()?;
     let due = Due::At(soon()?);

@@ -12,6 +12,8 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
+use rseq_slice_harness::clock::spin_while;
+use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{
     Area, Counters, Layout, Registration, pin_to, set_extension_length, set_layout, sys,
 };
@@ -20,8 +22,8 @@ use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, CPU, Child, Due, Ledger, OTHER_CPU, PATIENCE, Page, Rival, Scene, SignalTimer,
-    Ticker, granted, null_call, requested, soon, spin_while,
+    BOTH_CPUS, CPU, Child, Ledger, OTHER_CPU, PATIENCE, Page, Rival, Scene, Ticker, granted,
+    null_call, requested, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -83,7 +85,7 @@ fn nested_requests(_: &Kernel, layout: Layout) -> Result<()> {
     let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: The handler makes one system call and touches atomics and the area only.
     unsafe { sigaction(Signal::SIGUSR1, &action) }?;
-    let timer = SignalTimer::new(Signal::SIGUSR1)?;
+    let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     let all = Ledger::open()?;
     let mut yields = 0;
     for (signals, after) in (1..).zip((0..u64::from(LENGTH) + 6_000).step_by(80)) {

@@ -11,15 +11,15 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::execv;
 use rseq_slice_harness::abi::{PR_RSEQ_SLICE_EXTENSION_GET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON};
+use rseq_slice_harness::clock::spin;
+use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{
     Counters, Layout, Registration, SliceError, layout, set_extension_length, set_layout, sys,
 };
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{
-    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, SignalTimer, ensure_fine, flags, soon, spin,
-};
+use crate::support::{CPU, Child, Ledger, PATIENCE, Rival, Scene, ensure_fine, flags, soon};
 
 pub(crate) const TESTS: &[Test] = &[
     both("inherit.fork", Needs::On, fork),
@@ -205,7 +205,7 @@ fn killed_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let child = Child::start(|| {
         let scene = Scene::new(layout)?;
         let rival = Rival::new(CPU)?;
-        let timer = SignalTimer::new(Signal::SIGKILL)?;
+        let timer = SignalTimer::new(Signal::SIGKILL as i32)?;
         let due = soon()?;
         timer.fire(Due::At(due + 20_000))?;
         scene.obtain_at(due, &rival)?;

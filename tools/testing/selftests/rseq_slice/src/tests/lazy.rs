@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
+use rseq_slice_harness::clock::spin_while;
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{
-    CPU, Class, Due, Ledger, PATIENCE, Scene, Seen, Sleeper, lead, requested, set_class, soon,
-    spin_while,
+    CPU, Class, Ledger, PATIENCE, Scene, Seen, Sleeper, lead, requested, set_class, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[

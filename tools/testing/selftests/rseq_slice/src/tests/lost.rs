@@ -5,14 +5,13 @@
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use rseq_slice_harness::clock::{now, spin_while};
+use rseq_slice_harness::timer::{Due, SignalTimer, monotonic};
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Remote, Rival, Scene, SignalTimer, clock, handle, hits, lead, now,
-    soon, spin_while,
-};
+use crate::support::{CPU, Ledger, PATIENCE, Remote, Rival, Scene, handle, hits, lead, soon};
 
 pub(crate) const TESTS: &[Test] = &[
     both("lost.signal_sweep", Needs::On, signal_sweep).alone(),
@@ -31,7 +30,7 @@ fn step(scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Re
     let ledger = Ledger::open()?;
     let runs = rival.runs();
     let due = soon()?;
-    let here = now() + due.saturating_sub(clock()?);
+    let here = now() + due.saturating_sub(monotonic()?);
     rival.wake(Due::At(due))?;
     act(due)?;
     scene.request();
@@ -57,10 +56,10 @@ fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
-    let timer = SignalTimer::new(Signal::SIGUSR1)?;
+    let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
     for (signals, after) in (1..).zip((0..8_000).step_by(80)) {
-        step(&scene, &rival, |due| timer.fire(Due::At(due + after)))
+        step(&scene, &rival, |due| Ok(timer.fire(Due::At(due + after))?))
             .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
         ensure!(
             spin_while(PATIENCE, || hits() < signals),

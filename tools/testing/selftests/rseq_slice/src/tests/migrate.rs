@@ -11,13 +11,15 @@ use std::{fs, thread};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::gettid;
+use rseq_slice_harness::clock::{now, spin, spin_while};
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::{CPU1_ONLINE, Kernel};
 use crate::support::{
-    BOTH_CPUS, CPU, Due, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen,
-    lead, now, requested, soon, spin, spin_while,
+    BOTH_CPUS, CPU, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen, lead,
+    requested, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[

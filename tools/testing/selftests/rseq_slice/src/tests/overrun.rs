@@ -3,15 +3,14 @@
 //! How long a grant keeps the one who wants the CPU waiting, whatever its thread does meanwhile.
 
 use anyhow::{Result, ensure};
+use rseq_slice_harness::clock::{now, spin_while};
+use rseq_slice_harness::timer::{Due, monotonic};
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
-use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Samples, Scene, clock, granted, now, requested, soon,
-    spin_while,
-};
+use crate::support::{CPU, Ledger, PATIENCE, Rival, Samples, Scene, granted, requested, soon};
 
 pub(crate) const TESTS: &[Test] = &[
     both("overrun.never_gives_up", Needs::On, |_, layout| {
@@ -38,9 +37,9 @@ enum Manner {
     Requesting,
 }
 
-/// A moment of [`clock`] as one of [`now`].
+/// A moment of [`monotonic`] as one of [`now`].
 fn here(moment: u64) -> Result<u64> {
-    let (clock, now) = (clock()?, now());
+    let (clock, now) = (monotonic()?, now());
     Ok(moment.wrapping_sub(clock).wrapping_add(now))
 }
 

@@ -8,14 +8,14 @@ use std::process;
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
+use rseq_slice_harness::clock::spin_while;
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
-use crate::support::{
-    CPU, Child, Due, Ledger, PATIENCE, Rival, Scene, granted, null_call, spin_while,
-};
+use crate::support::{CPU, Child, Ledger, PATIENCE, Rival, Scene, granted, null_call};
 
 pub(crate) const TESTS: &[Test] = &[
     both("patterns.before_interrupt", Needs::On, |kernel, layout| {

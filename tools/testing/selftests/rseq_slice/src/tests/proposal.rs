@@ -3,11 +3,12 @@
 //! Whole programs: critical sections in a row, against a rival that comes at any moment of them.
 
 use anyhow::{Result, ensure};
+use rseq_slice_harness::clock::spin;
 use rseq_slice_harness::{Control, End, Layout, Section, set_extension_length};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Rival, Scene, spin};
+use crate::support::{CPU, Ledger, Rival, Scene};
 
 pub(crate) const TESTS: &[Test] = &[
     once("program.flow_of_mainline", Needs::On, flow_of_mainline),

@@ -10,11 +10,12 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::ktap::diagnose;
-use crate::support::{CPU, Due, INSTRUCTIONS, Ledger, Rival, Scene, Walk, soon, walk};
+use crate::support::{CPU, INSTRUCTIONS, Ledger, Rival, Scene, Walk, soon, walk};
 
 pub(crate) const TESTS: &[Test] = &[
     both("race.window_expiry", Needs::On, |_, layout| {

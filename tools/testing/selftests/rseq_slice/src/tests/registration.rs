@@ -7,11 +7,12 @@ use nix::sys::mman::ProtFlags;
 use rseq_slice_harness::abi::{
     AREA_LEN, LEGACY_LEN, MIN_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
 };
+use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::{Area, Counters, Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Page, Rival, Scene, Seen, be_on, flags, requested, spin_while};
+use crate::support::{CPU, Ledger, Page, Rival, Scene, Seen, be_on, flags, requested};
 
 pub(crate) const TESTS: &[Test] = &[
     once("registration.lengths", Needs::Nothing, lengths),

@@ -3,13 +3,13 @@
 //! A second reschedule ends a grant; it never extends it.
 
 use anyhow::{Result, ensure};
+use rseq_slice_harness::clock::spin_while;
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Scene, granted, requested, soon, spin_while,
-};
+use crate::support::{CPU, Ledger, PATIENCE, Rival, Scene, granted, requested, soon};
 
 pub(crate) const TESTS: &[Test] = &[
     both("revoke.by_second_rival", Needs::On, by_second_rival).alone(),

@@ -3,18 +3,16 @@
 //! Filters are asked after a call has ended the grant: one that kills for the yield kills, any call that
 //! it allows ends a grant without harm, and one that comes while the CPU is given up comes too late.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::seccomp::Filter;
 use rseq_slice_harness::{Counters, Layout};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{
-    CPU, Ledger, Rival, Scene, ensure_dies, ensure_fine, filter, filter_all_threads, null_call,
-    yield_call,
-};
+use crate::support::{CPU, Ledger, Rival, Scene, ensure_dies, ensure_fine, null_call, yield_call};
 
 pub(crate) const TESTS: &[Test] = &[
     both("seccomp.kill_at_yield", Needs::On, kill_at_yield),
@@ -30,7 +28,14 @@ pub(crate) const TESTS: &[Test] = &[
 fn forbidden(layout: Layout) -> Result<(Scene, Rival)> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
-    filter(NR_RSEQ_SLICE_YIELD, None, libc::SECCOMP_RET_KILL_PROCESS)?;
+    let filter = Filter {
+        number: NR_RSEQ_SLICE_YIELD,
+        argument: None,
+        action: libc::SECCOMP_RET_KILL_PROCESS,
+    };
+    filter
+        .install()
+        .context("no filter: is CONFIG_SECCOMP_FILTER on?")?;
     scene.obtain(&rival)?;
     Ok((scene, rival))
 }
@@ -62,9 +67,15 @@ fn installed_meanwhile(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     ensure_fine(|| {
         let scene = Scene::new(layout)?;
-        let action = libc::SECCOMP_RET_ERRNO | REFUSED as u32;
+        let filter = Filter {
+            number: libc::SYS_getppid,
+            argument: None,
+            action: libc::SECCOMP_RET_ERRNO | REFUSED as u32,
+        };
         let rival = Rival::acting(CPU, move || {
-            filter_all_threads(libc::SYS_getppid, action).expect("a filter for all threads");
+            filter
+                .install_for_all_threads()
+                .expect("a filter for all threads");
         })?;
         scene.obtain(&rival)?;
         let (during, after) = (getppid(), getppid());

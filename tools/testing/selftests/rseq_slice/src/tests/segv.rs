@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Result, ensure};
 use nix::sys::mman::ProtFlags;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use rseq_slice_harness::clock::spin;
 use rseq_slice_harness::{Implementation, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, PATIENCE, Page, Remote, Rival, Scene, be_on, ensure_dies, ensure_fine, granted, spin,
+    CPU, PATIENCE, Page, Remote, Rival, Scene, be_on, ensure_dies, ensure_fine, granted,
 };
 
 pub(crate) const TESTS: &[Test] = &[

@@ -9,14 +9,15 @@ use std::sync::atomic::AtomicU64;
 use anyhow::{Context, Result, ensure};
 use nix::sched::sched_yield;
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, DROP, Due, How, Ledger, MEMBARRIER, MIGRATE, Outcome, PATIENCE, PREEMPT, Page, RECLASS,
-    SIGNAL, Sequence, Stage, Step, granted, hits, interferences, requested, soon, switches,
+    CPU, DROP, How, Ledger, MEMBARRIER, MIGRATE, Outcome, PATIENCE, PREEMPT, Page, RECLASS, SIGNAL,
+    Sequence, Stage, Step, granted, hits, interferences, requested, soon, switches,
 };
 
 macro_rules! tests {

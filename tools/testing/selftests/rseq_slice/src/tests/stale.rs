@@ -9,11 +9,13 @@ use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
+use rseq_slice_harness::seccomp::{Filter, MARK};
+use rseq_slice_harness::timer::monotonic;
 use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Child, Ledger, Rival, Scene, clock, ensure_fine, filter};
+use crate::support::{CPU, Child, Ledger, Rival, Scene, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
     both("stale.filter_then_revoked", Needs::On, filter_then_revoked).undisturbed(),
@@ -27,25 +29,21 @@ pub(crate) const TESTS: &[Test] = &[
     .undisturbed(),
 ];
 
-/// The argument of a yield that is to be skipped. The call has none; a filter sees it all the same.
-const SKIP: libc::c_long = 0x5eed;
 /// Nanoseconds until a rival wakes: enough for a system call that a debugger looks at.
 const LEAD: u64 = 1_000_000;
 
 fn skipped_yield() -> Result<libc::c_long, Errno> {
     // SAFETY: The call takes no argument.
-    Errno::result(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD, SKIP) })
+    Errno::result(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD, MARK) })
 }
 
 /// A scene whose last grant was ended by a yield that the filter skipped.
 fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
-    filter(
-        NR_RSEQ_SLICE_YIELD,
-        Some(SKIP),
-        libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
-    )?;
+    Filter::SKIPS_MARKED_YIELDS
+        .install()
+        .context("no filter: is CONFIG_SECCOMP_FILTER on?")?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let result = skipped_yield();
@@ -60,7 +58,7 @@ fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
 
 /// Gets another grant and lets it expire.
 fn lose(scene: &Scene, rival: &Rival) -> Result<()> {
-    scene.obtain_at(clock()? + LEAD, rival)?;
+    scene.obtain_at(monotonic()? + LEAD, rival)?;
     scene.outlast().context("the grant never ended")?;
     let yielded = sys::rseq_slice_yield()?;
     ensure!(yielded == 0, "the yield after an expiry returned {yielded}");
@@ -103,7 +101,7 @@ fn debugger_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
         let scene = Scene::new(layout)?;
         let rival = Rival::new(CPU)?;
         let ledger = Ledger::open()?;
-        scene.obtain_at(clock()? + LEAD, &rival)?;
+        scene.obtain_at(monotonic()? + LEAD, &rival)?;
         ensure!(
             skipped_yield() == Err(Errno::ENOSYS),
             "the yield was not skipped"
@@ -125,20 +123,20 @@ fn debugger_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
     }
 }
 
-/// Skips the system call that `pid` is about to make if it is a yield with the argument [`SKIP`].
+/// Skips the system call that `pid` is about to make if it is a yield with the argument [`MARK`].
 #[cfg(target_arch = "x86_64")]
 fn skip_marked(pid: nix::unistd::Pid) -> Result<()> {
     let mut regs = ptrace::getregs(pid)?;
     // On entry the result is preset; on the way out it is the call's.
     let entry = regs.rax == u64::from(libc::ENOSYS as u32).wrapping_neg();
-    if entry && regs.orig_rax == NR_RSEQ_SLICE_YIELD as u64 && regs.rdi == SKIP as u64 {
+    if entry && regs.orig_rax == NR_RSEQ_SLICE_YIELD as u64 && regs.rdi == u64::from(MARK) {
         regs.orig_rax = u64::MAX;
         ptrace::setregs(pid, regs)?;
     }
     Ok(())
 }
 
-/// Skips the system call that `pid` is about to make if it is a yield with the argument [`SKIP`].
+/// Skips the system call that `pid` is about to make if it is a yield with the argument [`MARK`].
 #[cfg(not(target_arch = "x86_64"))]
 fn skip_marked(_: nix::unistd::Pid) -> Result<()> {
     Err(crate::case::Skip("knows no registers of this architecture".into()).into())

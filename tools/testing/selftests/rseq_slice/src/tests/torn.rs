@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use anyhow::{Result, bail, ensure};
 use nix::unistd::gettid;
+use rseq_slice_harness::clock::{moment_of, now, spin_while};
+use rseq_slice_harness::timer::{Due, monotonic};
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, DROP, Due, Hand, How, Ledger, PATIENCE, Page, RECLASS, Scene, Sequence, Stage, Step,
-    Userfault, be_on, clock, granted, interferences, moment_of, now, reclass, requested, soon,
-    spin_while, wake, woken_by_event,
+    CPU, DROP, Hand, How, Ledger, PATIENCE, Page, RECLASS, Scene, Sequence, Stage, Step, Userfault,
+    be_on, granted, interferences, reclass, requested, soon, wake, woken_by_event,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -183,7 +184,7 @@ fn expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
         let runs = stage.rival.runs();
         let ledger = Ledger::open()?;
         soon()?;
-        let (moment, start) = (clock()?, now());
+        let (moment, start) = (monotonic()?, now());
         let late = turn / 10 * 200;
         stage.rival.wake(Due::At(moment + seen + length + late))?;
         let outcome = Sequence::new(area, steps).run(CPU)?;

@@ -11,6 +11,7 @@ use anyhow::{Result, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::gettid;
+use rseq_slice_harness::clock::{spin, spin_while};
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
@@ -18,7 +19,7 @@ use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Ledger, OTHER_CPU, PATIENCE, Page, Remote, Rival, Scene, Userfault, be_on, handle, hits,
-    lead, spin, spin_while,
+    lead,
 };
 
 pub(crate) const TESTS: &[Test] = &[

@@ -4,13 +4,15 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use rseq_slice_harness::clock::{spin, spin_while};
+use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
-    CPU, Due, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_lie_kills, handle, hits,
-    null_call, spin, spin_while, yield_call,
+    CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_lie_kills, handle, hits, null_call,
+    yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[

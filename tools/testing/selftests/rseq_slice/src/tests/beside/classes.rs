@@ -9,6 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
+use rseq_slice_harness::clock::spin_long_while;
 use rseq_slice_harness::{Layout, pin_to};
 
 use super::GRANTS;
@@ -17,7 +18,7 @@ use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
     BOTH_CPUS, Class, Extensible, Holders, Setup, ensure_distribution, handle, hits, set_class,
-    set_deadline, spin_long_while,
+    set_deadline,
 };
 
 pub(crate) const TESTS: &[Test] = &[

@@ -11,6 +11,7 @@ use std::{fs, thread};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
+use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::{Layout, sys};
 
 use super::GRANTS;
@@ -19,7 +20,7 @@ use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Holders, Ledger, Page, Remote, Rival, Scene, Setup, Swap, THREADS, advise, be_on,
-    ensure_fine, eventfd, move_pages, now, requested, spin_while, vmstat,
+    ensure_fine, eventfd, move_pages, requested, vmstat,
 };
 
 pub(crate) const TESTS: &[Test] = &[
