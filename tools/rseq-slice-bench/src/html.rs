@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use rseq_slice_bench_guest::{LockKind, PathName, Waiting};
+use rseq_slice_bench_record::{LockKind, PathName, Waiting};
 
 use crate::kernels::Kernel;
 use crate::plots::{Curve, Plot};

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use rseq_slice_bench_guest::{
+use rseq_slice_bench_record::{
     Cause, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord, Record,
     Rival, Waiting,
 };
+use rseq_slice_types::Implementation;
 use serde::{Deserialize, Serialize};
 
 use crate::functions::Group;
@@ -193,12 +194,12 @@ impl Report {
                     ..
                 } => {
                     let expected = match kernel {
-                        Kernel::C | Kernel::COffAtBoot => Some("C"),
-                        Kernel::Rust | Kernel::RustOffAtBoot => Some("Rust"),
+                        Kernel::C | Kernel::COffAtBoot => Some(Implementation::C),
+                        Kernel::Rust | Kernel::RustOffAtBoot => Some(Implementation::Rust),
                         Kernel::Off => None,
                     };
                     ensure!(
-                        implementation.is_none() || implementation.as_deref() == expected,
+                        implementation.is_none() || implementation == expected,
                         "{}: this is a kernel with {implementation:?}",
                         job.name
                     );

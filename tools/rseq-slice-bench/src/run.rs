@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use rseq_slice_bench_guest::Record;
+use rseq_slice_bench_record::Record;
 
 use crate::functions::{Functions, Windows};
 use crate::jobs::Job;

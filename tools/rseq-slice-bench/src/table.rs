@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use rseq_slice_bench_guest::{LockKind, PathName, Waiting};
+use rseq_slice_bench_record::{LockKind, PathName, Waiting};
 
 use crate::kernels::Kernel;
 use crate::report::{ContestRow, Contests, Report};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the benchmark of the rseq time slice extension runs in the guest, and the form in which it
-//! reports to the host.
+//! What the benchmark of the rseq time slice extension runs in the guest.
 //!
 //! The programs print one [`Record`] in JSON per line on standard output, and nothing else there.
 //!
@@ -11,17 +10,13 @@
 pub mod mark;
 pub mod periodic;
 mod quantiles;
-mod record;
 
-pub use quantiles::Quantiles;
-pub use record::{
-    Cause, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord, Policy,
-    Record, Rival, Waiting, fairness,
-};
+pub use quantiles::quantiles;
 
 use std::fs;
 use std::io::{self, Write};
 
+use rseq_slice_bench_record::Record;
 use rseq_slice_harness::{DebugfsError, Implementation, implementation};
 
 /// Prints a record.
@@ -49,10 +44,7 @@ pub fn introduce() -> anyhow::Result<Option<Implementation>> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let version = fs::read_to_string("/proc/sys/kernel/version")?;
     report(&Record::Kernel {
-        implementation: implementation.map(|implementation| match implementation {
-            Implementation::C => "C".to_owned(),
-            Implementation::Rust => "Rust".to_owned(),
-        }),
+        implementation,
         release: release.trim().to_owned(),
         version: version.trim().to_owned(),
         cpus: std::thread::available_parallelism()?.get(),

@@ -1,43 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Marks in the stream of instructions, for a plugin of the emulator to see.
-//!
-//! A mark is a long no-operation whose displacement no compiler would choose. It costs one
-//! instruction, needs no address, and does nothing on any machine.
+//! Instructions that mark places for the plugin of the emulator.
 
-/// Bytes of a mark: opcode and displacement.
-pub const LEN: usize = 7;
-const OPCODE: [u8; 3] = [0x0f, 0x1f, 0x80];
-/// The upper 24 bits of the displacement of all marks.
-const FAMILY: u32 = 0x5253_4c00;
-
-/// Where a mark stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// A window opens.
-    Begin,
-    /// The window closes.
-    End,
-    /// All windows before belong to one group, those to come to the next.
-    Next,
-}
-
-impl Mark {
-    const ALL: [Self; 3] = [Self::Begin, Self::End, Self::Next];
-
-    const fn displacement(self) -> u32 {
-        FAMILY | self as u32
-    }
-
-    /// The mark that an instruction is, if it is one.
-    pub fn decode(instruction: &[u8]) -> Option<Self> {
-        let displacement = instruction.strip_prefix(&OPCODE)?.try_into().ok()?;
-        let displacement = u32::from_le_bytes(displacement);
-        Self::ALL
-            .into_iter()
-            .find(|mark| mark.displacement() == displacement)
-    }
-}
+use rseq_slice_bench_record::mark::{Mark, OPCODE};
 
 macro_rules! functions {
     ($($(#[$doc:meta])* $name:ident: $mark:expr;)*) => {$(
@@ -70,21 +35,23 @@ functions! {
     next: Mark::Next;
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
+    use rseq_slice_bench_record::mark::LEN;
+
+    /// The mark among the first instructions of a function.
+    fn marks(function: fn()) -> Option<Mark> {
+        let code = function as *const u8;
+        // SAFETY: The code of the functions behind it follows, which nobody writes to.
+        let code = unsafe { std::slice::from_raw_parts(code, 24) };
+        code.windows(LEN).find_map(Mark::decode)
+    }
 
     #[test]
-    fn marks_are_told_from_other_instructions() {
-        for mark in Mark::ALL {
-            let mut bytes = OPCODE.to_vec();
-            bytes.extend(mark.displacement().to_le_bytes());
-            assert_eq!(bytes.len(), LEN);
-            assert_eq!(Mark::decode(&bytes), Some(mark));
-            assert_eq!(Mark::decode(&bytes[..6]), None);
-            bytes[4] ^= 1;
-            assert_eq!(Mark::decode(&bytes), None);
-        }
-        assert_eq!(Mark::decode(&[0x0f, 0x1f, 0x80, 0, 0, 0, 0]), None);
+    fn the_plugin_knows_the_instructions() {
+        assert_eq!(marks(begin), Some(Mark::Begin));
+        assert_eq!(marks(end), Some(Mark::End));
+        assert_eq!(marks(next), Some(Mark::Next));
     }
 }

@@ -18,7 +18,7 @@ use std::io::BufWriter;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rseq_slice_bench_guest::mark::{self, Mark};
+use rseq_slice_bench_record::mark::{self, Mark};
 
 use crate::windows::{Functions, Windows};
 

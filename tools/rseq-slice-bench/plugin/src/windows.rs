@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use rseq_slice_bench_guest::mark::Mark;
+use rseq_slice_bench_record::mark::Mark;
 
 /// Where the functions lie.
 pub(crate) struct Functions(Vec<(u64, u64)>);

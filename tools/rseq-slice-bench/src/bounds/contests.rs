@@ -2,7 +2,7 @@
 
 //! Bounds on what many threads get out of a lock.
 
-use rseq_slice_bench_guest::{ContestRecord, LockKind, Waiting};
+use rseq_slice_bench_record::{ContestRecord, LockKind, Waiting};
 
 use super::{Verdict, missing};
 use crate::kernels::Kernel;

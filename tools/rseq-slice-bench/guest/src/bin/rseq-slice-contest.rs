@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 use lexopt::ValueExt;
-use rseq_slice_bench_guest::{
-    ContestRecord, LockKind, Quantiles, Record, Waiting, fairness, introduce, report,
-};
+use rseq_slice_bench_guest::{introduce, quantiles, report};
+use rseq_slice_bench_record::{ContestRecord, LockKind, Record, Waiting, fairness};
 use rseq_slice_harness::contest::{Contest, Outcome, Waits};
 use rseq_slice_harness::lock::{FutexMutex, Pattern, SpinLock, TicketLock};
 use rseq_slice_harness::scheduler::{FeatureOff, has_feature};
@@ -188,7 +187,7 @@ fn one(
         most: outcome.operations.iter().copied().max().unwrap_or(0),
         fairness: fairness(&outcome.operations),
         all_operations: outcome.all_operations,
-        waits: Quantiles::of(&outcome.waits.0),
+        waits: quantiles(&outcome.waits.0),
         preempted_holders: outcome.preempted_holders,
         came_back: outcome.came_back,
         lost: outcome.ends.preempted,

@@ -13,7 +13,8 @@ use anyhow::{Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
 use lexopt::ValueExt;
 use nix::time::{ClockId, clock_gettime};
-use rseq_slice_bench_guest::{LatencyRecord, Policy, Quantiles, Record, introduce, report};
+use rseq_slice_bench_guest::{introduce, quantiles, report};
+use rseq_slice_bench_record::{LatencyRecord, Policy, Record};
 use rseq_slice_harness::scheduler::{self, set_policy};
 use rseq_slice_harness::timer::{monotonic, sleep_until};
 use rseq_slice_harness::{Control, ExtensionLength, Layout, Registration, pin_to, set_layout};
@@ -97,7 +98,7 @@ fn beside_abuse(length: Option<u32>, policy: Policy, periods: u32) -> Result<Lat
         Ok(LatencyRecord {
             length,
             policy,
-            latencies: Quantiles::of(&latencies),
+            latencies: quantiles(&latencies),
             asking: asking.join().map_err(panicked)??,
             honest: honest.join().map_err(panicked)??,
         })

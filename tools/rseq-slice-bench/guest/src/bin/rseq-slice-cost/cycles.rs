@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use rseq_slice_bench_guest::periodic::{Periodic, Wake, beside, compute};
-use rseq_slice_bench_guest::{Cause, CycleRecord, Record, Rival, mark, report};
+use rseq_slice_bench_guest::{mark, report};
+use rseq_slice_bench_record::{Cause, CycleRecord, Record, Rival};
 use rseq_slice_harness::scheduler::{Policy, set_policy};
 use rseq_slice_harness::{Bytes, Control, ExtensionLength, counters, pin_to, sys};
 

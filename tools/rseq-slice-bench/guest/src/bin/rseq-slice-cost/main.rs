@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use lexopt::ValueExt;
-use rseq_slice_bench_guest::{PathName, introduce};
+use rseq_slice_bench_guest::introduce;
+use rseq_slice_bench_record::PathName;
 use rseq_slice_harness::{Layout, Registration, SliceError, pin_to, set_layout};
 
 const USAGE: &str = "usage: rseq-slice-cost [--samples N]";

@@ -14,8 +14,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNo
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use nix::unistd::gettid;
-use rseq_slice_bench_guest::PathName;
 use rseq_slice_bench_guest::periodic::{PRIORITY, Periodic, Wake, beside};
+use rseq_slice_bench_record::PathName;
 use rseq_slice_harness::scheduler::{Policy, set_policy};
 use rseq_slice_harness::timer::{monotonic, sleep_until};
 use rseq_slice_harness::{

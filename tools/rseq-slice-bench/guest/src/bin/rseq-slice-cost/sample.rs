@@ -5,7 +5,8 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail, ensure};
-use rseq_slice_bench_guest::{PathName, PathRecord, Record, mark, report};
+use rseq_slice_bench_guest::{mark, report};
+use rseq_slice_bench_record::{PathName, PathRecord, Record};
 use rseq_slice_harness::clock::ticks;
 use rseq_slice_harness::{Bytes, Control, sys};
 
