@@ -16,11 +16,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rseq_slice_harness::Implementation;
+use rseq_slice_types::Implementation;
 
 use crate::intended::{Intended, explain};
-use crate::outcome::{End, Outcome, Samples, Seen};
-use crate::program::Program;
+use rseq_slice_diff_program::outcome::{End, Outcome, Samples, Seen};
+use rseq_slice_diff_program::program::Program;
 
 /// The probability of an accident below which it counts as none: over all forks of a full run
 /// there is less than one false difference in some hundred runs.

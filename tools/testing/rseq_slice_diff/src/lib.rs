@@ -5,9 +5,9 @@
 //!
 //! # What is compared
 //!
-//! A [program](program::Program) is a list of steps: system calls, stores to the control word, waiting
+//! A [program](rseq_slice_diff_program::program::Program) is a list of steps: system calls, stores to the control word, waiting
 //! for a reschedule, faults, and things planned for a moment after that reschedule. A run of
-//! it comes to an [outcome](outcome::Outcome): what each step saw (results and error numbers, control
+//! it comes to an [outcome](rseq_slice_diff_program::outcome::Outcome): what each step saw (results and error numbers, control
 //! word, flags, whether the rival got the CPU, signals and what their handlers found), how the
 //! process ended, the settings, and by how much each counter of the kernel grew. Every part of it
 //! takes part in the comparison.
@@ -55,11 +55,7 @@
 //! A difference is [shrunk](shrink): steps are taken out and arguments made simpler as long as the
 //! kernels differ in the same way. The result is one line, which can be run again.
 
-pub mod arg;
 pub mod compare;
 pub mod generate;
 pub mod intended;
-pub mod op;
-pub mod outcome;
-pub mod program;
 pub mod shrink;

@@ -8,9 +8,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::arg::{Delay, Hex, Place};
-use crate::op::Op;
-use crate::program::{Program, Step, Who};
+use rseq_slice_diff_program::arg::{Delay, Hex, Place};
+use rseq_slice_diff_program::op::Op;
+use rseq_slice_diff_program::program::{Program, Step, Who};
 
 /// A search that is under way.
 #[derive(Clone, Debug)]

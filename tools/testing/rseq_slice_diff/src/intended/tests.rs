@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::compare::compare;
-use crate::outcome::Samples;
+use rseq_slice_diff_program::outcome::Samples;
 
 /// Compares one outcome of each kernel; returns the names of what explains the differences,
 /// and "nothing" if one is not explained.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use lexopt::prelude::*;
 use rseq_slice_diff::generate;
 use rseq_slice_diff::intended::{self, Intended};
-use rseq_slice_diff::program::Program;
+use rseq_slice_diff_program::program::Program;
 
 use crate::boot::Guests;
 use crate::session::{Results, Session, Times};

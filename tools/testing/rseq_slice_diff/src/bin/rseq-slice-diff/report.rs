@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use rseq_slice_diff::compare::Fork;
-use rseq_slice_diff::outcome::Samples;
-use rseq_slice_harness::Implementation;
+use rseq_slice_diff_program::outcome::Samples;
+use rseq_slice_types::Implementation;
 
 use crate::session::Case;
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use rseq_slice_diff::compare::{Comparison, compare};
 use rseq_slice_diff::intended::Intended;
-use rseq_slice_diff::program::Program;
 use rseq_slice_diff::shrink::Shrinker;
+use rseq_slice_diff_program::program::Program;
 
 use crate::boot::{Answer, Guests, Job};
 

@@ -11,8 +11,8 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
-use rseq_slice_diff::op::Op;
-use rseq_slice_diff::program::{Program, Who};
+use rseq_slice_diff_program::op::Op;
+use rseq_slice_diff_program::program::{Program, Who};
 
 use crate::area::{self, Own, SECOND, SUCCESSOR};
 use crate::shared::shared;

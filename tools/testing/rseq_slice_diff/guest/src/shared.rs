@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, 
 
 use anyhow::Result;
 use nix::errno::Errno;
-use rseq_slice_diff::outcome::Seen;
-use rseq_slice_diff::program::Program;
+use rseq_slice_diff_program::outcome::Seen;
+use rseq_slice_diff_program::program::Program;
 
 /// Where the memory is found after an exec.
 pub(crate) const FD: i32 = 100;

@@ -10,9 +10,9 @@ use std::cell::RefCell;
 use std::sync::atomic::Ordering::SeqCst;
 
 use anyhow::Result;
-use rseq_slice_diff::arg::{Call, Delay, Event, Fault};
-use rseq_slice_diff::op::Op;
-use rseq_slice_diff::program::Step;
+use rseq_slice_diff_program::arg::{Call, Delay, Event, Fault};
+use rseq_slice_diff_program::op::Op;
+use rseq_slice_diff_program::program::Step;
 use rseq_slice_harness::abi::{NR_RSEQ_SLICE_YIELD, PR_RSEQ_SLICE_EXTENSION, SIGNATURE};
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::pin_to;

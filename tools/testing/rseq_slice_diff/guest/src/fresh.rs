@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 use nix::errno::Errno;
-use rseq_slice_diff::arg::PAGE;
-use rseq_slice_diff::program::Program;
+use rseq_slice_diff_program::arg::PAGE;
+use rseq_slice_diff_program::program::Program;
 
 static PAGES: OnceLock<usize> = OnceLock::new();
 

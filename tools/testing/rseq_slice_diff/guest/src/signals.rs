@@ -6,7 +6,7 @@ use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use nix::unistd::{getpid, gettid};
-use rseq_slice_diff::arg::{Handler, Signal};
+use rseq_slice_diff_program::arg::{Handler, Signal};
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
 
 use crate::area::{self, WORD, outcome};

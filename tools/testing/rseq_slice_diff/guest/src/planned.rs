@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, gettid};
-use rseq_slice_diff::arg::{Event, Protection};
+use rseq_slice_diff_program::arg::{Event, Protection};
 use rseq_slice_harness::pin_to;
 use rseq_slice_harness::scheduler::{Policy, set_policy_of};
 use rseq_slice_harness::timer::{Due, SignalTimer, sleep_until};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use anyhow::Result;
 use nix::errno::Errno;
-use rseq_slice_diff::arg::{PAGE, Place, Protection};
+use rseq_slice_diff_program::arg::{PAGE, Place, Protection};
 
 const LEN: usize = PAGE as usize;
 /// Offsets of fields of `struct rseq`.
