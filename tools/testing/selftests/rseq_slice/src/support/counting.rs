@@ -10,15 +10,36 @@ use rseq_slice_harness::{Area, Control, Layout, Registration, Request, set_layou
 
 use super::call::null_call;
 use super::memory::Page;
-use super::scene::{granted, requested};
+use super::scene::{BOTH_CPUS, granted, requested};
 use super::sequence::{How, Outcome, Sequence, Step};
 
 /// Nanoseconds for which a sequence waits for somebody who wants the CPU.
 const PATIENCE: u64 = 40_000;
 
+/// How a sequence that counts gets to its end.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    /// What to store in the control word at the start.
+    pub(crate) request: u32,
+    /// Nanoseconds to wait for an answer.
+    pub(crate) patience: u64,
+    /// Turns of a loop between the answer and the end.
+    pub(crate) work: u64,
+}
+
+impl Pace {
+    fn steps(self, area: &Area) -> Vec<Step<'_>> {
+        vec![
+            Step::store_word(area, self.request),
+            Step::wait_while_word(area, self.request, self.patience),
+            Step::spin(self.work),
+        ]
+    }
+}
+
 /// The numbers.
 #[derive(Default)]
-pub(crate) struct PerCpu([AtomicU64; 2]);
+pub(crate) struct PerCpu([AtomicU64; BOTH_CPUS.len()]);
 
 impl PerCpu {
     /// Counts up the number of the CPU in a sequence with those steps in front. Returns how it ended.
@@ -32,6 +53,14 @@ impl PerCpu {
             outcome.step
         );
         Ok(outcome)
+    }
+
+    /// Counts with a request in the sequence. Returns whether it was not aborted.
+    ///
+    /// The control word is the caller's to look at afterwards: the request may be there still, and a
+    /// signal aborts the sequence but does not end a grant.
+    pub(crate) fn count_requesting(&self, area: &Area, pace: Pace) -> Result<bool> {
+        Ok(self.count(area, pace.steps(area))?.how == How::Done)
     }
 
     /// Expects that so many sequences have counted.
@@ -106,11 +135,12 @@ impl Worker {
         let (request, grant) = (requested(self.layout), granted(self.layout));
         let fate = self.numbers.below(100);
         let area = self.registration.area();
-        let mut steps = vec![
-            Step::store_word(area, request),
-            Step::wait_while_word(area, request, PATIENCE),
-            Step::spin(self.numbers.below(750)),
-        ];
+        let pace = Pace {
+            request,
+            patience: PATIENCE,
+            work: self.numbers.below(750),
+        };
+        let mut steps = pace.steps(area);
         steps.extend(page.map(Step::touch));
         if fate < self.outlasting {
             steps.push(Step::wait_while_word(area, grant, PATIENCE));

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
+use rseq_slice_harness::clock::{spin, spin_while};
 
 use super::remote::Remote;
 use super::scene::{Class, PATIENCE, set_class};
 use crate::ktap::diagnose;
-use rseq_slice_harness::clock::{spin, spin_while};
 
 type Action = Box<dyn FnMut() -> Result<()> + Send>;
 

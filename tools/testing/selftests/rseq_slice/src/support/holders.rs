@@ -4,23 +4,24 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use rseq_slice_harness::{Area, Counters, Layout, Registration, pin_to, set_layout, sys};
 
+use super::counting::{Pace, PerCpu};
 use super::ledger::Ledger;
 use super::memory::Page;
 use super::scene::{BOTH_CPUS, Class, requested, set_class};
-use super::sums::{Pace, Sums};
+use super::sequence::How;
 use crate::case::Skip;
 use crate::ktap::diagnose;
 
 /// What a thread does before it starts.
 pub(crate) type Prepare = Arc<dyn Fn() -> Result<()> + Send + Sync>;
-/// What a thread does after each addition.
+/// What a thread does after each sequence.
 pub(crate) type Between = Box<dyn FnMut() -> Result<()>>;
 
 /// What the threads are like.
@@ -29,7 +30,7 @@ pub(crate) struct Setup {
     pub(crate) layout: Layout,
     /// For each thread with requests.
     pub(crate) holder: Prepare,
-    /// Makes what each thread with requests does after each addition.
+    /// Makes what each thread with requests does after each sequence.
     pub(crate) between: Arc<dyn Fn() -> Result<Between> + Send + Sync>,
     /// For each thread that wakes up now and then, which is on the CPU of that number before.
     pub(crate) rival: Prepare,
@@ -57,15 +58,15 @@ impl Setup {
 pub(crate) const THREADS: usize = 3;
 /// Nanoseconds between two wakeups of a rival, at least, where nothing slows the kernel down.
 const PERIOD: u64 = 15_000;
-/// Looks for an answer, and turns of the work, of an addition.
-const LOOKS: u32 = 6_000;
-const WORK: u32 = 1_500;
+/// Nanoseconds to wait for an answer, and turns of the work, of a sequence.
+const PATIENCE: u64 = 24_000;
+const WORK: u64 = 13_000;
 
 /// What a thread has done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Share {
-    /// Additions that were not aborted.
-    pub(crate) added: u64,
+    /// Sequences that were not aborted.
+    pub(crate) counted: u64,
     pub(crate) aborted: u64,
     /// Yields that said 1.
     pub(crate) yields: u64,
@@ -80,23 +81,23 @@ fn give_up(area: &Area, request: u32) -> Result<bool> {
 fn hold(
     area: &Area,
     layout: Layout,
-    sums: &Sums,
+    counts: &PerCpu,
     over: &AtomicBool,
     mut between: Between,
 ) -> Result<Share> {
     let request = requested(layout);
     let mut share = Share::default();
-    for turn in 0_u32.. {
+    for turn in 0_u64.. {
         if over.load(Ordering::Relaxed) {
             break;
         }
         let pace = Pace {
             request,
-            looks: LOOKS + turn * 7_919 % LOOKS,
+            patience: PATIENCE + turn * 31_663 % PATIENCE,
             work: 1 + turn * 104_729 % WORK,
         };
-        match sums.add(area, pace) {
-            true => share.added += 1,
+        match counts.count_requesting(area, pace)? {
+            true => share.counted += 1,
             false => share.aborted += 1,
         }
         share.yields += u64::from(give_up(area, request)?);
@@ -105,34 +106,31 @@ fn hold(
     Ok(share)
 }
 
-fn come_and_go(area: &Area, sums: &Sums, over: &AtomicBool, period: u64) -> Share {
+fn come_and_go(area: &Area, counts: &PerCpu, over: &AtomicBool, period: u64) -> Result<Share> {
     let mut share = Share::default();
-    let pace = Pace {
-        request: 0,
-        looks: 1,
-        work: 1,
-    };
     for turn in 0_u64.. {
         if over.load(Ordering::Relaxed) {
             break;
         }
         // Spreads the wakeups, so that they fall everywhere.
         thread::sleep(Duration::from_nanos(period + turn * 7_919 % period));
-        match sums.add(area, pace) {
-            true => share.added += 1,
-            false => share.aborted += 1,
+        match counts.count(area, Vec::new())?.how {
+            How::Done => share.counted += 1,
+            _ => share.aborted += 1,
         }
     }
-    share
+    Ok(share)
 }
 
 type Thread = JoinHandle<Result<Share>>;
 
-/// Threads on both CPUs that add to per-CPU sums all the time, with requests, and others that
-/// preempt them and add as well.
+/// Threads on both CPUs that count in per-CPU sequences all the time, with requests, and others that
+/// preempt them and count as well.
 pub(crate) struct Holders {
     over: Arc<AtomicBool>,
-    sums: Arc<Sums>,
+    counts: Arc<PerCpu>,
+    /// Why a thread has ended early.
+    failure: Arc<OnceLock<String>>,
     ledger: Ledger,
     holders: Vec<Thread>,
     rivals: Vec<Thread>,
@@ -151,7 +149,11 @@ impl Holders {
     pub(crate) fn start(setup: &Setup) -> Result<Self> {
         ensure_distribution()?;
         let over = Arc::new(AtomicBool::new(false));
-        let sums = Arc::new(Sums::default());
+        let counts = Arc::new(PerCpu::default());
+        let failure = Arc::<OnceLock<String>>::default();
+        let reported = |result: Result<Share>, failure: &OnceLock<String>| {
+            result.inspect_err(|error| drop(failure.set(format!("{error:#}"))))
+        };
         let ledger = Ledger::open()?;
         let (ready, started) = mpsc::channel();
         // What acts on the threads comes in time, however busy they are; nor do they keep each other
@@ -160,7 +162,8 @@ impl Holders {
         pin_to(&BOTH_CPUS)?;
         let holders = (0..THREADS)
             .map(|number| {
-                let (over, sums) = (Arc::clone(&over), Arc::clone(&sums));
+                let (over, counts) = (Arc::clone(&over), Arc::clone(&counts));
+                let failure = Arc::clone(&failure);
                 let Setup { layout, pages, .. } = setup;
                 let (layout, page) = (*layout, pages.get(number).copied());
                 let prepare = Arc::clone(&setup.holder);
@@ -174,14 +177,16 @@ impl Holders {
                     drop(ready);
                     set_class(Class::Fair)?;
                     prepare()?;
-                    hold(registration.area(), layout, &sums, &over, between()?)
+                    let area = registration.area();
+                    reported(hold(area, layout, &counts, &over, between()?), &failure)
                 })
             })
             .collect();
         let rivals = BOTH_CPUS
             .into_iter()
             .map(|cpu| {
-                let (over, sums) = (Arc::clone(&over), Arc::clone(&sums));
+                let (over, counts) = (Arc::clone(&over), Arc::clone(&counts));
+                let failure = Arc::clone(&failure);
                 let (prepare, period) = (Arc::clone(&setup.rival), setup.period);
                 let ready = ready.clone();
                 thread::spawn(move || {
@@ -191,7 +196,8 @@ impl Holders {
                     drop(ready);
                     set_class(Class::Fair)?;
                     prepare()?;
-                    Ok(come_and_go(registration.area(), &sums, &over, period))
+                    let area = registration.area();
+                    reported(come_and_go(area, &counts, &over, period), &failure)
                 })
             })
             .collect();
@@ -200,7 +206,8 @@ impl Holders {
         started.iter().for_each(drop);
         Ok(Self {
             over,
-            sums,
+            counts,
+            failure,
             ledger,
             holders,
             rivals,
@@ -212,7 +219,10 @@ impl Holders {
         let mut threads = self.holders.iter().chain(&self.rivals);
         ensure!(
             !threads.any(JoinHandle::is_finished),
-            "a thread ended early"
+            "a thread ended early: {}",
+            self.failure
+                .get()
+                .map_or("it panicked, or could not start", String::as_str)
         );
         Ok(self.ledger.tally()?.granted)
     }
@@ -258,7 +268,7 @@ impl Holders {
             let mut all = Share::default();
             for thread in threads {
                 let share = thread.join().map_err(|_| anyhow!("panic"))??;
-                all.added += share.added;
+                all.counted += share.counted;
                 all.aborted += share.aborted;
                 all.yields += share.yields;
             }
@@ -267,14 +277,14 @@ impl Holders {
         let (holders, rivals) = (ended(self.holders)?, ended(self.rivals)?);
         let tally = self.ledger.tally()?;
         diagnose(format_args!("{holders:?}, rivals {rivals:?}; {tally:?}"));
-        self.sums.ensure(holders.added + rivals.added)?;
+        self.counts.ensure(holders.counted + rivals.counted)?;
         ensure!(
             tally.yielded == holders.yields,
             "{} yields, {tally:?}",
             holders.yields
         );
         ensure!(
-            holders.added > 0 && holders.aborted > 0 && tally.granted > 0 && rivals.added > 0,
+            holders.counted > 0 && holders.aborted > 0 && tally.granted > 0 && rivals.counted > 0,
             "nothing to see: {holders:?}, rivals {rivals:?}"
         );
         Ok(tally)

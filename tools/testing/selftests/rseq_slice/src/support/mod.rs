@@ -29,7 +29,6 @@ mod sequence;
 mod signals;
 mod sleeper;
 mod stage;
-mod sums;
 mod ticker;
 mod tracing;
 mod uring;
@@ -42,7 +41,7 @@ pub(crate) use attributes::{set_deadline, take_short_slices};
 pub(crate) use audit::Audit;
 pub(crate) use call::{null_call, yield_call};
 pub(crate) use cgroup::Group;
-pub(crate) use counting::{Numbers, PerCpu, Worker};
+pub(crate) use counting::{Numbers, Pace, PerCpu, Worker};
 pub(crate) use extensible::Extensible;
 pub(crate) use hand::Hand;
 pub(crate) use holders::{Holders, Setup, THREADS, ensure_distribution};
@@ -61,6 +60,8 @@ pub(crate) use scene::{
     BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, bear_refusals,
     ensure_lie_kills, flags, granted, lead, lead_longer, requested, set_class, set_only_lazy, soon,
 };
+#[cfg(target_arch = "x86_64")]
+pub(crate) use sequence::probed;
 pub(crate) use sequence::{How, Outcome, Sequence, Step, interferences};
 pub(crate) use signals::{handle, hits};
 pub(crate) use sleeper::Sleeper;
@@ -68,7 +69,6 @@ pub(crate) use stage::{
     DROP, MEMBARRIER, MIGRATE, PREEMPT, RECLASS, SIGNAL, Stage, reclass, switches, wake,
     woken_by_event,
 };
-pub(crate) use sums::{Pace, Sums, probed};
 pub(crate) use ticker::Ticker;
 pub(crate) use tracing::Tracing;
 pub(crate) use uring::Ring;

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
+use rseq_slice_harness::clock::now;
 use rseq_slice_harness::pin_to;
 
 use super::rival::Rival;
 use super::scene::OTHER_CPU;
-use rseq_slice_harness::clock::now;
 
 /// A moment that does not come.
 const NEVER: u64 = u64::MAX;

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::pin_to;
+use rseq_slice_harness::timer::{Due, alarm, each_event, set_alarm};
 
 use super::scene::{Class, lead, only_lazy, set_class, soon};
 use super::sequence::interfere;
 use super::sleeper::Sleeper;
 use crate::case::Skip;
-use rseq_slice_harness::clock::{now, spin_while};
-use rseq_slice_harness::timer::{Due, alarm, each_event, set_alarm};
 
 #[derive(Default)]
 struct Runs {

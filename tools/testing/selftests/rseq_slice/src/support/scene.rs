@@ -12,14 +12,14 @@ use rseq_slice_harness::abi::{
     RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED, RSEQ_SLICE_EXT_GRANTED,
     RSEQ_SLICE_EXT_REQUEST,
 };
+use rseq_slice_harness::clock::{calibrate, now, spin_while};
 use rseq_slice_harness::scheduler::{Policy, set_policy_of};
+use rseq_slice_harness::timer::{Due, await_quiet, monotonic};
 use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_layout};
 
 use super::apart::ensure_dies;
 use super::features;
 use super::rival::Rival;
-use rseq_slice_harness::clock::{calibrate, now, spin_while};
-use rseq_slice_harness::timer::{Due, await_quiet, monotonic};
 
 /// The CPU of a scene.
 pub(crate) const CPU: usize = 0;

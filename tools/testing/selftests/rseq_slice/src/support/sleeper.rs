@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::unistd::{Pid, gettid};
 use rseq_slice_harness::pin_to;
+use rseq_slice_harness::timer::{Due, timespec};
 
 use super::scene::{Class, set_class, set_class_of};
-use rseq_slice_harness::timer::{Due, timespec};
 
 /// A moment that does not come.
 const NEVER: u64 = u64::MAX;

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, gettid};
+use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::{Layout, pin_to};
 
 use super::hand::Hand;
@@ -23,7 +24,6 @@ use super::rival::Rival;
 use super::scene::{CPU, Class, OTHER_CPU, PATIENCE, Scene, be_on, set_class_of};
 use super::sequence::interfere;
 use super::signals::handle;
-use rseq_slice_harness::clock::spin_while;
 
 /// The page of the area is dropped from memory.
 pub(crate) const DROP: u32 = 1 << 0;

@@ -8,11 +8,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Result;
+use rseq_slice_harness::clock::spin_long_while;
 use rseq_slice_harness::pin_to;
 
 use super::attributes::take_short_slices;
 use super::scene::{Class, set_class};
-use rseq_slice_harness::clock::spin_long_while;
 
 /// A thread that wants a CPU by itself.
 pub(crate) struct Ticker {

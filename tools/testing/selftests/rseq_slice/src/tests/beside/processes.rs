@@ -18,7 +18,7 @@ use crate::case::{Needs, Test, both};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
-    Audit, CPU, Child, Holders, Ledger, Machine, Pace, Ring, Rival, Scene, Setup, Sums, Ticker,
+    Audit, CPU, Child, Holders, Ledger, Machine, Pace, PerCpu, Ring, Rival, Scene, Setup, Ticker,
     requested,
 };
 
@@ -92,24 +92,24 @@ fn kvm(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-/// What a debugger steps through: additions with a request, whose sequences cannot be completed as
+/// What a debugger steps through: counting with a request, whose sequences cannot be completed as
 /// long as the debugger stops the thread at each instruction.
 fn stepped(layout: Layout) -> Result<()> {
     const ROUNDS: u64 = 12;
     const LOOKS: u64 = 20;
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
-    let sums = Sums::default();
+    let counts = PerCpu::default();
     ptrace::traceme()?;
     let pace = Pace {
         request: requested(layout),
-        looks: 20,
+        patience: 20,
         work: 20,
     };
-    let mut added = 0;
+    let mut counted = 0;
     raise(Signal::SIGSTOP)?;
     for _ in 0..ROUNDS {
-        added += u64::from(sums.add(scene.area(), pace));
+        counted += u64::from(counts.count_requesting(scene.area(), pace)?);
         for _ in 0..LOOKS {
             scene.add_request();
         }
@@ -119,13 +119,13 @@ fn stepped(layout: Layout) -> Result<()> {
         }
     }
     raise(Signal::SIGSTOP)?;
-    sums.ensure(added)?;
-    ensure!(added == 0, "{added} sequences were completed");
+    counts.ensure(counted)?;
+    ensure!(counted == 0, "{counted} sequences were completed");
     // Nobody steps any more.
-    added += u64::from(sums.add(scene.area(), pace));
+    counted += u64::from(counts.count_requesting(scene.area(), pace)?);
     scene.set_word(0);
-    sums.ensure(added)?;
-    ensure!(added == 1, "the sequence was not completed");
+    counts.ensure(counted)?;
+    ensure!(counted == 1, "the sequence was not completed");
     scene.obtain(&rival)?;
     ensure!(sys::rseq_slice_yield()? == 1);
     Ok(())
