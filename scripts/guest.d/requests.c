@@ -20,15 +20,6 @@
 #include <unistd.h>
 #include "rseq.h"
 
-#ifndef PR_RSEQ_SLICE_EXTENSION
-#define PR_RSEQ_SLICE_EXTENSION		79
-#define PR_RSEQ_SLICE_EXTENSION_SET	2
-#define PR_RSEQ_SLICE_EXT_ENABLE	0x01
-#endif
-#ifndef SYS_rseq_slice_yield
-#define SYS_rseq_slice_yield		471
-#endif
-
 #define WORKERS	64
 #define USEC	1000
 
@@ -96,7 +87,7 @@ void requests_look(void)
 		switch (chance(4)) {
 		case 0:
 		case 1:
-			if (enter(SYS_rseq_slice_yield) > 1)
+			if (enter(__NR_rseq_slice_yield) > 1)
 				errx(1, "rseq_slice_yield() is neither 0 nor 1");
 			break;
 		case 2:

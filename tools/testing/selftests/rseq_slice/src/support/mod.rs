@@ -3,6 +3,7 @@
 //! What the tests are built from.
 
 mod apart;
+mod assembly;
 mod attributes;
 mod audit;
 mod btf;

@@ -16,10 +16,8 @@ use rseq_slice_harness::clock::ticks_in;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use self::x86_64::probed;
+use super::assembly::SLICE_CTRL;
 use super::memory::Page;
-
-/// Offset of the control word in the area.
-const SLICE_CTRL: usize = 28;
 
 /// The codes of the steps.
 const END: u64 = 0;

@@ -8,8 +8,9 @@
 
 use anyhow::Result;
 use rseq_slice_harness::Layout;
-use rseq_slice_harness::abi::SIGNATURE;
 
+#[cfg(target_arch = "x86_64")]
+use super::assembly::{SLICE_CTRL, function_with_sequence};
 use super::scene::{Scene, granted, requested};
 
 /// The instructions of the window. An interrupt comes in front of one of them.
@@ -26,11 +27,6 @@ pub(crate) struct Walk {
     pub(crate) interrupted: Option<usize>,
 }
 
-/// Offsets in the area.
-#[cfg(target_arch = "x86_64")]
-const RSEQ_CS: usize = 8;
-#[cfg(target_arch = "x86_64")]
-const SLICE_CTRL: usize = 28;
 /// What the window returns instead of the yield's result.
 #[cfg(target_arch = "x86_64")]
 const NO_GRANT: i64 = -1;
@@ -42,75 +38,64 @@ const SPINS: u64 = 2_000_000;
 const PASSES: u64 = 16;
 
 #[cfg(target_arch = "x86_64")]
-std::arch::global_asm!(
-    ".pushsection .data.rel.ro.rseq_slice_window, \"aw\"",
-    ".balign 32",
-    "2:",
-    ".long 0, 0",
-    ".quad 3f, 5f - 3f, 6f",
-    ".popsection",
-    ".pushsection .text.rseq_slice_window, \"ax\"",
-    ".globl rseq_slice_window",
-    ".type rseq_slice_window, @function",
-    "rseq_slice_window:",
-    "push rbx",
-    "mov rbx, rcx",
-    "mov dword ptr [rdi + {ctrl}], edx",
-    "mov ecx, {spins}",
-    "7:",
-    "mov eax, dword ptr [rdi + {ctrl}]",
-    "cmp eax, edx",
-    "jne 8f",
-    "dec ecx",
-    "jnz 7b",
-    "8:",
-    "mov edx, eax",
-    "lea rax, [rip + 2b]",
-    "mov qword ptr [rdi + {cs}], rax",
-    "mov ecx, {passes}",
-    // Two instructions per turn, and one more or less for an odd number.
-    "mov rax, rbx",
-    "shr rax",
-    "jnc 9f",
-    "nop",
-    "9:",
-    "dec rax",
-    "jnz 9b",
-    "3:",
-    "mov eax, dword ptr [rdi + {ctrl}]",
-    "test eax, esi",
-    "loope 10f",
-    "4:",
-    "mov eax, r8d",
-    "syscall",
-    "5:",
-    "pop rbx",
-    "ret",
-    "10:",
-    "mov rax, {no_grant}",
-    "pop rbx",
-    "ret",
-    ".long {signature}",
-    "6:",
-    "pushfq",
-    "pop r10",
-    "mov qword ptr [r9], 1",
-    "mov qword ptr [r9 + 8], rax",
-    "mov qword ptr [r9 + 16], r10",
-    "mov qword ptr [r9 + 24], rcx",
-    "mov ecx, {passes}",
-    // Go on where the word has been read already; if not, where it is.
-    "test eax, eax",
-    "jz 3b",
-    "jmp 4b",
-    ".size rseq_slice_window, . - rseq_slice_window",
-    ".popsection",
+function_with_sequence!(
+    "rseq_slice_window",
+    [
+        "push rbx",
+        "mov rbx, rcx",
+        "mov dword ptr [rdi + {ctrl}], edx",
+        "mov ecx, {spins}",
+        "7:",
+        "mov eax, dword ptr [rdi + {ctrl}]",
+        "cmp eax, edx",
+        "jne 8f",
+        "dec ecx",
+        "jnz 7b",
+        "8:",
+        "mov edx, eax",
+        "lea rax, [rip + 2b]",
+        "mov qword ptr [rdi + {cs}], rax",
+        "mov ecx, {passes}",
+        // Two instructions per turn, and one more or less for an odd number.
+        "mov rax, rbx",
+        "shr rax",
+        "jnc 9f",
+        "nop",
+        "9:",
+        "dec rax",
+        "jnz 9b",
+        "3:",
+        "mov eax, dword ptr [rdi + {ctrl}]",
+        "test eax, esi",
+        "loope 10f",
+        "4:",
+        "mov eax, r8d",
+        "syscall",
+        "5:",
+        "pop rbx",
+        "ret",
+        "10:",
+        "mov rax, {no_grant}",
+        "pop rbx",
+        "ret",
+        ".long {signature}",
+        "6:",
+        "pushfq",
+        "pop r10",
+        "mov qword ptr [r9], 1",
+        "mov qword ptr [r9 + 8], rax",
+        "mov qword ptr [r9 + 16], r10",
+        "mov qword ptr [r9 + 24], rcx",
+        "mov ecx, {passes}",
+        // Go on where the word has been read already; if not, where it is.
+        "test eax, eax",
+        "jz 3b",
+        "jmp 4b",
+    ],
     ctrl = const SLICE_CTRL,
-    cs = const RSEQ_CS,
     spins = const SPINS,
     passes = const PASSES,
     no_grant = const NO_GRANT,
-    signature = const SIGNATURE,
 );
 
 /// Requests, waits for the answer, lets `delay` more instructions pass and enters the window. There
