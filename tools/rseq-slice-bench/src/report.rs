@@ -9,7 +9,7 @@ use rseq_slice_bench_record::{
     Cause, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord, Record,
     Rival, Waiting,
 };
-use rseq_slice_types::Implementation;
+use rseq_slice_debugfs::Implementation;
 use serde::{Deserialize, Serialize};
 
 use crate::functions::Group;

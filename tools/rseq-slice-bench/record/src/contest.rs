@@ -2,7 +2,7 @@
 
 //! What comes out of contests for a lock.
 
-use rseq_slice_types::Counters;
+use rseq_slice_debugfs::Counters;
 use serde::{Deserialize, Serialize};
 
 use crate::quantiles::Quantiles;

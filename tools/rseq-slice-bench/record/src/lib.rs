@@ -14,7 +14,7 @@ pub use contest::{ContestRecord, LockKind, Waiting, fairness};
 pub use path::{PathName, PathRecord};
 pub use quantiles::Quantiles;
 
-use rseq_slice_types::{Counters, Implementation};
+use rseq_slice_debugfs::{Counters, Implementation};
 use serde::{Deserialize, Serialize};
 
 /// One line of output.

@@ -6,7 +6,7 @@ use rseq_slice_bench_record::{
     Cause, ContestRecord, CycleRecord, LockKind, PathName, PathRecord, Quantiles, Rival, Waiting,
     fairness,
 };
-use rseq_slice_types::Counters;
+use rseq_slice_debugfs::Counters;
 
 use super::judge;
 use super::paths::{Bound, OFF_AT_BOOT, PATHS};

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rseq_slice_types::Implementation;
+use rseq_slice_debugfs::Implementation;
 
 use crate::intended::{Intended, explain};
 use rseq_slice_diff_program::outcome::{End, Outcome, Samples, Seen};

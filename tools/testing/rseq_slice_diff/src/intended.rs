@@ -9,7 +9,7 @@ mod expiry;
 mod switches;
 mod words;
 
-use rseq_slice_types::Implementation;
+use rseq_slice_debugfs::Implementation;
 
 use crate::compare::{Branch, Fork};
 use rseq_slice_diff_program::arg::{Event, Text};

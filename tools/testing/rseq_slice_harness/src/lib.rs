@@ -38,7 +38,6 @@ pub mod child;
 pub mod clock;
 pub mod contest;
 mod control;
-mod debugfs;
 pub mod lock;
 mod prctl;
 mod registration;
@@ -52,11 +51,11 @@ mod witness;
 pub use affinity::pin_to;
 pub use area::Area;
 pub use control::{Bits, Bytes, Control, Request};
-pub use debugfs::{
-    DebugfsError, ExtensionLength, counters, extension_length, implementation, set_extension_length,
-};
 pub use prctl::{Layout, SliceError, layout, set_layout};
 pub use registration::{RegisterError, Registration};
-pub use rseq_slice_types::{Counters, Implementation};
+pub use rseq_slice_debugfs::{
+    Counters, DebugfsError, ExtensionLength, Implementation, counters, extension_length,
+    implementation, set_extension_length,
+};
 pub use section::{End, Section};
 pub use witness::Witness;

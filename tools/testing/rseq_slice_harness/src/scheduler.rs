@@ -6,7 +6,7 @@ use std::io;
 
 use libc::pid_t;
 
-use crate::debugfs::{DebugfsError, Node, read, write};
+use rseq_slice_debugfs::{DebugfsError, File};
 
 /// A scheduling policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn set_policy_of(thread: pid_t, policy: Policy) -> io::Result<()> {
     }
 }
 
-const FEATURES: Node = Node {
+const FEATURES: File = File {
     path: "/sys/kernel/debug/sched/features",
     config: "CONFIG_DEBUG_FS",
 };
@@ -59,7 +59,7 @@ const FEATURES: Node = Node {
 ///
 /// [`DebugfsError`].
 pub fn has_feature(name: &str) -> Result<bool, DebugfsError> {
-    Ok(is_on(&read(FEATURES)?, name))
+    Ok(is_on(&FEATURES.read()?, name))
 }
 
 fn is_on(features: &str, name: &str) -> bool {
@@ -72,7 +72,7 @@ fn is_on(features: &str, name: &str) -> bool {
 ///
 /// [`DebugfsError`]: with `EINVAL` if the kernel does not know the feature.
 pub fn set_feature(name: &str, on: bool) -> Result<(), DebugfsError> {
-    write(FEATURES, &format!("{}{name}", if on { "" } else { "NO_" }))
+    FEATURES.write(&format!("{}{name}", if on { "" } else { "NO_" }))
 }
 
 /// A feature of the scheduler that is off while this value lives.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use rseq_slice_types::Implementation;
+use rseq_slice_debugfs::Implementation;
 
 use crate::arg::Bad;
 

@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
+use rseq_slice_debugfs::Implementation;
 use rseq_slice_diff_program::outcome::{Line, Samples};
 use rseq_slice_diff_program::program::Program;
-use rseq_slice_types::Implementation;
 
 /// A program and how often it is to be run.
 #[derive(Clone, Debug)]

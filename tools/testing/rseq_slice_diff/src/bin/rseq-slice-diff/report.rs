@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use rseq_slice_debugfs::Implementation;
 use rseq_slice_diff::compare::Fork;
 use rseq_slice_diff_program::outcome::Samples;
-use rseq_slice_types::Implementation;
 
 use crate::session::Case;
 

@@ -1,29 +1,63 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the kernel tells and lets one set in debugfs.
+#![doc = include_str!("../README.md")]
+
+mod counters;
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use rseq_slice_types::{Counters, Implementation, Unreadable};
+pub use counters::{Counters, Unreadable};
 
-/// A file, and the part of the kernel's configuration that provides it.
-#[derive(Clone, Copy)]
-pub(crate) struct Node {
-    pub(crate) path: &'static str,
-    pub(crate) config: &'static str,
+/// The implementations of the extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Implementation {
+    /// The one in C.
+    C,
+    /// The one in Rust.
+    Rust,
 }
 
-const STATS: Node = Node {
+/// A file of debugfs, and the part of the kernel's configuration that provides it.
+#[derive(Debug, Clone, Copy)]
+pub struct File {
+    /// Its path.
+    pub path: &'static str,
+    /// What to switch on in the kernel's configuration.
+    pub config: &'static str,
+}
+
+impl File {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`DebugfsError::Missing`], [`DebugfsError::Io`].
+    pub fn read(self) -> Result<String, DebugfsError> {
+        fs::read_to_string(self.path).map_err(|error| DebugfsError::io(self, error))
+    }
+
+    /// Writes a text to it.
+    ///
+    /// # Errors
+    ///
+    /// [`DebugfsError::Missing`], [`DebugfsError::Io`].
+    pub fn write(self, text: &str) -> Result<(), DebugfsError> {
+        fs::write(self.path, text).map_err(|error| DebugfsError::io(self, error))
+    }
+}
+
+const STATS: File = File {
     path: "/sys/kernel/debug/rseq/stats",
     config: "CONFIG_RSEQ_SLICE_EXTENSION and CONFIG_RSEQ_STATS",
 };
-const LENGTH: Node = Node {
+const LENGTH: File = File {
     path: "/sys/kernel/debug/rseq/slice_ext_nsec",
     config: "CONFIG_RSEQ_SLICE_EXTENSION",
 };
-const IMPLEMENTATION: Node = Node {
+const IMPLEMENTATION: File = File {
     path: "/sys/kernel/debug/rseq/slice_ext_impl",
     config: "CONFIG_RSEQ_SLICE_EXTENSION_RUST",
 };
@@ -43,7 +77,7 @@ pub enum DebugfsError {
         config: &'static str,
     },
     /// The file cannot be read or written.
-    #[error("{path}: {error}")]
+    #[error("{path}: {error}{}", cure(error))]
     Io {
         /// The file.
         path: &'static str,
@@ -61,7 +95,7 @@ pub enum DebugfsError {
 }
 
 impl DebugfsError {
-    fn io(Node { path, config }: Node, error: io::Error) -> Self {
+    fn io(File { path, config }: File, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing { path, config },
             _ => Self::Io { path, error },
@@ -69,12 +103,11 @@ impl DebugfsError {
     }
 }
 
-pub(crate) fn read(node: Node) -> Result<String, DebugfsError> {
-    fs::read_to_string(node.path).map_err(|error| DebugfsError::io(node, error))
-}
-
-pub(crate) fn write(node: Node, text: &str) -> Result<(), DebugfsError> {
-    fs::write(node.path, text).map_err(|error| DebugfsError::io(node, error))
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ": run this as root",
+        _ => "",
+    }
 }
 
 /// The kernel's counts since boot.
@@ -83,7 +116,7 @@ pub(crate) fn write(node: Node, text: &str) -> Result<(), DebugfsError> {
 ///
 /// [`DebugfsError`].
 pub fn counters() -> Result<Counters, DebugfsError> {
-    let parsed: Result<_, Unreadable> = read(STATS)?.parse();
+    let parsed: Result<_, Unreadable> = STATS.read()?.parse();
     parsed.map_err(|Unreadable(what)| DebugfsError::Format {
         path: STATS.path,
         what,
@@ -102,7 +135,7 @@ pub fn implementation() -> Result<Implementation, DebugfsError> {
     {
         return Err(DebugfsError::io(LENGTH, io::ErrorKind::NotFound.into()));
     }
-    match read(IMPLEMENTATION) {
+    match IMPLEMENTATION.read() {
         Ok(name) if name == "rust\n" => Ok(Implementation::Rust),
         Ok(what) => Err(DebugfsError::Format {
             path: IMPLEMENTATION.path,
@@ -119,7 +152,7 @@ pub fn implementation() -> Result<Implementation, DebugfsError> {
 ///
 /// [`DebugfsError`].
 pub fn extension_length() -> Result<u32, DebugfsError> {
-    let text = read(LENGTH)?;
+    let text = LENGTH.read()?;
     text.trim().parse().map_err(|_| DebugfsError::Format {
         path: LENGTH.path,
         what: text,
@@ -132,7 +165,7 @@ pub fn extension_length() -> Result<u32, DebugfsError> {
 ///
 /// [`DebugfsError::Io`] with `ERANGE` outside of the range and with `EACCES` for other users than root.
 pub fn set_extension_length(ns: u32) -> Result<(), DebugfsError> {
-    write(LENGTH, &ns.to_string())
+    LENGTH.write(&ns.to_string())
 }
 
 /// Another extension length for the time that this value lives.
@@ -158,5 +191,22 @@ impl Drop for ExtensionLength {
     fn drop(&mut self) {
         // It could be written a moment ago, and nobody is left to tell.
         let _ = set_extension_length(self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_names_its_cure() {
+        let file = File {
+            path: "/proc/self/missing",
+            config: "CONFIG_SOMETHING",
+        };
+        for error in [file.read().unwrap_err(), file.write("").unwrap_err()] {
+            assert!(matches!(error, DebugfsError::Missing { .. }), "{error:?}");
+            assert!(error.to_string().contains("CONFIG_SOMETHING"), "{error}");
+        }
     }
 }

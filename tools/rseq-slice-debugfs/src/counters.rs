@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The kernel's counters.
 
@@ -6,11 +6,10 @@ use std::fmt;
 use std::ops::Sub;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 /// The kernel's counts of what happened to requests, over all CPUs and processes: since boot, or in
 /// the time between two readings, which is their difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Counters {
     /// Grants.
     pub granted: u64,
