@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+#![doc = include_str!("../README.md")]
+
+mod check;
+mod cli;
+mod demo;
+mod failure;
+mod run;
+mod stat;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
+
+use cli::{Cli, Command};
+use failure::{Failure, USAGE};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are no errors.
+        Err(text) => {
+            let status = if text.use_stderr() { USAGE } else { 0 };
+            return match text.print() {
+                Ok(()) => ExitCode::from(status),
+                Err(error) => Failure::from(error).report(),
+            };
+        }
+    };
+    let done = match cli.command {
+        Command::Check(args) => check::main(&args),
+        Command::Run(args) => run::main(&args),
+        Command::Stat(args) => stat::main(&args),
+        Command::Demo(args) => demo::main(&args),
+        Command::Completions { shell } => completions(shell),
+        Command::Probe(args) => check::probe::main(&args),
+    };
+    done.unwrap_or_else(|failure| failure.report())
+}
+
+fn completions(shell: Shell) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "rseq-slice", &mut script);
+    io::Write::write_all(&mut io::stdout(), &script)?;
+    Ok(ExitCode::SUCCESS)
+}

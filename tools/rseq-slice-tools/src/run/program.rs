@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Whether a library can be preloaded into a program.
+
+use std::env;
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access, getegid, geteuid};
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::{Endianness, FileKind, ReadCache, ReadRef};
+
+use crate::failure::{Failure, NOT_FOUND, NOT_RUNNABLE};
+
+/// As many levels of scripts as the kernel follows.
+const LEVELS: usize = 5;
+
+fn refuse(path: &Path, what: impl std::fmt::Display, cure: impl Into<String>) -> Failure {
+    Failure::new(NOT_RUNNABLE, format!("{} {what}", path.display()), cure)
+}
+
+/// Finds a program as `execvp(3)` does.
+pub(crate) fn find(name: &OsStr) -> Result<PathBuf, Failure> {
+    let missing = || {
+        Failure::new(
+            NOT_FOUND,
+            format!("there is no program {}", name.to_string_lossy()),
+            "look at its name, and at PATH",
+        )
+    };
+    if name.as_bytes().contains(&b'/') {
+        let path = PathBuf::from(name);
+        return match fs::metadata(&path) {
+            Ok(_) => runnable(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
+            Err(error) => Err(refuse(&path, error, "look at the folders on the way to it")),
+        };
+    }
+    let path = env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    let mut found = Err(missing());
+    for candidate in env::split_paths(&path).map(|folder| folder.join(name)) {
+        if !name.is_empty() && candidate.is_file() {
+            match runnable(candidate) {
+                Ok(path) => return Ok(path),
+                Err(failure) => found = Err(failure),
+            }
+        }
+    }
+    found
+}
+
+fn runnable(path: PathBuf) -> Result<PathBuf, Failure> {
+    if !path.is_file() {
+        return Err(refuse(
+            &path,
+            "is not a program but something else",
+            "name a file",
+        ));
+    }
+    match access(&path, AccessFlags::X_OK) {
+        Ok(()) => Ok(path),
+        Err(_) => {
+            let cure = format!("chmod +x {}, if it is one", path.display());
+            Err(refuse(&path, "is not an executable file", cure))
+        }
+    }
+}
+
+/// Refuses programs that the dynamic linker will not preload anything into. Returns the dynamic linker.
+pub(crate) fn inspect(program: &Path) -> Result<PathBuf, Failure> {
+    let mut program = program.to_owned();
+    for _ in 0..LEVELS {
+        match script(&program)? {
+            // What runs is the interpreter, whose own rights count.
+            Some(interpreter) => program = interpreter,
+            None => {
+                privileged(&program)?;
+                return linker(&program);
+            }
+        }
+    }
+    Err(refuse(
+        &program,
+        "is a script run by scripts",
+        "name the program that runs it",
+    ))
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| {
+        let cure = "a program has to be readable to be looked at";
+        Failure::new(NOT_RUNNABLE, format!("{}: {error}", path.display()), cure)
+    })
+}
+
+/// The interpreter that a script names.
+fn script(path: &Path) -> Result<Option<PathBuf>, Failure> {
+    let mut head = Vec::new();
+    let read = open(path)?.take(256).read_to_end(&mut head);
+    read.map_err(|error| Failure::system(path.display(), error))?;
+    match named(&head) {
+        None => Ok(None),
+        Some(name) => {
+            let interpreter = PathBuf::from(OsString::from_vec(name.to_owned()));
+            if interpreter.is_file() {
+                Ok(Some(interpreter))
+            } else {
+                Err(refuse(
+                    path,
+                    format_args!(
+                        "is a script for {}, which is not there",
+                        interpreter.display()
+                    ),
+                    "install the interpreter, or correct the first line",
+                ))
+            }
+        }
+    }
+}
+
+/// What stands behind `#!`.
+fn named(head: &[u8]) -> Option<&[u8]> {
+    let line = head
+        .strip_prefix(b"#!")?
+        .split(|&byte| byte == b'\n')
+        .next()?;
+    line.split(u8::is_ascii_whitespace)
+        .find(|word| !word.is_empty())
+}
+
+/// The rights that a program has beyond those of its user. The dynamic linker then obeys no
+/// environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Privilege {
+    SetUid,
+    SetGid,
+    Capabilities,
+}
+
+/// Owner, group and mode of a file, and whether it has capabilities.
+struct Rights {
+    owner: u32,
+    group: u32,
+    mode: u32,
+    capabilities: bool,
+}
+
+impl Rights {
+    /// What a process of this user and group gains.
+    fn gained_by(&self, user: u32, group: u32) -> Option<Privilege> {
+        const SET_UID: u32 = 0o4000;
+        const SET_GID: u32 = 0o2010;
+        if self.mode & SET_UID != 0 && self.owner != user {
+            Some(Privilege::SetUid)
+        } else if self.mode & SET_GID == SET_GID && self.group != group {
+            Some(Privilege::SetGid)
+        } else if self.capabilities && user != 0 {
+            Some(Privilege::Capabilities)
+        } else {
+            None
+        }
+    }
+}
+
+fn privileged(path: &Path) -> Result<(), Failure> {
+    let metadata = fs::metadata(path).map_err(|error| Failure::system(path.display(), error))?;
+    let rights = Rights {
+        owner: metadata.uid(),
+        group: metadata.gid(),
+        mode: metadata.mode(),
+        capabilities: has_capabilities(path),
+    };
+    let what = match rights.gained_by(geteuid().as_raw(), getegid().as_raw()) {
+        None => return Ok(()),
+        Some(Privilege::SetUid) => "is a setuid program",
+        Some(Privilege::SetGid) => "is a setgid program",
+        Some(Privilege::Capabilities) => "has file capabilities",
+    };
+    Err(refuse(
+        path,
+        format_args!("{what}, into which the dynamic linker preloads nothing"),
+        "run it as the user whose rights it takes, or link it with the extension",
+    ))
+}
+
+fn has_capabilities(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    let name = c"security.capability".as_ptr();
+    // SAFETY: Both strings end with a null byte, and a length of 0 asks for nothing to be written.
+    unsafe { libc::getxattr(path.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
+}
+
+/// The dynamic linker of an ELF program.
+fn linker(path: &Path) -> Result<PathBuf, Failure> {
+    let cache = ReadCache::new(open(path)?);
+    let no_program = || {
+        refuse(
+            path,
+            "is neither an ELF program nor a script",
+            "see file(1)",
+        )
+    };
+    let header = match FileKind::parse(&cache) {
+        Ok(FileKind::Elf64) => Header::of::<FileHeader64<Endianness>, _>(&cache),
+        Ok(FileKind::Elf32) => Header::of::<FileHeader32<Endianness>, _>(&cache),
+        _ => return Err(no_program()),
+    };
+    let header = header.map_err(|_| no_program())?;
+    if let Some(other) = header.foreign() {
+        return Err(refuse(
+            path,
+            format_args!(
+                "is a program for {other}; the preload library is for {}",
+                env::consts::ARCH
+            ),
+            "use a program of this machine's own kind",
+        ));
+    }
+    let Some(linker) = header.linker else {
+        return Err(refuse(
+            path,
+            "is statically linked, so that nothing can be preloaded into it",
+            "link it dynamically, or build it with rseq_slice.h or the crate rseq-slice",
+        ));
+    };
+    let linker = PathBuf::from(OsString::from_vec(linker));
+    let name = linker.file_name().unwrap_or_default().as_bytes();
+    if name.starts_with(b"ld-musl") {
+        return Err(refuse(
+            path,
+            "is a program for musl; the preload library is for glibc",
+            "build it with rseq_slice.h or the crate rseq-slice",
+        ));
+    }
+    Ok(linker)
+}
+
+/// What matters of an ELF file.
+struct Header {
+    machine: u16,
+    is_64: bool,
+    linker: Option<Vec<u8>>,
+}
+
+impl Header {
+    fn of<'data, E: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
+        data: R,
+    ) -> object::Result<Self> {
+        let header = E::parse(data)?;
+        let endian = header.endian()?;
+        let mut linker = None;
+        for segment in header.program_headers(endian, data)? {
+            if let Some(name) = segment.interpreter(endian, data)? {
+                linker = Some(name.to_owned());
+            }
+        }
+        Ok(Self {
+            machine: header.e_machine(endian).0,
+            is_64: header.is_type_64(),
+            linker,
+        })
+    }
+
+    /// The machine that it is for, if that is another one.
+    fn foreign(&self) -> Option<String> {
+        let own = match env::consts::ARCH {
+            "x86_64" => elf::EM_X86_64,
+            "riscv64" => elf::EM_RISCV,
+            "s390x" => elf::EM_S390,
+            "loongarch64" => elf::EM_LOONGARCH,
+            // The library exists for no other.
+            _ => elf::EM_NONE,
+        };
+        let bits = if self.is_64 { 64 } else { 32 };
+        match self.machine {
+            machine if machine != own.0 => Some(format!("{bits}-bit machines of type {machine}")),
+            _ if !self.is_64 => Some(format!("the {bits}-bit ABI of {}", env::consts::ARCH)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_name_their_interpreter() {
+        assert_eq!(named(b"#!/bin/sh -e\nexit"), Some(&b"/bin/sh"[..]));
+        assert_eq!(
+            named(b"#! /usr/bin/env python3\n"),
+            Some(&b"/usr/bin/env"[..])
+        );
+        assert_eq!(named(b"#!\n/bin/sh"), None);
+        assert_eq!(named(b"\x7fELF"), None);
+    }
+
+    #[test]
+    fn rights_are_gained_by_others_only() {
+        let rights = |mode, capabilities| Rights {
+            owner: 0,
+            group: 5,
+            mode,
+            capabilities,
+        };
+        let setuid = rights(0o104_755, false);
+        assert_eq!(setuid.gained_by(1000, 1000), Some(Privilege::SetUid));
+        assert_eq!(setuid.gained_by(0, 0), None);
+        let setgid = rights(0o102_755, false);
+        assert_eq!(setgid.gained_by(0, 0), Some(Privilege::SetGid));
+        assert_eq!(setgid.gained_by(1000, 5), None);
+        // Without the right to run it as the group the bit means something else.
+        assert_eq!(rights(0o102_745, false).gained_by(0, 0), None);
+        let capable = rights(0o100_755, true);
+        assert_eq!(capable.gained_by(1000, 1000), Some(Privilege::Capabilities));
+        assert_eq!(capable.gained_by(0, 0), None);
+        assert_eq!(rights(0o100_755, false).gained_by(1000, 1000), None);
+    }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `rseq-slice stat`: the kernel's counters, as differences and in words.
+
+mod advice;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigHandler, Signal, signal};
+use rseq_slice_debugfs::{Counters, DebugfsError, counters, extension_length};
+use serde::Serialize;
+
+use crate::cli::StatArgs;
+use crate::failure::{Failure, NO_RIGHT, NOT_FOUND, NOT_RUNNABLE, SYSTEM, UNAVAILABLE};
+use advice::{Advice, advise};
+
+pub(crate) fn main(args: &StatArgs) -> Result<ExitCode, Failure> {
+    let mut reporter = Reporter {
+        json: args.json,
+        before: read()?,
+        since: Instant::now(),
+    };
+    match args.command.split_first() {
+        None => {
+            let interval = Duration::from_secs_f64(args.interval.unwrap_or(1.0));
+            loop {
+                thread::sleep(interval);
+                reporter.report()?;
+            }
+        }
+        Some((name, rest)) => {
+            let child = start(name, rest)?;
+            let interval = args.interval.map(Duration::from_secs_f64);
+            let status = wait(child, interval, &mut reporter)?;
+            reporter.report()?;
+            Ok(ExitCode::from(exit_status(status)))
+        }
+    }
+}
+
+fn read() -> Result<Counters, Failure> {
+    counters().map_err(|error| match &error {
+        DebugfsError::Format { .. } => Failure::new(
+            UNAVAILABLE,
+            format!("the kernel counts no extensions: {error}"),
+            "rseq-slice check tells whether it has the extension",
+        ),
+        DebugfsError::Io { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(
+                NO_RIGHT,
+                "the kernel's counters are for root only",
+                "be root",
+            )
+        }
+        _ => Failure::plain(UNAVAILABLE, error.to_string()),
+    })
+}
+
+fn start(name: &OsString, rest: &[OsString]) -> Result<Child, Failure> {
+    let child = Command::new(name).args(rest).spawn().map_err(|error| {
+        let status = match error.kind() {
+            io::ErrorKind::NotFound => NOT_FOUND,
+            _ => NOT_RUNNABLE,
+        };
+        let cure = "look at its name, its mode and PATH";
+        Failure::new(status, format!("{}: {error}", name.to_string_lossy()), cure)
+    })?;
+    // What the keyboard sends is for the program. Its counts are wanted all the same.
+    for from_keyboard in [Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: Ignoring a signal runs no handler.
+        let set = unsafe { signal(from_keyboard, SigHandler::SigIgn) };
+        set.map_err(|error| Failure::system("signal", error))?;
+    }
+    Ok(child)
+}
+
+/// Waits for the program, and reports meanwhile if wanted.
+fn wait(
+    mut child: Child,
+    interval: Option<Duration>,
+    reporter: &mut Reporter,
+) -> Result<ExitStatus, Failure> {
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || ended.send(child.wait()));
+    let status = loop {
+        let waited = match interval {
+            Some(interval) => end.recv_timeout(interval),
+            None => end.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match waited {
+            Ok(status) => break status,
+            Err(RecvTimeoutError::Timeout) => reporter.report()?,
+            Err(RecvTimeoutError::Disconnected) => break Err(io::Error::other("nobody waits")),
+        }
+    };
+    status.map_err(|error| Failure::system("wait", error))
+}
+
+/// As a shell would give it.
+fn exit_status(status: ExitStatus) -> u8 {
+    let signal = status.signal().map(|signal| 128 + signal);
+    status
+        .code()
+        .or(signal)
+        .and_then(|status| u8::try_from(status).ok())
+        .unwrap_or(SYSTEM)
+}
+
+/// Reports what was counted since its last report.
+struct Reporter {
+    json: bool,
+    before: Counters,
+    since: Instant,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    seconds: f64,
+    counters: Counters,
+    advice: Vec<Advice>,
+}
+
+impl Reporter {
+    fn report(&mut self) -> Result<(), Failure> {
+        let (counted, moment) = (read()?, Instant::now());
+        let counters = counted - self.before;
+        let report = Report {
+            seconds: (moment - self.since).as_secs_f64(),
+            counters,
+            advice: advise(&counters),
+        };
+        (self.before, self.since) = (counted, moment);
+        let mut out = anstream::stdout().lock();
+        if self.json {
+            serde_json::to_writer(&mut out, &report).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            print(&mut out, &report, extension_length().ok())?;
+        }
+        out.flush()?;
+        Ok(())
+    }
+}
+
+fn print(out: &mut impl Write, report: &Report, length_ns: Option<u32>) -> io::Result<()> {
+    let Counters {
+        granted,
+        expired,
+        revoked,
+        yielded,
+        aborted,
+        died,
+    } = report.counters;
+    let length = length_ns.map(|ns| format!(" of at most {} us", f64::from(ns) / 1e3));
+    writeln!(
+        out,
+        "{granted} extension{}{} granted in {:.2} s",
+        if granted == 1 { "" } else { "s" },
+        length.unwrap_or_default(),
+        report.seconds
+    )?;
+    let ended_by_signal = died.unwrap_or(0);
+    for (count, what) in [
+        (yielded, "given back in time, by rseq_slice_yield(2)"),
+        (aborted, "ended by another system call"),
+        (revoked, "taken back by the kernel"),
+        (ended_by_signal, "ended with their threads, or by a fault"),
+    ] {
+        if count != 0 {
+            let share = 100.0 * count as f64 / granted.max(1) as f64;
+            writeln!(out, "{count:9}  {share:5.1} %  {what}")?;
+        }
+    }
+    if expired != 0 {
+        writeln!(out, "{expired:9}           of them expired")?;
+    }
+    for advice in &report.advice {
+        writeln!(out, "  {advice}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_words() {
+        let counters = Counters {
+            granted: 200,
+            expired: 3,
+            revoked: 4,
+            yielded: 190,
+            aborted: 6,
+            died: Some(0),
+        };
+        let report = Report {
+            seconds: 1.5,
+            counters,
+            advice: Vec::new(),
+        };
+        let mut text = Vec::new();
+        print(&mut text, &report, Some(5_000)).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "200 extensions of at most 5 us granted in 1.50 s");
+        assert_eq!(
+            lines[1],
+            "      190   95.0 %  given back in time, by rseq_slice_yield(2)"
+        );
+        assert_eq!(lines[2], "        6    3.0 %  ended by another system call");
+        assert_eq!(lines[3], "        4    2.0 %  taken back by the kernel");
+        assert_eq!(lines[4], "        3           of them expired");
+        assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn a_program_gives_its_status() {
+        assert_eq!(exit_status(ExitStatus::from_raw(7 << 8)), 7);
+        assert_eq!(exit_status(ExitStatus::from_raw(9)), 137);
+    }
+}
