@@ -143,7 +143,7 @@ fn signals_of_the_process_are_not_lost() {
             reaches(sent);
         }
         assert!(checks.join().unwrap());
-        assert!(sent > 10);
+        assert!(sent > 0);
     });
     subject.await_state("R");
 }

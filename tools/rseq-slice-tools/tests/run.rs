@@ -117,6 +117,15 @@ fn a_program_is_run_with_the_library_and_its_settings() {
 }
 
 #[test]
+fn a_program_sees_its_name_as_it_was_given() {
+    let came = Folder::new().run(&["cat", "/proc/self/cmdline"]);
+    assert_eq!(
+        (came.status, came.out.as_str()),
+        (0, "cat\0/proc/self/cmdline\0")
+    );
+}
+
+#[test]
 fn the_environment_holds_where_no_option_is_given() {
     let folder = Folder::new();
     let other = folder.path("other.so");
