@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * Mutexes and condition variables. A wait for a mutex sleeps in the C library, outside of the
+ * section. PTHREAD_PRIO_PROTECT is left alone: taking such a mutex is a system call, which would
+ * give a grant away.
+ */
+#include "section.h"
+
+/* The bits of a mutex' kind that the C library's header leaves without a name. */
+#define KIND_TYPE 0x3
+#define KIND_ROBUST 0x10
+#define KIND_INHERIT 0x20
+#define KIND_PROTECT 0x40
+
+void mutex_select(bool all, bool adaptive)
+{
+	config.mutex_mask = all ? KIND_PROTECT : adaptive ? KIND_PROTECT | KIND_TYPE : 0;
+	config.mutex_want = all ? 0 : adaptive ? PTHREAD_MUTEX_ADAPTIVE_NP : -1;
+}
+
+static inline bool selected(const pthread_mutex_t *mutex)
+{
+	return (mutex->__data.__kind & config.mutex_mask) == config.mutex_want;
+}
+
+/* The C library finds errors in these arguments in an order of its own. */
+static inline bool usual(clockid_t clock, const struct timespec *until)
+{
+	return (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC) && until && until->tv_sec >= 0 &&
+	       until->tv_nsec >= 0 && until->tv_nsec < 1000000000;
+}
+
+/*
+ * The mutex was not to be had in the section that the thread is in. Looks whether it becomes free
+ * in time to be taken with a request; if not the thread may wait. A mutex that the kernel hands over,
+ * by priority or from a dead owner, is not looked at.
+ */
+COLD static int try_again(pthread_mutex_t *mutex)
+{
+	const volatile int *word = &mutex->__data.__lock;
+	unsigned int left = mutex->__data.__kind & (KIND_ROBUST | KIND_INHERIT) ? 0 : config.looks;
+	int error = EBUSY;
+
+	section_suspend();
+	while (left-- && error == EBUSY) {
+		if (*word)
+			continue;
+		section_resume();
+		error = real.mutex_trylock(mutex);
+		if (error == EBUSY)
+			section_suspend();
+	}
+	return error;
+}
+
+/* Takes a mutex: by trylock in a section, or else as the expression says, outside of it. */
+#define TAKE(mutex, wait) ({							\
+	int error_;								\
+										\
+	section_enter();							\
+	error_ = real.mutex_trylock(mutex);					\
+	if (unlikely(error_ == EBUSY)) {					\
+		error_ = try_again(mutex);					\
+		if (error_ == EBUSY) {						\
+			error_ = (wait);					\
+			section_resume();					\
+		}								\
+	}									\
+	section_taken(error_, __builtin_return_address(0));			\
+})
+
+EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+	if (!selected(mutex))
+		return real.mutex_lock(mutex);
+	return TAKE(mutex, real.mutex_lock(mutex));
+}
+
+EXPORT int pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+	if (!selected(mutex))
+		return real.mutex_trylock(mutex);
+	section_enter();
+	return section_taken(real.mutex_trylock(mutex), __builtin_return_address(0));
+}
+
+EXPORT int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *until)
+{
+	if (!selected(mutex) || !usual(CLOCK_REALTIME, until))
+		return real.mutex_timedlock(mutex, until);
+	return TAKE(mutex, real.mutex_timedlock(mutex, until));
+}
+
+EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until)
+{
+	if (!selected(mutex) || !usual(clock, until))
+		return real.mutex_clocklock(mutex, clock, until);
+	return TAKE(mutex, real.mutex_clocklock(mutex, clock, until));
+}
+
+EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+	int error;
+
+	if (!thread.held || !selected(mutex))
+		return real.mutex_unlock(mutex);
+	error = real.mutex_unlock(mutex);
+	if (likely(!error))
+		section_exit();
+	return error;
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * pthread_spin_lock() and its kin. The common case is written for few instructions: one load of a
+ * thread's variable and one test cover a section around this one, a lock that is held already, a
+ * thread without extensions and one that is not set up.
+ */
+#include "section.h"
+
+#ifdef __x86_64__
+/*
+ * As memory operands, which compilers do not make of volatile accesses. No register is then in use
+ * where a thread without the extension leaves.
+ */
+static inline bool held_pointer(void)
+{
+	int is;
+
+	__asm__ __volatile__("test{b\t%1, %2|\t%2, %1}"
+			     : "=@ccne"(is) : "i"(HELD_POINTER), "m"(*(unsigned char *)&thread.held));
+	return is;
+}
+
+static inline bool set(word_t *byte)
+{
+	int is;
+
+	__asm__ __volatile__("cmp{b\t$0, %1|\t%1, 0}" : "=@ccne"(is) : "m"(*byte));
+	return is;
+}
+
+static inline bool busy(word_t *word)
+{
+	unsigned int bits;
+	int is;
+
+	__asm__ __volatile__("movz{bl\t%2, %k0|x\t%k0, %2}\n\tor{b\t%3, %b0|\t%b0, %3}\n\tor{b\t%4, %b0|\t%b0, %4}"
+			     : "=&q"(bits), "=@ccne"(is)
+			     : "m"(word[WORD_REQUEST]), "m"(word[WORD_GRANTED]), "m"(*(unsigned char *)&thread.held));
+	return is;
+}
+#else
+static inline bool held_pointer(void)
+{
+	return thread.held & HELD_POINTER;
+}
+
+static inline bool set(word_t *byte)
+{
+	return *byte;
+}
+
+static inline bool busy(word_t *word)
+{
+	return word[WORD_REQUEST] | word[WORD_GRANTED] || thread.held;
+}
+#endif
+
+/* Until the lock looks free. Looking does not write, so that the holder keeps the cache line. */
+static void look(pthread_spinlock_t *lock)
+{
+	unsigned int left = config.looks;
+
+	while (*lock != config.spin_free) {
+		if (!--left) {
+			relax();
+			left = config.looks;
+		}
+	}
+}
+
+/* The lock was not to be had in the section that the thread is in. */
+COLD static int wait_in_section(pthread_spinlock_t *lock, const void *site)
+{
+	int error;
+
+	do {
+		section_suspend();
+		look(lock);
+		section_resume();
+		error = real.spin_trylock(lock);
+	} while (error == EBUSY);
+	return section_taken(error, site);
+}
+
+/* Called as the last thing of a function, so that the return address is the program's. */
+COLD static int lock_slowly(pthread_spinlock_t *lock)
+{
+	const void *site = __builtin_return_address(0);
+	int error;
+
+	if (thread.spin == word_unset) {
+		if (!__atomic_load_n(&config.ready, __ATOMIC_ACQUIRE))
+			return real.spin_lock(lock);
+		thread_set_up();
+	}
+	if (thread.spin[WORD_OFF])
+		return config.spin_off(lock);
+	section_enter();
+	error = real.spin_trylock(lock);
+	return error == EBUSY ? wait_in_section(lock, site) : section_taken(error, site);
+}
+
+EXPORT int pthread_spin_lock(pthread_spinlock_t *lock)
+{
+	pthread_spinlock_t *kept;
+	word_t *word = thread.spin;
+	int error;
+
+	if (unlikely(busy(word)))
+		return set(&word[WORD_OFF]) ? config.spin_off(lock) : lock_slowly(lock);
+	/* A register that calls preserve is saved for this part alone. */
+	kept = lock;
+	__asm__("" : "+r"(kept));
+	thread.held = (uintptr_t)word;
+	barrier();
+	word[WORD_REQUEST] = 1;
+	barrier();
+	error = real.spin_trylock(lock);
+	return unlikely(error) ? wait_in_section(kept, NULL) : error;
+}
+
+EXPORT int pthread_spin_trylock(pthread_spinlock_t *lock)
+{
+	if (thread.spin[WORD_OFF] || !config.spin)
+		return real.spin_trylock(lock);
+	section_enter();
+	return section_taken(real.spin_trylock(lock), __builtin_return_address(0));
+}
+
+COLD static int unlock_slowly(pthread_spinlock_t *lock)
+{
+	int error;
+
+	if (thread.spin[WORD_OFF])
+		return real.spin_unlock(lock);
+	error = real.spin_unlock(lock);
+	section_exit();
+	return error;
+}
+
+COLD static int unlock_granted(int error)
+{
+	section_leave();
+	return error;
+}
+
+EXPORT int pthread_spin_unlock(pthread_spinlock_t *lock)
+{
+	word_t *word;
+	int error;
+
+	if (unlikely(!held_pointer()))
+		return likely(!thread.held) ? real.spin_unlock(lock) : unlock_slowly(lock);
+	barrier();
+	word = (word_t *)thread.held;
+	/* Until the request is withdrawn, the sections of signal handlers are parts of this one. */
+	thread.held = 0;
+	error = real.spin_unlock(lock);
+	barrier();
+	word[WORD_REQUEST] = 0;
+	return unlikely(set(&word[WORD_GRANTED])) ? unlock_granted(error) : error;
+}
+
+/* The lock of RSEQ_SLICE=off: waits in the same way, so that a comparison shows the extension alone. */
+int spin_lock_off(pthread_spinlock_t *lock)
+{
+	int error;
+
+	while ((error = real.spin_trylock(lock)) == EBUSY)
+		look(lock);
+	return error;
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* The state of a thread, and what becomes of it at the first lock that it takes. */
+#include "section.h"
+
+#include <rseq_slice.h>
+
+word_t word_unset[4] = { 1 };
+word_t word_off[4] = { [WORD_REQUEST] = 1, [WORD_OFF] = 1 };
+word_t word_slow[4] = { 1 };
+
+__thread struct thread thread = { .spin = word_unset, .word = word_unset };
+
+COLD bool thread_set_up(void)
+{
+	word_t *word = rseq_slice_ctrl();
+
+	if (config.stats)
+		stats_thread(rseq_slice_support());
+	thread.word = word ? word : word_off;
+	if (!config.spin)
+		thread.spin = word_off;
+	else
+		thread.spin = config.stats ? word_slow : thread.word;
+	return word && !(word[WORD_REQUEST] | word[WORD_GRANTED]);
+}
+
+COLD void section_leave(void)
+{
+	if (config.stats)
+		stats_yield();
+	rseq_slice_leave();
+}
