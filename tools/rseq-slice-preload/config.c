@@ -118,16 +118,24 @@ static bool of_process(int why)
 	return why && why != RSEQ_SLICE_WHY_REFUSED && why != RSEQ_SLICE_WHY_FOREIGN_AREA;
 }
 
+const char *cause(int why)
+{
+	if (why == RSEQ_SLICE_WHY_LEGACY_AREA)
+		return "The C library registered an area of 32 bytes, as glibc before 2.41 does: set RSEQ_SLICE_TAKE_OVER=1.";
+	if (why == RSEQ_SLICE_WHY_SWITCHED_OFF)
+		return "Time slice extensions were switched off: start the program without RSEQ_SLICE=off.";
+	return rseq_slice_strwhy(why);
+}
+
 static void require(int why)
 {
-	const char *also = why == RSEQ_SLICE_WHY_LEGACY_AREA ? " RSEQ_SLICE_TAKE_OVER=1 allows it." : "";
 	char number[32] = "";
 
 	if (!why)
 		return;
 	if (why == RSEQ_SLICE_WHY_REFUSED)
 		snprintf(number, sizeof(number), " (error %d)", rseq_slice_support_errno());
-	complain("RSEQ_SLICE=require: %s%s%s", rseq_slice_strwhy(why), number, also);
+	complain("RSEQ_SLICE=require: %s%s", cause(why), number);
 	_exit(EXIT_WITHOUT);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Mutexes and condition variables. A wait for a mutex sleeps in the C library, outside of the
- * section. PTHREAD_PRIO_PROTECT is left alone: taking such a mutex is a system call, which would
- * give a grant away.
+ * Mutexes. A wait for one sleeps in the C library, outside of the section. Two kinds are left alone:
+ * PTHREAD_PRIO_PROTECT, as taking such a mutex is a system call, which gives a grant away; and robust
+ * mutexes, as the C library's trylock leaves one locked that is not recoverable.
  */
 #include "section.h"
 
@@ -14,7 +14,8 @@
 
 void mutex_select(bool all, bool adaptive)
 {
-	config.mutex_mask = all ? KIND_PROTECT : adaptive ? KIND_PROTECT | KIND_TYPE : 0;
+	config.mutex_mask = all || adaptive ? KIND_ROBUST | KIND_PROTECT : 0;
+	config.mutex_mask |= adaptive && !all ? KIND_TYPE : 0;
 	config.mutex_want = all ? 0 : adaptive ? PTHREAD_MUTEX_ADAPTIVE_NP : -1;
 }
 
@@ -32,13 +33,13 @@ static inline bool usual(clockid_t clock, const struct timespec *until)
 
 /*
  * The mutex was not to be had in the section that the thread is in. Looks whether it becomes free
- * in time to be taken with a request; if not the thread may wait. A mutex that the kernel hands over,
- * by priority or from a dead owner, is not looked at.
+ * in time to be taken with a request; if not the thread may wait. A mutex that the kernel hands over
+ * by priority is not looked at.
  */
 COLD static int try_again(pthread_mutex_t *mutex)
 {
 	const volatile int *word = &mutex->__data.__lock;
-	unsigned int left = mutex->__data.__kind & (KIND_ROBUST | KIND_INHERIT) ? 0 : config.looks;
+	unsigned int left = mutex->__data.__kind & KIND_INHERIT ? 0 : config.looks;
 	int error = EBUSY;
 
 	section_suspend();
@@ -69,11 +70,44 @@ COLD static int try_again(pthread_mutex_t *mutex)
 	section_taken(error_, __builtin_return_address(0));			\
 })
 
+/* Called as the last thing of a function, so that the return address is the program's. */
+COLD static int lock_slowly(pthread_mutex_t *mutex)
+{
+	return TAKE(mutex, real.mutex_lock(mutex));
+}
+
+/* The mutex was not to be had the short way. */
+COLD static int lock_contended(pthread_mutex_t *mutex, int error)
+{
+	thread.held = held_counted();
+	if (error == EBUSY)
+		error = try_again(mutex);
+	if (error == EBUSY) {
+		error = real.mutex_lock(mutex);
+		section_resume();
+	}
+	return section_taken(error, NULL);
+}
+
 EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
+	word_t *word = thread.mutex;
+	pthread_mutex_t *kept;
+	int error;
+
 	if (!selected(mutex))
 		return real.mutex_lock(mutex);
-	return TAKE(mutex, real.mutex_lock(mutex));
+	if (unlikely(busy(word)))
+		return set(&word[WORD_OFF]) ? real.mutex_lock(mutex) : lock_slowly(mutex);
+	/* As for spin locks: a register that calls preserve is saved for this part alone. */
+	kept = mutex;
+	__asm__("" : "+r"(kept));
+	thread.held = HELD_ONE | HELD_MINE | HELD_QUICK;
+	barrier();
+	word[WORD_REQUEST] = 1;
+	barrier();
+	error = real.mutex_trylock(mutex);
+	return unlikely(error) ? lock_contended(kept, error) : error;
 }
 
 EXPORT int pthread_mutex_trylock(pthread_mutex_t *mutex)
@@ -98,14 +132,30 @@ EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, cons
 	return TAKE(mutex, real.mutex_clocklock(mutex, clock, until));
 }
 
+COLD static int unlock_slowly(pthread_mutex_t *mutex)
+{
+	int error = real.mutex_unlock(mutex);
+
+	if (likely(!error))
+		section_exit();
+	return error;
+}
+
 EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
+	word_t *word;
 	int error;
 
 	if (!thread.held || !selected(mutex))
 		return real.mutex_unlock(mutex);
+	if (unlikely(thread.held != (HELD_ONE | HELD_MINE | HELD_QUICK)))
+		return unlock_slowly(mutex);
 	error = real.mutex_unlock(mutex);
-	if (likely(!error))
-		section_exit();
-	return error;
+	if (unlikely(error))
+		return error;
+	word = thread.mutex;
+	thread.held = 0;
+	barrier();
+	word[WORD_REQUEST] = 0;
+	return unlikely(set(&word[WORD_GRANTED])) ? section_leave_with(0) : 0;
 }

@@ -80,6 +80,9 @@ HIDDEN int spin_lock_off(pthread_spinlock_t *lock);
 /* Writes a line to standard error. */
 __attribute__((format(printf, 1, 2))) HIDDEN void complain(const char *format, ...);
 
+/* Why threads have no extension, and what to set to let them have it. */
+HIDDEN const char *cause(int why);
+
 /* Finds a loaded object with restartable sequences: its name, or null. */
 HIDDEN const char *restartable_object(void);
 

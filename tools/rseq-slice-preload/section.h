@@ -22,17 +22,19 @@
 /*
  * What a thread holds. 0: nothing. An address of a control word, which is a multiple of 4 but not
  * of 8: one spin lock, whose section made the request. Else a multiple of HELD_COUNT for the locks,
- * with HELD_ODD, and with HELD_MINE if their section made the request.
+ * with HELD_ODD, with HELD_MINE if their section made the request, and with HELD_QUICK if it is one
+ * mutex that was taken the short way.
  */
 #define HELD_ODD 1UL
 #define HELD_MINE 2UL
 #define HELD_POINTER 4UL
+#define HELD_QUICK 8UL
 #define HELD_COUNT 16UL
 #define HELD_ONE (HELD_COUNT | HELD_ODD)
 
 /*
  * A control word, or one that nobody but this library looks at and whose request is always set: for
- * a thread that is not set up, for one without extensions, for spin locks under statistics.
+ * a thread that is not set up, for one without the extension, for short ways under statistics.
  */
 typedef volatile unsigned char word_t;
 enum { WORD_REQUEST, WORD_GRANTED, WORD_OFF };
@@ -41,6 +43,7 @@ extern HIDDEN word_t word_unset[4], word_off[4], word_slow[4];
 struct thread {
 	word_t *spin;	/* what spin locks look at */
 	uintptr_t held;
+	word_t *mutex;	/* what the short way of mutexes looks at */
 	word_t *word;	/* what sections look at */
 };
 extern HIDDEN __thread struct thread thread;
@@ -50,12 +53,13 @@ HIDDEN bool thread_set_up(void);
 
 /* The kernel has set granted: gives the CPU back. */
 HIDDEN void section_leave(void);
+HIDDEN int section_leave_with(int result);
 
 static inline uintptr_t held_counted(void)
 {
 	uintptr_t held = thread.held;
 
-	return held & HELD_POINTER ? HELD_ONE | HELD_MINE : held;
+	return held & HELD_POINTER ? HELD_ONE | HELD_MINE : held & ~HELD_QUICK;
 }
 
 /* Makes the request if there is none. The thread holds a lock or is about to. */
@@ -135,7 +139,7 @@ static inline void section_resume(void)
 /* The lock is taken, or error says why not. */
 static inline int section_taken(int error, const void *site)
 {
-	if (likely(!error) || error == EOWNERDEAD) {
+	if (likely(!error)) {
 		if (unlikely(config.stats))
 			stats_taken(site, thread.held < 2 * HELD_COUNT);
 	} else {
@@ -143,6 +147,56 @@ static inline int section_taken(int error, const void *site)
 	}
 	return error;
 }
+
+/* For short ways. */
+#ifdef __x86_64__
+/*
+ * As memory operands, which compilers do not make of volatile accesses. No register is then in use
+ * where a thread without the extension leaves.
+ */
+static inline bool held_pointer(void)
+{
+	int is;
+
+	__asm__ __volatile__("test{b\t%1, %2|\t%2, %1}"
+			     : "=@ccne"(is) : "i"(HELD_POINTER), "m"(*(unsigned char *)&thread.held));
+	return is;
+}
+
+static inline bool set(word_t *byte)
+{
+	int is;
+
+	__asm__ __volatile__("cmp{b\t$0, %1|\t%1, 0}" : "=@ccne"(is) : "m"(*byte));
+	return is;
+}
+
+static inline bool busy(word_t *word)
+{
+	unsigned int bits;
+	int is;
+
+	__asm__ __volatile__("movz{bl\t%2, %k0|x\t%k0, %2}\n\tor{b\t%3, %b0|\t%b0, %3}\n\tor{b\t%4, %b0|\t%b0, %4}"
+			     : "=&q"(bits), "=@ccne"(is)
+			     : "m"(word[WORD_REQUEST]), "m"(word[WORD_GRANTED]), "m"(*(unsigned char *)&thread.held));
+	return is;
+}
+#else
+static inline bool held_pointer(void)
+{
+	return thread.held & HELD_POINTER;
+}
+
+static inline bool set(word_t *byte)
+{
+	return *byte;
+}
+
+static inline bool busy(word_t *word)
+{
+	return word[WORD_REQUEST] | word[WORD_GRANTED] || thread.held;
+}
+#endif
 
 static inline void relax(void)
 {

@@ -6,55 +6,6 @@
  */
 #include "section.h"
 
-#ifdef __x86_64__
-/*
- * As memory operands, which compilers do not make of volatile accesses. No register is then in use
- * where a thread without the extension leaves.
- */
-static inline bool held_pointer(void)
-{
-	int is;
-
-	__asm__ __volatile__("test{b\t%1, %2|\t%2, %1}"
-			     : "=@ccne"(is) : "i"(HELD_POINTER), "m"(*(unsigned char *)&thread.held));
-	return is;
-}
-
-static inline bool set(word_t *byte)
-{
-	int is;
-
-	__asm__ __volatile__("cmp{b\t$0, %1|\t%1, 0}" : "=@ccne"(is) : "m"(*byte));
-	return is;
-}
-
-static inline bool busy(word_t *word)
-{
-	unsigned int bits;
-	int is;
-
-	__asm__ __volatile__("movz{bl\t%2, %k0|x\t%k0, %2}\n\tor{b\t%3, %b0|\t%b0, %3}\n\tor{b\t%4, %b0|\t%b0, %4}"
-			     : "=&q"(bits), "=@ccne"(is)
-			     : "m"(word[WORD_REQUEST]), "m"(word[WORD_GRANTED]), "m"(*(unsigned char *)&thread.held));
-	return is;
-}
-#else
-static inline bool held_pointer(void)
-{
-	return thread.held & HELD_POINTER;
-}
-
-static inline bool set(word_t *byte)
-{
-	return *byte;
-}
-
-static inline bool busy(word_t *word)
-{
-	return word[WORD_REQUEST] | word[WORD_GRANTED] || thread.held;
-}
-#endif
-
 /* Until the lock looks free. Looking does not write, so that the holder keeps the cache line. */
 static void look(pthread_spinlock_t *lock)
 {
@@ -138,12 +89,6 @@ COLD static int unlock_slowly(pthread_spinlock_t *lock)
 	return error;
 }
 
-COLD static int unlock_granted(int error)
-{
-	section_leave();
-	return error;
-}
-
 EXPORT int pthread_spin_unlock(pthread_spinlock_t *lock)
 {
 	word_t *word;
@@ -158,7 +103,7 @@ EXPORT int pthread_spin_unlock(pthread_spinlock_t *lock)
 	error = real.spin_unlock(lock);
 	barrier();
 	word[WORD_REQUEST] = 0;
-	return unlikely(set(&word[WORD_GRANTED])) ? unlock_granted(error) : error;
+	return unlikely(set(&word[WORD_GRANTED])) ? section_leave_with(error) : error;
 }
 
 /* The lock of RSEQ_SLICE=off: waits in the same way, so that a comparison shows the extension alone. */

@@ -176,7 +176,7 @@ __attribute__((destructor)) static void finish(void)
 	add("  threads    %" PRIu64 " with the extension\n", stats.threads[0]);
 	for (int why = 1; why < CAUSES; why++)
 		if (stats.threads[why])
-			add("  threads    %" PRIu64 " without: %s\n", stats.threads[why], rseq_slice_strwhy(why));
+			add("  threads    %" PRIu64 " without: %s\n", stats.threads[why], cause(why));
 	add("  sections   %" PRIu64 ", extensions given back %" PRIu64 ", requests lost to a preemption or revoked %" PRIu64 "\n",
 	    stats.sections, stats.yields, stats.lost);
 	add_sites();
