@@ -177,8 +177,9 @@ __attribute__((constructor)) static void configure(void)
 	why = rseq_slice_support();
 	if (mode == REQUIRE)
 		require(why);
-	/* No thread will have the extension: everything as without this library, unless counted. */
-	if (mode == AUTO && of_process(why) && !config.stats)
+	config.absent = of_process(why) ? why : 0;
+	/* Everything as without this library, unless counted. */
+	if (mode == AUTO && config.absent && !config.stats)
 		chosen = (struct locks){ .spin = chosen.spin };
 	mutex_select(chosen.mutex, chosen.adaptive);
 	config.rwlock = chosen.rwlock;

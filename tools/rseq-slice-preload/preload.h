@@ -21,10 +21,19 @@
 
 /*
  * Defines a function under a version of its name, which is in preload.map. A function without a
- * version is found whatever version the program was linked with.
+ * version is found whatever version the program was linked with. The attribute is for link-time
+ * optimization, which does not look into assembly; clang does not have it.
  */
-#define VERSIONED(local, name, version) __asm__(".symver " #local ", " #name "@@" #version)
-#define VERSIONED_TOO(local, name, version) __asm__(".symver " #local ", " #name "@" #version)
+#define VERSIONED(local, name, version) VERSIONED_AS(local, #name "@@" #version)
+#define VERSIONED_TOO(local, name, version) VERSIONED_AS(local, #name "@" #version)
+#ifdef __has_attribute
+#if __has_attribute(symver)
+#define VERSIONED_AS(local, versioned) extern __typeof__(local) local __attribute__((symver(versioned)))
+#endif
+#endif
+#ifndef VERSIONED_AS
+#define VERSIONED_AS(local, versioned) __asm__(".symver " #local ", " versioned)
+#endif
 
 /* The version of the condition variables of <pthread.h>, where there are others. */
 #if defined(__x86_64__) || defined(__s390x__)
@@ -63,6 +72,7 @@ HIDDEN void real_resolve(void);
 /* What the environment says. Until the constructor has read it, no lock is in a section. */
 struct config {
 	bool ready;
+	int absent;		/* why no thread will have the extension, or 0 */
 	bool spin, rwlock, omp;
 	bool stats;
 	/* A mutex is in a section if the masked bits of its kind are those wanted. */

@@ -12,10 +12,10 @@ __thread struct thread thread = { .spin = word_unset, .mutex = word_unset, .word
 
 COLD bool thread_set_up(void)
 {
-	word_t *word = rseq_slice_ctrl();
+	word_t *word = config.absent ? NULL : rseq_slice_ctrl();
 
 	if (config.stats)
-		stats_thread(rseq_slice_support());
+		stats_thread(config.absent ? config.absent : rseq_slice_support());
 	thread.word = word ? word : word_off;
 	thread.mutex = config.stats ? word_slow : thread.word;
 	thread.spin = config.spin ? thread.mutex : word_off;
