@@ -153,8 +153,8 @@ static unsigned int policy(bool off)
 	object = restartable_object();
 	if (!object)
 		return chosen | RSEQ_SLICE_TAKE_OVER;
-	complain("RSEQ_SLICE_TAKE_OVER=1 is refused: %s has restartable sequences, as tcmalloc has, which need the C library's area: run with another allocator, or with glibc 2.41 or newer",
-		 object);
+	complain("RSEQ_SLICE_TAKE_OVER=1 is refused: %s has restartable sequences, as tcmalloc has, which need the C "
+		 "library's area: run with another allocator, or with glibc 2.41 or newer", object);
 	return chosen;
 }
 

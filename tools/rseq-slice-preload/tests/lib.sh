@@ -30,7 +30,7 @@ build_programs() {
 		c -pthread -o "$1/$program" "$HERE/$program.c"
 	done
 	c -o "$1/restartable" "$HERE/restartable.c"
-	c -pthread -o "$1/sections" "$HERE/sections.c" "$1/mock.so"
+	c -pthread -o "$1/sections" "$HERE"/sections{,-signals}.c "$1/mock.so"
 	c -fopenmp -o "$1/openmp" "$HERE/openmp.c"
 	c -fopenmp -DMOCK -o "$1/openmp-mock" "$HERE/openmp.c" "$1/mock.so"
 	c -fopenmp -fPIC -shared -DOBJECT -o "$1/openmp.so" "$HERE/openmp.c"

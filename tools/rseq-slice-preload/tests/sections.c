@@ -3,24 +3,16 @@
  * Which calls of the library begin and end a section: with mock.c, every lock there is selected.
  * Prints what is wrong; the status says whether anything is.
  */
-#include <dlfcn.h>
-#include <errno.h>
-#include <pthread.h>
 #include <semaphore.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "mock.h"
+#include "sections.h"
 
-static int failed;
+int failed;
 
-#define EXPECT(locks, request) expect(__LINE__, locks, request)
-static void expect(int line, unsigned long locks, int request)
+void expect(int line, unsigned long locks, int request)
 {
 	unsigned long held = mock_held();
 	const volatile unsigned char *word = mock_word();
@@ -32,17 +24,9 @@ static void expect(int line, unsigned long locks, int request)
 	failed = 1;
 }
 
-#define CALL(call, wanted) do {						\
-	int got_ = (call);						\
-									\
-	if (got_ != (wanted)) {						\
-		printf("# line %d: %s is %d\n", __LINE__, #call, got_);	\
-		failed = 1;						\
-	}								\
-} while (0)
-
-static pthread_spinlock_t a, b;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+pthread_spinlock_t a;
+pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_spinlock_t b;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static struct timespec past;
@@ -304,71 +288,6 @@ static void cancelled(void)
 	EXPECT(1, 1);
 	pthread_mutex_unlock(&mutex);
 	EXPECT(0, 0);
-}
-
-/* A signal handler with locks of its own at any point of others. */
-static volatile unsigned long handled;
-
-static void handle(int signal)
-{
-	static pthread_spinlock_t own;	/* 0 is one that is held on some machines */
-	static int ready;
-	unsigned long before = mock_held();
-
-	(void)signal;
-	if (!ready)
-		ready = !pthread_spin_init(&own, PTHREAD_PROCESS_PRIVATE);
-	pthread_spin_lock(&own);
-	pthread_spin_unlock(&own);
-	if (mock_held() != before) {
-		failed = 1;
-		handled = 1000000;
-	}
-	handled++;
-	/* The kernel. */
-	if (mock_word()[1])
-		mock_word()[1] = 0;
-	else if (handled % 2)
-		mock_grant();
-	else
-		mock_word()[0] = 0;
-}
-
-static void interrupted(void)
-{
-	struct sigaction action = { .sa_handler = handle, .sa_flags = SA_RESTART };
-	struct itimerspec often = { { 0, 20000 }, { 0, 20000 } };
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2 };
-	unsigned long rounds = 0;
-	timer_t timer;
-
-	sigaction(SIGUSR2, &action, NULL);
-	timer_create(CLOCK_MONOTONIC, &event, &timer);
-	timer_settime(timer, 0, &often, NULL);
-	while (handled < 3000) {
-		pthread_spin_lock(&a);
-		pthread_mutex_lock(&mutex);
-		pthread_mutex_unlock(&mutex);
-		pthread_spin_unlock(&a);
-		if (mock_held() || mock_word()[0]) {
-			printf("# after %lu rounds: %lu locks, request %d\n", rounds, mock_held(), mock_word()[0]);
-			failed = 1;
-			break;
-		}
-		rounds++;
-	}
-	timer_delete(timer);
-	mock_word()[0] = mock_word()[1] = 0;
-}
-
-static void kept_errno(void)
-{
-	errno = 4242;
-	pthread_spin_lock(&a);
-	mock_grant();
-	pthread_spin_unlock(&a);
-	mock_word()[1] = 0;
-	CALL(errno, 4242);
 }
 
 int main(void)
