@@ -89,6 +89,22 @@ static void foreign(void)
 	EXPECT(0, 0);
 }
 
+/* An unlock that fails ends nothing. */
+static void refused(void)
+{
+	static pthread_mutex_t checked = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+
+	CALL(pthread_mutex_lock(&mutex), 0);
+	CALL(pthread_mutex_unlock(&checked), EPERM);
+	EXPECT(1, 1);
+	CALL(pthread_mutex_unlock(&mutex), 0);
+	CALL(pthread_spin_lock(&a), 0);
+	CALL(pthread_mutex_unlock(&checked), EPERM);
+	EXPECT(1, 1);
+	CALL(pthread_spin_unlock(&a), 0);
+	EXPECT(0, 0);
+}
+
 /* A section of somebody else around ours is not ended by ours. */
 static void around(void)
 {
@@ -299,6 +315,7 @@ int main(void)
 	sem_init(&release, 0, 0);
 	order();
 	foreign();
+	refused();
 	around();
 	grants();
 	contended();
