@@ -2,8 +2,8 @@
 
 //! What the tests call in a shared object. `c/object.c` is the same over the C header.
 
-use std::hint::black_box;
 use rseq_slice::{Area, Policy, begin, control_word, end, set_policy, support};
+use std::hint::black_box;
 
 /// 101, 102 or 103: the area of this object's copy in the calling thread is the C library's, an own
 /// one or one taken over. Below 100: the cause why there is none.

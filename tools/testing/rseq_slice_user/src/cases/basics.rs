@@ -5,9 +5,10 @@
 use std::arch::asm;
 use std::fs;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
-use rseq_slice::{Area, Policy, TooLate, Why, begin, end, set_policy, support};
+use anyhow::{Context, Result, anyhow, ensure};
+use rseq_slice::{Area, Policy, TooLate, Why, begin, control_word, end, set_policy, support};
 use rseq_slice_harness::counters;
 
 use super::{start, start_bare};
@@ -26,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("yields", grants_are_ended_by_yield),
         Case::new("errno", errno_is_kept),
         Case::new("allocator", nothing_is_allocated),
-        Case::new("nested", sections_nest),
+        Case::new("nested", |situation| sections_nest(situation, false)),
         Case::new("debug_mode", debug_mode),
         Case::new("foreign", somebody_elses_area)
             .only(|situation| situation.tunable_off.then_some(Expect::Passes)),
@@ -54,11 +55,8 @@ fn grants_are_ended_by_yield(situation: Situation) -> Result<()> {
     grants(1)?;
     let before = counters()?;
     grants(20)?;
-    let after = counters()?;
-    let (yielded, aborted) = (
-        after.yielded - before.yielded,
-        after.aborted - before.aborted,
-    );
+    let after = counters()? - before;
+    let (yielded, aborted) = (after.yielded, after.aborted);
     // Reading the counters makes system calls, with allocations around them.
     ensure!(
         yielded >= 15 && aborted <= 5,
@@ -118,36 +116,54 @@ fn nothing_is_allocated(situation: Situation) -> Result<()> {
     at_rest()
 }
 
-fn sections_nest(situation: Situation) -> Result<()> {
+fn sections_nest(situation: Situation, with_call: bool) -> Result<()> {
     start(situation)?;
     let _rival = Rival::start()?;
     grants(1)?;
-    let before = counters()?;
-    for _ in 0..3000 {
+    let word = control_word().context("the extension is off")?;
+    // SAFETY: A control word is two bytes long.
+    let granted = unsafe { word.add(1) };
+    // SAFETY: It is that of this thread.
+    let is_granted = || unsafe { granted.read_volatile() } != 0;
+    // SAFETY: As above.
+    let is_requested = || unsafe { word.read_volatile() } != 0;
+    let start = Instant::now();
+    let mut inside = 0;
+    while inside < 5 {
+        ensure!(
+            start.elapsed() < Duration::from_secs(2),
+            "inner sections began in {inside} grants within 2 s"
+        );
         let outer = begin();
+        compute(300);
         let middle = begin();
+        compute(300);
+        let there = is_granted();
         let inner = begin();
+        ensure!(
+            !(there && is_requested()),
+            "a section requests during a grant"
+        );
+        if with_call && there {
+            // SAFETY: The call takes no arguments.
+            unsafe { libc::getppid() };
+        }
         compute(300);
         end(inner);
         end(middle);
-        compute(300);
         end(outer);
         at_rest()?;
+        inside += u32::from(there);
     }
-    let after = counters()?;
-    ensure!(
-        after.yielded > before.yielded,
-        "no section was granted anything"
-    );
     Ok(())
 }
 
-/// The kernel kills whoever has a request and a grant at once.
+/// The kernel kills whoever has a request and a grant at a system call.
 fn debug_mode(situation: Situation) -> Result<()> {
     const SWITCH: &str = "/sys/kernel/debug/rseq/debug";
     let before = fs::read_to_string(SWITCH)?;
     fs::write(SWITCH, "1")?;
-    let result = sections_nest(situation);
+    let result = sections_nest(situation, true);
     fs::write(SWITCH, before.trim_end())?;
     result
 }
