@@ -57,7 +57,7 @@ impl<'a> Real<'a> {
         ];
         // SAFETY: The area is `len` bytes of this thread's own memory, which stays as long as the
         // thread does.
-        done(unsafe { arch::syscall(nr::RSEQ, args) })
+        done(unsafe { arch::syscall(nr::RSEQ, args) }).map(drop)
     }
 }
 
@@ -94,12 +94,12 @@ impl Kernel for Real<'_> {
         self.rseq(area, RSEQ_FLAG_UNREGISTER)
     }
 
-    fn get(&self) -> Result<(), i32> {
+    fn get(&self) -> Result<usize, i32> {
         prctl(PR_RSEQ_SLICE_EXTENSION_GET, 0)
     }
 
     fn enable(&self) -> Result<(), i32> {
-        prctl(PR_RSEQ_SLICE_EXTENSION_SET, PR_RSEQ_SLICE_EXT_ENABLE)
+        prctl(PR_RSEQ_SLICE_EXTENSION_SET, PR_RSEQ_SLICE_EXT_ENABLE).map(drop)
     }
 }
 
@@ -114,14 +114,11 @@ fn libc() -> Option<(*mut u8, u32)> {
     (size != 0).then(|| (arch::thread_pointer().wrapping_offset(offset), size))
 }
 
-fn prctl(operation: usize, mode: usize) -> Result<(), i32> {
+fn prctl(operation: usize, mode: usize) -> Result<usize, i32> {
     // SAFETY: No argument of this operation is a pointer.
     done(unsafe { arch::syscall(nr::PRCTL, [PR_RSEQ_SLICE_EXTENSION, operation, mode, 0]) })
 }
 
-fn done(result: isize) -> Result<(), i32> {
-    if result < 0 {
-        return Err(-result as i32);
-    }
-    Ok(())
+fn done(result: isize) -> Result<usize, i32> {
+    usize::try_from(result).map_err(|_| -result as i32)
 }

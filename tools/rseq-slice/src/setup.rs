@@ -3,7 +3,7 @@
 //! Sets a thread up: which area serves it, and is the extension on in there?
 
 use crate::abi::{
-    EINVAL, ENOSYS, ENOTSUPP, RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED,
+    EINVAL, ENOSYS, ENOTSUPP, PR_RSEQ_SLICE_EXT_ENABLE, RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED,
 };
 use crate::policy::Policy;
 use crate::{Area, Why};
@@ -21,8 +21,8 @@ pub(crate) trait Kernel {
     fn register(&self, area: Area) -> Result<(), i32>;
     /// Takes a registration back.
     fn unregister(&self, area: Area) -> Result<(), i32>;
-    /// `PR_RSEQ_SLICE_EXTENSION_GET`: whether the kernel has the extension.
-    fn get(&self) -> Result<(), i32>;
+    /// `PR_RSEQ_SLICE_EXTENSION_GET`: the mode, if the kernel has the extension.
+    fn get(&self) -> Result<usize, i32>;
     /// `PR_RSEQ_SLICE_EXTENSION_SET`: turns the extension on.
     fn enable(&self) -> Result<(), i32>;
 }
@@ -69,6 +69,9 @@ fn use_libc(kernel: &impl Kernel) -> Result<Area, Why> {
     }
     if flags & RSEQ_CS_FLAG_SLICE_EXT_ENABLED == 0 {
         kernel.enable().map_err(Why::Refused)?;
+    } else if kernel.get().is_ok_and(|mode| mode != PR_RSEQ_SLICE_EXT_ENABLE) {
+        // The BITS layout of the control word.
+        return Err(Why::ForeignArea);
     }
     Ok(Area::Libc)
 }
@@ -109,7 +112,7 @@ fn take_over(kernel: &impl Kernel, policy: Policy) -> Result<Area, Why> {
 }
 
 fn has_extension(kernel: &impl Kernel) -> Result<(), Why> {
-    kernel.get().map_err(|errno| match errno {
+    kernel.get().map(drop).map_err(|errno| match errno {
         EINVAL => Why::KernelBefore7,
         ENOTSUPP => Why::NotBuiltIn,
         errno => Why::Refused(errno),

@@ -114,9 +114,11 @@ impl ControlWord for Word {
 
     #[inline(always)]
     fn set_request(self, value: u8) {
-        // SAFETY: A control word of this thread or of nobody. `NOT_SET_UP`, which is constant, never gets here: its
-        // request is set.
-        unsafe { self.0.write_volatile(value) }
+        // SAFETY: A control word of this thread or of nobody. `NOT_SET_UP`, which is constant, never gets
+        // here: its request is set.
+        let request = unsafe { AtomicU8::from_ptr(self.0.as_ptr()) };
+        // Atomic for the sake of threads that end `NOBODYS` at once.
+        request.store(value, Relaxed);
     }
 
     #[inline(always)]

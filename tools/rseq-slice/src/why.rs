@@ -35,7 +35,8 @@ pub enum Why {
     /// The C library has registered an area of 32 bytes, as glibc 2.35 to 2.40 do, and
     /// [`Policy::take_over`](crate::Policy::take_over) is not set.
     LegacyArea,
-    /// Neither the C library nor this copy of this crate has registered the area that the thread has.
+    /// Neither the C library nor this copy of this crate has registered the area that the thread has; or
+    /// another library uses the C library's area in the BITS layout.
     ForeignArea,
     /// The allocator TCMalloc is in the process and uses the C library's legacy area.
     Tcmalloc,
@@ -85,8 +86,8 @@ impl fmt::Display for Why {
                  taking it over, or start the program with GLIBC_TUNABLES=glibc.pthread.rseq=0"
             }
             Self::ForeignArea => {
-                "another library has registered an area of its own for this thread: use the \
-                 extension through that library"
+                "another library uses the extension for this thread, or has registered an area \
+                 of its own: use the extension through that library"
             }
             Self::Tcmalloc => {
                 "TCMalloc uses the C library's legacy area, which cannot be taken over: use glibc \

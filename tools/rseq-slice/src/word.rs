@@ -44,6 +44,7 @@ pub fn begin<W: ControlWord>(word: W) -> bool {
 pub fn end<W: ControlWord>(word: W) {
     compiler_fence(Ordering::SeqCst);
     word.set_request(0);
+    compiler_fence(Ordering::SeqCst);
     if word.granted() != 0 {
         word.leave();
     }

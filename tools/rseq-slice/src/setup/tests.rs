@@ -47,7 +47,7 @@ struct Mock {
     /// What the call of this name fails with.
     refuses: Option<(&'static str, i32)>,
     registered: RefCell<Option<Registered>>,
-    enabled: RefCell<bool>,
+    mode: RefCell<usize>,
     calls: RefCell<Vec<&'static str>>,
 }
 
@@ -73,7 +73,7 @@ impl Mock {
             tcmalloc: false,
             refuses: None,
             registered: RefCell::new(registered),
-            enabled: RefCell::new(false),
+            mode: RefCell::new(0),
             calls: RefCell::default(),
         }
     }
@@ -111,7 +111,7 @@ impl Kernel for Mock {
         if self.is == Is::On {
             flags |= RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE;
         }
-        if *self.enabled.borrow() {
+        if *self.mode.borrow() != 0 {
             flags |= RSEQ_CS_FLAG_SLICE_EXT_ENABLED;
         }
         flags
@@ -133,7 +133,7 @@ impl Kernel for Mock {
             Area::Libc => Registered::LibcLegacy,
             _ => Registered::Ours,
         });
-        *self.enabled.borrow_mut() = area == Area::Own && self.is == Is::On;
+        *self.mode.borrow_mut() = usize::from(area == Area::Own && self.is == Is::On);
         Ok(())
     }
 
@@ -145,16 +145,16 @@ impl Kernel for Mock {
         };
         assert_eq!(*self.registered.borrow(), Some(expected), "unregister {area:?}");
         *self.registered.borrow_mut() = None;
-        *self.enabled.borrow_mut() = false;
+        *self.mode.borrow_mut() = 0;
         Ok(())
     }
 
-    fn get(&self) -> Result<(), i32> {
+    fn get(&self) -> Result<usize, i32> {
         self.call("get")?;
         match self.is {
             Is::NoRseq | Is::NotBuiltIn => Err(ENOTSUPP),
             Is::Before7 => Err(EINVAL),
-            Is::OffAtBoot | Is::On => Ok(()),
+            Is::OffAtBoot | Is::On => Ok(*self.mode.borrow()),
         }
     }
 
@@ -162,7 +162,7 @@ impl Kernel for Mock {
         self.call("enable")?;
         match (self.is, *self.registered.borrow()) {
             (Is::On, Some(Registered::LibcLong | Registered::Ours)) => {
-                *self.enabled.borrow_mut() = true;
+                *self.mode.borrow_mut() = PR_RSEQ_SLICE_EXT_ENABLE;
                 Ok(())
             }
             (Is::Before7, _) => Err(EINVAL),
@@ -205,7 +205,7 @@ fn one_cause_for_each_kernel_and_area() {
                 let after = *mock.registered.borrow();
                 match result {
                     Ok(area) => {
-                        assert!(*mock.enabled.borrow());
+                        assert_eq!(*mock.mode.borrow(), PR_RSEQ_SLICE_EXT_ENABLE);
                         assert_eq!(after == Some(Registered::Ours), area != Libc);
                     }
                     Err(_) => assert_eq!(after, before, "{is:?} {has:?} {policy:?}"),
@@ -290,4 +290,16 @@ fn the_own_area_goes_first() {
     let mock = Mock::new(Is::On, Has::Legacy);
     assert_eq!(set_up(&mock, TAKE_OVER), Ok(Area::TakenOver));
     assert_eq!(*mock.calls.borrow(), ["rseq", "get", "rseq", "rseq"]);
+}
+
+/// Somebody else has turned the extension on in the C library's area: in this layout of the control
+/// word, or in the other.
+#[test]
+fn the_layout_of_others_is_respected() {
+    let mock = Mock::new(Is::On, Has::Long);
+    *mock.mode.borrow_mut() = PR_RSEQ_SLICE_EXT_ENABLE;
+    assert_eq!(set_up(&mock, Policy::DEFAULT), Ok(Area::Libc));
+    *mock.mode.borrow_mut() = 3;
+    assert_eq!(set_up(&mock, Policy::DEFAULT), Err(Why::ForeignArea));
+    assert_eq!(*mock.mode.borrow(), 3);
 }
