@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Bounds on the figures that matter: against the C implementation of the same run, against one
 //! thread or undisturbed threads of it, and on counts. Never on seconds.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Boots the kernels that are compared in QEMU, collects what the programs in the guest measure and
 //! what a TCG plugin counts, and reports on it: a page, a file for programs and a table.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The part of QEMU's plugin interface that is used here. QEMU exports the functions; distributions
 //! do not ship the header.

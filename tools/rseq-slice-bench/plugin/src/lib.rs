@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A TCG plugin for QEMU: counts the instructions that CPU 0 executes in each kernel function, and
 //! the calls of it, inside the windows that a guest program opens and closes with marks.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What the tests and benchmarks of the rseq time slice extension share: its raw user-space side, and
 //! what it takes to provoke and observe a kernel's decisions.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What the extension costs others: on CPU 0 a thread that always asks and never yields, one that
 //! never asks, and a periodic thread whose wake-ups are late because of the former.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Measures what the paths of the time slice extension cost, in ticks of the time stamp counter.
 //!
