@@ -2,7 +2,7 @@
 #
 # Doors to scripts/, nothing else. `make help` lists them.
 
-export PREFIX LIBDIR DESTDIR APPEND KDIR COMPILER SEED SEEDS PROGRAMS GRANTS TIMES CHROOT
+export APPEND KDIR COMPILER SEED SEEDS PROGRAMS GRANTS TIMES CHROOT
 
 # KDIR= names a tree to work from everywhere, but the tree to work on in apply
 # and unapply.
