@@ -492,7 +492,7 @@ RSEQ_SLICE_HELPER_ int rseq_slice_use_own_(unsigned char *own, unsigned char *li
 	why = rseq_slice_classify_();
 	if (why != RSEQ_SLICE_WHY_OFF_AT_BOOT)
 		return why;
-	if (!libc || (int)rseq_slice_word_(libc, 4) < 0)
+	if (!libc)
 		return RSEQ_SLICE_WHY_FOREIGN_AREA;
 	if (!(policy & RSEQ_SLICE_TAKE_OVER))
 		return RSEQ_SLICE_WHY_LEGACY_AREA;
@@ -522,6 +522,9 @@ RSEQ_SLICE_COLD_ void rseq_slice_setup_v0(void)
 	RSEQ_SLICE_GOT_(offset, "__rseq_offset");
 	if (size && offset && *size)
 		libc = (unsigned char *)rseq_slice_thread_pointer_() + *offset;
+	/* A thread may have no area although others do: its creator had none, or a filter refused it. */
+	if (libc && (int)rseq_slice_word_(libc, 4) < 0)
+		libc = 0;
 	own = libc && *size > 32 ? libc : rseq_slice_own_();
 	if (own == libc) {
 		rseq_slice_state_v0.area = RSEQ_SLICE_AREA_LIBC;

@@ -29,6 +29,11 @@ section_on_host() {
 	[[ -z $why ]] || ./section --why "$why"
 }
 
+absent() {
+	c -o absent "$HERE/absent.c"
+	./absent
+}
+
 # glibc keeps the first object that has an area, the others use that one's; and what has no section
 # goes as ever, which shows that this test can see an object go.
 unloading() {
@@ -142,6 +147,7 @@ others() {
 		check "cpp_${cc}_20" cplusplus $cc -std=c++20
 	done
 	check section_on_host section_on_host
+	check absent absent
 	check unloading unloading
 	check old_libc old_libc
 	check installed installed
