@@ -49,14 +49,19 @@ impl ExitCall {
             None => return Self::Getpid,
         };
         match file.seccomp() {
-            Some(b'0') => Self::Yield,
-            _ => Self::Getpid,
+            // Without the line the kernel has no filters.
+            Ok(None | Some(b'0')) => Self::Yield,
+            Ok(Some(_)) | Err(Unreadable) => Self::Getpid,
         }
     }
 }
 
 /// `/proc/thread-self/status`, open.
 struct Status(usize);
+
+/// The file cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+struct Unreadable;
 
 impl Status {
     fn open() -> Option<Self> {
@@ -69,7 +74,7 @@ impl Status {
     }
 
     /// The character behind `Seccomp:`, read in pieces that fit on the stack of a signal handler.
-    fn seccomp(&mut self) -> Option<u8> {
+    fn seccomp(&mut self) -> Result<Option<u8>, Unreadable> {
         const NAME: &[u8] = b"\nSeccomp:\t";
         let mut matched = 0;
         loop {
@@ -77,10 +82,13 @@ impl Status {
             let to = piece.as_mut_ptr() as usize;
             // SAFETY: The kernel writes at most as many bytes as there are in `piece`.
             let read = unsafe { arch::syscall(nr::READ, [self.0, to, piece.len(), 0]) };
-            let read = usize::try_from(read).ok().filter(|&read| read > 0)?;
-            for &byte in piece.get(..read)? {
+            let read = usize::try_from(read).map_err(|_| Unreadable)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            for &byte in piece.get(..read).ok_or(Unreadable)? {
                 if matched == NAME.len() {
-                    return Some(byte);
+                    return Ok(Some(byte));
                 }
                 // The first character of the name occurs in it only once.
                 matched = match byte {
@@ -109,7 +117,7 @@ mod tests {
     fn the_filter_is_found_where_the_kernel_says_so() {
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         let mode = status.split("\nSeccomp:\t").nth(1).unwrap().as_bytes()[0];
-        assert_eq!(Status::open().unwrap().seccomp(), Some(mode));
+        assert_eq!(Status::open().unwrap().seccomp(), Ok(Some(mode)));
         let expected = if mode == b'0' {
             ExitCall::Yield
         } else {
@@ -117,5 +125,13 @@ mod tests {
         };
         assert_eq!(ExitCall::Find.make(), expected);
         assert_eq!(expected.make(), expected);
+    }
+
+    #[test]
+    fn a_kernel_without_the_line_has_no_filters() {
+        use std::os::fd::IntoRawFd;
+        let open = |path| Status(std::fs::File::open(path).unwrap().into_raw_fd() as usize);
+        assert_eq!(open("/dev/null").seccomp(), Ok(None));
+        assert_eq!(open("/").seccomp(), Err(Unreadable));
     }
 }
