@@ -31,7 +31,8 @@ pub struct Policy {
     ///
     /// Other users of the C library's area lose it: librseq, and the fast path of
     /// `sched_getcpu(3)`, which makes a system call then. Threads that a thread with an area taken over
-    /// creates have no area of the C library. A process that has TCMalloc in it is left alone.
+    /// creates have no area of the C library. A process that has TCMalloc in it is left alone, and so is a
+    /// thread whose area is in use for restartable sequences.
     pub take_over: bool,
     /// How grants are ended.
     pub exit: Exit,

@@ -14,6 +14,11 @@ use crate::arch::{self, nr};
 use crate::setup::{Kernel, LibcArea};
 use crate::thread::OwnArea;
 
+/// Offset in bytes of the word `cpu_id_start` in an area.
+const CPU_ID_START_OFFSET: usize = 0;
+/// Offset in bytes of `rseq_cs`, 64 bits, in an area.
+const SEQUENCE_OFFSET: usize = 8;
+
 pub(crate) struct Real<'a> {
     own: &'a OwnArea,
     /// Address and length of the C library's area.
@@ -76,8 +81,14 @@ impl Kernel for Real<'_> {
         self.read(area, FLAGS_OFFSET)
     }
 
+    /// By its symbols, which an executable that it is linked into may not export, and by what it leaves
+    /// in the area: a restartable sequence, or the bit that some versions set in the number of the CPU.
     fn has_tcmalloc(&self) -> bool {
+        const CACHED: u32 = 1 << 31;
+        let sequence = [SEQUENCE_OFFSET, SEQUENCE_OFFSET + 4];
         arch::has_tcmalloc()
+            || sequence.iter().any(|&half| self.read(Area::Libc, half) != 0)
+            || self.read(Area::Libc, CPU_ID_START_OFFSET) & CACHED != 0
     }
 
     fn register(&self, area: Area) -> Result<(), i32> {
@@ -121,4 +132,31 @@ fn prctl(operation: usize, mode: usize) -> Result<usize, i32> {
 
 fn done(result: isize) -> Result<usize, i32> {
     usize::try_from(result).map_err(|_| -result as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(C, align(64))]
+    struct Words([u32; 16]);
+
+    #[test]
+    fn restartable_sequences_are_taken_for_tcmalloc() {
+        let has = |words: [u32; 4]| {
+            let mut area = Words([0; 16]);
+            area.0[..4].copy_from_slice(&words);
+            let own = OwnArea::new();
+            let kernel = Real {
+                own: &own,
+                libc: Some((area.0.as_mut_ptr().cast(), LEGACY_LEN)),
+            };
+            assert_eq!(kernel.libc_area(), Some(LibcArea::Legacy));
+            kernel.has_tcmalloc()
+        };
+        assert!(!has([3, 3, 0, 0]));
+        assert!(has([3, 3, 0x1000, 0]));
+        assert!(has([3, 3, 0, 0x7fff]));
+        assert!(has([1 << 31 | 3, 3, 0, 0]));
+    }
 }

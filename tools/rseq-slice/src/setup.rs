@@ -15,7 +15,7 @@ pub(crate) trait Kernel {
     fn libc_area(&self) -> Option<LibcArea>;
     /// The word `flags` of the given area.
     fn flags(&self, area: Area) -> u32;
-    /// Whether TCMalloc is in the process.
+    /// Whether TCMalloc, or somebody else with restartable sequences, uses the C library's area.
     fn has_tcmalloc(&self) -> bool;
     /// Registers an area: the own one with the extension on, the C library's as it was.
     fn register(&self, area: Area) -> Result<(), i32>;

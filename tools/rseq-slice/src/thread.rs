@@ -45,6 +45,11 @@ pub(crate) struct Thread {
 pub(crate) struct OwnArea(UnsafeCell<[u8; AREA_LEN as usize]>);
 
 impl OwnArea {
+    #[cfg(test)]
+    pub(crate) const fn new() -> Self {
+        Self(UnsafeCell::new([0; AREA_LEN as usize]))
+    }
+
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.0.get().cast()
     }

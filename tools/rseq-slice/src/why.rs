@@ -38,7 +38,8 @@ pub enum Why {
     /// Neither the C library nor this copy of this crate has registered the area that the thread has; or
     /// another library uses the C library's area in the BITS layout.
     ForeignArea,
-    /// The allocator TCMalloc is in the process and uses the C library's legacy area.
+    /// The allocator TCMalloc, or another library with restartable sequences, uses the C library's
+    /// legacy area.
     Tcmalloc,
     /// The process does not want it: [`Policy::enabled`](crate::Policy::enabled) is not set.
     SwitchedOff,
@@ -90,8 +91,8 @@ impl fmt::Display for Why {
                  of its own: use the extension through that library"
             }
             Self::Tcmalloc => {
-                "TCMalloc uses the C library's legacy area, which cannot be taken over: use glibc \
-                 2.41 or newer"
+                "TCMalloc, or another library with restartable sequences, uses the C library's legacy \
+                 area, which cannot be taken over: use another allocator, or glibc 2.41 or newer"
             }
             Self::SwitchedOff => "this process has switched it off: enable it in the policy",
             Self::Refused(errno) => {

@@ -58,5 +58,7 @@ pub(crate) fn libc_symbols() -> Option<(*const isize, *const u32)> {
 
 /// Whether TCMalloc, the one that uses restartable sequences, is linked in.
 pub(crate) fn has_tcmalloc() -> bool {
-    !weak!("TCMallocInternalMalloc").is_null()
+    let allocator = weak!("TCMallocInternalMalloc");
+    let extension = weak!("MallocExtension_Internal_GetNumericProperty");
+    !allocator.is_null() || !extension.is_null()
 }
