@@ -47,9 +47,10 @@ inline void relax() noexcept
 } /* namespace detail */
 
 /*
- * The lock M, held inside of a section. M has lock(), try_lock() and unlock(); so has this, and
- * std::lock_guard, std::unique_lock, std::scoped_lock and std::condition_variable_any take it. Of two
- * such locks that are held at once, the one that was taken first ends the section when it is released.
+ * The lock M, held inside of a section. M has lock(), try_lock() and unlock(), and is not recursive:
+ * there is one place for the token of its holder. This has the same functions, so that std::lock_guard,
+ * std::unique_lock, std::scoped_lock and std::condition_variable_any take it. Of two such locks that are
+ * held at once, the one that was taken first ends the section when it is released.
  *
  * Attempts is how often a lock that is held is tried before M.lock() waits for it, each time after
  * Pause looks elsewhere. Nobody waits with a request: it would keep the CPU from the holder.
@@ -58,7 +59,7 @@ template <class M, unsigned Attempts = 3, unsigned Pause = 100>
 class sliced {
 public:
 	template <class... Args>
-	explicit sliced(Args &&...args) : lock_(std::forward<Args>(args)...), token_() {}
+	explicit constexpr sliced(Args &&...args) : lock_(std::forward<Args>(args)...), token_() {}
 	sliced(const sliced &) = delete;
 	sliced &operator=(const sliced &) = delete;
 

@@ -43,7 +43,13 @@ bool sometimes_open(void (*open)(), void (*close)())
 	return false;
 }
 
-rseq_slice::sliced<std::mutex> first, second;
+/* Initialised before anything runs, as std::mutex is. */
+#if __cplusplus >= 202002L
+#define CONSTINIT constinit
+#else
+#define CONSTINIT
+#endif
+CONSTINIT rseq_slice::sliced<std::mutex> first, second;
 long counter;
 
 struct throws {
