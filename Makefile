@@ -8,7 +8,7 @@ export APPEND KDIR COMPILER SEED SEEDS PROGRAMS GRANTS TIMES CHROOT
 # and unapply.
 tree = $(or $(KDIR),$(error KDIR=dir is missing: the kernel source tree to work on))
 
-.PHONY: help run test diff matrix model mutants bench bench-check shell kernel kernel-c apply unapply \
+.PHONY: help run test diff matrix model mutants bench bench-check demo-apps shell kernel kernel-c apply unapply \
 	install-user check
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo '  make matrix    tests and churn in other configurations: sanitizers, PREEMPT_RT, LTO ... Takes hours'
 	@echo '  make bench     what it costs and what it is good for, against C: a table and a page with pictures'
 	@echo '  make bench-check   the figures that matter, judged by bounds, in 5 minutes'
+	@echo '  make demo-apps whole programs with and without the extension: a table, judged by bounds, in 15 minutes'
 	@echo '  make shell     an interactive guest with the tests and the demo inside'
 	@echo '  make kernel    out/rust/bzImage: the guest kernel with the Rust implementation'
 	@echo '  make kernel-c  out/c/bzImage: the same with the C implementation'
@@ -35,12 +36,13 @@ help:
 	@echo '  PREFIX=dir LIBDIR=dir DESTDIR=dir   where to install (install-user)'
 	@echo '  KDIR=dir                build from this kernel source, not from Debian'"'"'s (it is copied)'
 	@echo '  COMPILER=gcc            kernel by gcc (default: clang of the LLVM that rustc uses)'
-	@echo '  SEED=n                  another schedule (test, bench), the first seed (diff)'
-	@echo '  SEEDS=n PROGRAMS=n      how many seeds, and random programs over all of them (diff)'
+	@echo '  SEED=n                  another schedule (test, bench), the first seed (diff, demo-apps)'
+	@echo '  SEEDS=n PROGRAMS=n      how many seeds (diff, demo-apps), and random programs over all of them (diff)'
 	@echo '  ROW=x                   only this configuration (matrix); scripts/matrix --list names them'
 	@echo '  GRANTS=n                another length of the churn (test, matrix)'
 	@echo '  TIMES=n                 another length of the sequences (test); with it they run too (matrix)'
 	@echo '  CHROOT=dir              a Debian 13 to build one of the configurations in (matrix)'
+	@echo '  DEMOS="name ..."        only these (demo-apps): $(shell sed -n "s/^\([a-z][^ ]*\) .*/\1/p" scripts/apps.d/demos)'
 	@echo '  FILTER=word             only the configurations with this in their name (model)'
 	@echo '  TESTS="part ..."        only these parts (test): $(shell sed -n "s/^ALL=(\(.*\))/\1/p" scripts/test)'
 	@echo '                          and those that take long: $(shell sed -n "s/^MORE=(\(.*\))/\1/p" scripts/test)'
@@ -66,6 +68,9 @@ bench:
 
 bench-check:
 	@scripts/bench --check
+
+demo-apps:
+	@scripts/apps $(DEMOS)
 
 kernel:
 	@scripts/build rust
