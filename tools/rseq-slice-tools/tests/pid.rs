@@ -173,6 +173,38 @@ fn all_threads_are_looked_at() {
     );
 }
 
+/// Ends the thread that it is called in.
+extern "C" fn end_thread(_: i32) {
+    // SAFETY: Nobody is interested in the frames of the thread any more.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+}
+
+/// What the next test starts, in a process of its own.
+#[test]
+#[ignore = "ends the first thread of its process"]
+fn first_thread_ends() {
+    let handler: extern "C" fn(i32) = end_thread;
+    // SAFETY: The handler makes one system call.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+    let first = process::id() as libc::c_long;
+    // SAFETY: The call takes numbers.
+    unsafe { libc::syscall(libc::SYS_tgkill, first, first, libc::SIGUSR1) };
+    thread::sleep(Duration::from_secs(1000));
+}
+
+#[test]
+fn a_first_thread_that_has_ended_hides_no_other() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let ignored = ["--ignored", "--exact", "first_thread_ends"];
+    let subject = Subject::start(command.args(ignored));
+    subject.await_state("Z");
+    let (came, json) = subject.check();
+    assert!(came.status <= 2, "{came:?}");
+    let threads = json["process"]["threads"].as_array().unwrap();
+    assert_eq!(threads.len(), 1, "{json}");
+    assert_ne!(threads[0]["tid"].to_string(), subject.pid());
+}
+
 #[test]
 fn no_process_is_66() {
     for pid in ["0", "4194305", "2147483647"] {

@@ -55,12 +55,6 @@ impl Process {
         let folder = format!("/proc/{pid}");
         let name = fs::read_to_string(format!("{folder}/comm")).map_err(|_| gone())?;
         let denied = || denied(pid, &folder);
-        let memory = File::open(format!("{folder}/mem"));
-        let memory = memory.map_err(|error| match error.kind() {
-            io::ErrorKind::PermissionDenied => denied(),
-            _ => gone(),
-        })?;
-
         let mut threads = BTreeMap::new();
         loop {
             let new: Vec<i32> = tasks(&folder)
@@ -73,12 +67,28 @@ impl Process {
             }
             for tid in new {
                 let seccomp = seccomp_of(&format!("{folder}/task/{tid}/status"));
+                // That of the process would be that of its first thread, which may have ended.
+                let memory = match File::open(format!("{folder}/task/{tid}/mem")) {
+                    Ok(memory) => memory,
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        return Err(denied());
+                    }
+                    Err(_) => {
+                        threads.insert(tid, None);
+                        continue;
+                    }
+                };
                 let look = threads::look(tid, &memory)
                     .map_err(|error| Failure::system(format_args!("thread {tid}"), error))?;
                 let (asked, area) = match look {
                     Look::Area(area) => (true, area),
                     Look::Busy => (false, None),
                     Look::Gone => {
+                        threads.insert(tid, None);
+                        continue;
+                    }
+                    // The kernel also refuses threads that have ended and are still listed.
+                    Look::Denied if has_ended(&format!("{folder}/task/{tid}/status")) => {
                         threads.insert(tid, None);
                         continue;
                     }
@@ -94,14 +104,15 @@ impl Process {
             }
         }
         let threads: Vec<_> = threads.into_values().flatten().collect();
-        if threads.is_empty() {
+        let Some(first) = threads.first() else {
             return Err(gone());
-        }
+        };
+        let tcmalloc = has_tcmalloc(&format!("{folder}/task/{}", first.tid));
         Ok(Self {
             pid,
             name: name.trim_end().to_owned(),
             threads,
-            tcmalloc: has_tcmalloc(&folder),
+            tcmalloc,
         })
     }
 
@@ -118,6 +129,15 @@ fn tasks(folder: &str) -> io::Result<Vec<i32>> {
         .iter()
         .filter_map(|name| name.to_str()?.parse().ok())
         .collect())
+}
+
+/// Whether a thread is a zombie, as a first thread that ended before the others is.
+fn has_ended(status: &str) -> bool {
+    let status = fs::read_to_string(status).unwrap_or_default();
+    let state = status
+        .lines()
+        .find_map(|line| line.strip_prefix("State:\t"));
+    state.is_some_and(|state| state.starts_with(['Z', 'X']))
 }
 
 fn denied(pid: i32, folder: &str) -> Failure {
@@ -141,7 +161,8 @@ fn denied(pid: i32, folder: &str) -> Failure {
     }
 }
 
-/// Whether a file that the process has mapped defines the symbol of the TCMalloc that uses rseq.
+/// Whether a file that the process has mapped has restartable sequences, or defines the symbol of the
+/// TCMalloc that does.
 fn has_tcmalloc(folder: &str) -> bool {
     let maps = fs::read_to_string(format!("{folder}/maps")).unwrap_or_default();
     let files: BTreeSet<_> = maps
@@ -155,10 +176,10 @@ fn has_tcmalloc(folder: &str) -> bool {
         .collect();
     let mut files = files.iter();
     // As the process sees them.
-    files.any(|file| defines_tcmalloc(Path::new(&format!("{folder}/root{file}"))))
+    files.any(|file| has_sequences(Path::new(&format!("{folder}/root{file}"))))
 }
 
-fn defines_tcmalloc(path: &Path) -> bool {
+pub(super) fn has_sequences(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;
     };
@@ -168,6 +189,10 @@ fn defines_tcmalloc(path: &Path) -> bool {
 
 fn symbol<'data, R: ReadRef<'data>>(data: R) -> object::Result<bool> {
     let file = object::File::parse(data)?;
+    // Stays in a stripped program that TCMalloc is linked into.
+    if file.section_by_name("__rseq_cs").is_some() {
+        return Ok(true);
+    }
     let mut symbols = file.dynamic_symbols().chain(file.symbols());
     Ok(symbols.any(|symbol| {
         symbol.is_definition() && symbol.name_bytes() == Ok(b"TCMallocInternalMalloc")
@@ -255,5 +280,8 @@ fn sizes(process: &Process) -> String {
         size if size <= LEGACY_LEN => format!("{size} bytes (legacy)"),
         size => format!("{size} bytes"),
     });
-    sizes.collect::<Vec<_>>().join(", ")
+    match sizes.collect::<Vec<_>>().join(", ") {
+        nothing if nothing.is_empty() => "not known".to_owned(),
+        sizes => sizes,
+    }
 }

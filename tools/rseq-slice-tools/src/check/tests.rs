@@ -304,4 +304,17 @@ fn all_is_said_of_a_process() {
           seccomp 1 of 2 threads; tcmalloc no"
         ]
     );
+    process.threads[0].asked = false;
+    process.threads[0].area = None;
+    let verdict = process::decide(&process, &facts(on(Serves::Own, None)));
+    assert!(verdict.also[0].contains("; area not known;"), "{verdict:?}");
+}
+
+#[test]
+fn restartable_sequences_are_seen_without_symbols() {
+    #[unsafe(link_section = "__rseq_cs")]
+    static SEQUENCE: [u8; 32] = [0; 32];
+    std::hint::black_box(&SEQUENCE);
+    assert!(process::has_sequences(&std::env::current_exe().unwrap()));
+    assert!(!process::has_sequences(std::path::Path::new("/bin/sh")));
 }
