@@ -429,15 +429,17 @@ RSEQ_SLICE_HELPER_ int rseq_slice_classify_(void)
 RSEQ_SLICE_HELPER_ int rseq_slice_use_libc_(unsigned char *area)
 {
 	unsigned int flags = rseq_slice_word_(area, RSEQ_SLICE_FLAGS_);
-	long error = 0;
+	long error;
 
 	if (!(flags & RSEQ_SLICE_AVAILABLE_))
 		return rseq_slice_classify_();
-	if (!(flags & RSEQ_SLICE_ENABLED_))
-		error = rseq_slice_sys_(RSEQ_SLICE_NR_PRCTL_, 79, 2, 1, 0);
-	/* Somebody else has chosen the BITS layout of the control word. */
-	else if (rseq_slice_sys_(RSEQ_SLICE_NR_PRCTL_, 79, 1, 0, 0) == 3)
-		return RSEQ_SLICE_WHY_FOREIGN_AREA;
+	if (flags & RSEQ_SLICE_ENABLED_) {
+		/* Mode 3 has the control word in another layout, in which the kernel kills for these bytes. */
+		long mode = rseq_slice_sys_(RSEQ_SLICE_NR_PRCTL_, 79, 1, 0, 0);
+
+		return mode >= 0 && mode != 1 ? RSEQ_SLICE_WHY_FOREIGN_AREA : 0;
+	}
+	error = rseq_slice_sys_(RSEQ_SLICE_NR_PRCTL_, 79, 2, 1, 0);
 	return error ? rseq_slice_refused_(error) : 0;
 }
 
@@ -699,7 +701,7 @@ RSEQ_SLICE_API_ RSEQ_SLICE_COLD_ const char *rseq_slice_strwhy(int why)
 	case RSEQ_SLICE_WHY_LEGACY_AREA:
 		return "The C library registered an area of 32 bytes, as glibc before 2.41 does: allow the take-over, or start the program with GLIBC_TUNABLES=glibc.pthread.rseq=0.";
 	case RSEQ_SLICE_WHY_FOREIGN_AREA:
-		return "Another library of this program uses the extension, or registered an rseq area of its own: let that one use the extensions, or turn its area off.";
+		return "Another library of this program registered an rseq area of its own: let that one use the extensions, or turn its area off.";
 	case RSEQ_SLICE_WHY_TCMALLOC:
 		return "tcmalloc, or another library with restartable sequences, may depend on the area of the C library: run the program with another allocator, or with glibc 2.41 or newer.";
 	case RSEQ_SLICE_WHY_SWITCHED_OFF:

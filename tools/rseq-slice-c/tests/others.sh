@@ -34,6 +34,12 @@ absent() {
 	./absent
 }
 
+layout() {
+	c -o layout "$HERE/layout.c"
+	./layout
+	./layout other
+}
+
 # glibc keeps the first object that has an area, the others use that one's; and what has no section
 # goes as ever, which shows that this test can see an object go.
 unloading() {
@@ -148,6 +154,7 @@ others() {
 	done
 	check section_on_host section_on_host
 	check absent absent
+	check layout layout
 	check unloading unloading
 	check old_libc old_libc
 	check installed installed
