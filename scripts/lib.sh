@@ -57,6 +57,11 @@ at_least() {
 	[[ $(printf '%s\n%s\n' "$1" "$2" | sort -V | first) == "$2" ]]
 }
 
+# old_rustc: $RUSTC cannot build lock_api 0.5, nor the crates that need it: RECENT
+# shellcheck disable=SC2034  # for who sources this
+RECENT=(rseq-slice-locks rseq_slice_count)
+old_rustc() { ! at_least "$("$RUSTC" --version | cut -d' ' -f2)" 1.95; }
+
 # complaints LOG...: prints what the kernels complained of on these consoles.
 # Fails if they did not.
 complaints() {

@@ -41,7 +41,7 @@ RSEQ_SLICE_INLINE_ void schedctl_start(schedctl_t *self)
 	if (!own)
 		return;
 	token = rseq_slice_begin();
-	/* A token means that no section was open: what is left of one that longjmp() left is void. */
+	/* A token: none was open, or the kernel has refused or ended its request. This one makes it. */
 	if (token.ctrl) {
 		own->token = token;
 		own->depth = 1;
