@@ -59,8 +59,6 @@ pub const SIGNATURE: u32 = 0xb2ff_0fff;
 #[cfg(target_arch = "loongarch64")]
 pub const SIGNATURE: u32 = 0x002a_002a;
 
-/// `ENXIO`: no area is registered.
-pub const ENXIO: i32 = 6;
 /// `EINVAL`, in the numbering of the architectures of this crate.
 pub const EINVAL: i32 = 22;
 /// `ENOSYS`.
