@@ -11,7 +11,7 @@ mod words;
 
 use rseq_slice_debugfs::Implementation;
 
-use crate::compare::{Branch, Fork};
+use crate::fork::{Branch, Fork};
 use rseq_slice_diff_program::arg::{Event, Text};
 use rseq_slice_diff_program::op::Op;
 use rseq_slice_diff_program::outcome::{How, Seen};
@@ -135,7 +135,7 @@ pub fn explain(
 const FAULTED: How = How::Signal(libc::SIGSEGV);
 
 /// Whether a reschedule for which nobody wants the CPU may have come by that step.
-fn without_rival(program: &Program, fork: &Fork) -> bool {
+fn without_competition(program: &Program, fork: &Fork) -> bool {
     let reschedules = |op: &Op| match op {
         Op::Reclass { .. } => true,
         Op::Then { event, .. } => *event == Event::Class,

@@ -20,7 +20,7 @@ use rseq_slice_harness::{Counters, counters, implementation};
 
 use crate::process::Process;
 use crate::shared::{self, shared};
-use crate::{area, fresh, knobs, planned, rivals, signals, steps, take_priority};
+use crate::{area, fresh, knobs, planned, competitors, signals, steps, take_priority};
 
 /// Guest time that one run may take.
 const LIMIT: Duration = Duration::from_millis(300);
@@ -87,7 +87,7 @@ fn set_up() -> Result<()> {
     shared().speed.store(clock::speed(), SeqCst);
     area::create()?;
     fresh::create()?;
-    rivals::start()
+    competitors::start()
 }
 
 /// `last` are the counters at the end of the last run.
@@ -104,7 +104,7 @@ fn repeat(
         shared().reset();
         let how = in_child(program, repetition)?;
         planned::await_all()?;
-        rivals::rest()?;
+        competitors::rest()?;
         let now = counters()?;
         let counted = now - *last;
         *last = now;
@@ -138,7 +138,7 @@ fn end(how: How, counted: Counters) -> Result<End> {
     };
     Ok(End {
         how,
-        rival: shared().rival_since(),
+        competitor: shared().competitor_since(),
         length,
         debug,
         granted: counted.granted,

@@ -70,7 +70,7 @@ macro_rules! sequence {
 /// The same, with a look before and after the instructions. These may change `rax`, `rcx` and `rdx`.
 ///
 /// Where a program drops the memory of its area, the pointer to the sequence is lost, and no rule holds.
-/// A thread on another CPU than 0 runs beside the rivals.
+/// A thread on another CPU than 0 runs beside the competitors.
 macro_rules! watched_sequence {
     ($area:expr, $look:expr, [$($body:literal),* $(,)?], $($operands:tt)*) => {
         sequence!($area, $look, [
@@ -104,8 +104,8 @@ macro_rules! watched_sequence {
             "77:",
         ],
         totals = in(reg) &raw const shared().totals,
-        first = const offset_of!(Totals, rivals),
-        second = const offset_of!(Totals, rivals) + size_of::<AtomicU32>(),
+        first = const offset_of!(Totals, competitors),
+        second = const offset_of!(Totals, competitors) + size_of::<AtomicU32>(),
         signals = const offset_of!(Totals, signals),
         begun = const offset_of!(Totals, barriers_begun),
         over = const offset_of!(Totals, barriers_over),

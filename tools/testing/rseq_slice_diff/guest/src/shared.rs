@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that a program's processes, the rivals and the runner share.
+//! Memory that a program's processes, the competitors and the runner share.
 //!
 //! What a step saw is stored here and not printed, because printing takes system calls and time, and
 //! because it has to outlive the process.
@@ -38,8 +38,8 @@ pub(crate) struct Slot {
 #[repr(C)]
 #[derive(Default)]
 pub(crate) struct Totals {
-    /// Runs of the two rivals.
-    pub(crate) rivals: [AtomicU32; 2],
+    /// Runs of the two competitors.
+    pub(crate) competitors: [AtomicU32; 2],
     /// Signals handled.
     pub(crate) signals: AtomicU32,
     /// Changes of a thread's scheduling class.
@@ -54,7 +54,7 @@ pub(crate) struct Totals {
 impl Totals {
     fn copy_from(&self, other: &Self) {
         let copy = |to: &AtomicU32, from: &AtomicU32| to.store(from.load(SeqCst), SeqCst);
-        for (to, from) in self.rivals.iter().zip(&other.rivals) {
+        for (to, from) in self.competitors.iter().zip(&other.competitors) {
             copy(to, from);
         }
         copy(&self.signals, &other.signals);
@@ -66,7 +66,7 @@ impl Totals {
 
     /// A number that changes with each run of somebody else, and each signal.
     pub(crate) fn sum(&self) -> u32 {
-        let all = [&self.rivals[0], &self.rivals[1], &self.signals];
+        let all = [&self.competitors[0], &self.competitors[1], &self.signals];
         all.iter().map(|count| count.load(SeqCst)).sum()
     }
 }
@@ -167,15 +167,15 @@ impl Shared {
         seen
     }
 
-    /// The runs of the rival since the last completed step.
-    pub(crate) fn rival_since(&self) -> u32 {
+    /// The runs of the competitor since the last completed step.
+    pub(crate) fn competitor_since(&self) -> u32 {
         let last = self
             .slots
             .iter()
             .rev()
             .find(|slot| slot.done.load(SeqCst) != 0);
-        let before = last.map_or(0, |slot| slot.totals.rivals[0].load(SeqCst));
-        self.totals.rivals[0].load(SeqCst).wrapping_sub(before)
+        let before = last.map_or(0, |slot| slot.totals.competitors[0].load(SeqCst));
+        self.totals.competitors[0].load(SeqCst).wrapping_sub(before)
     }
 }
 
@@ -226,7 +226,7 @@ impl Slot {
             result: self.result.load(SeqCst),
             word: self.word.load(SeqCst),
             flags: self.flags.load(SeqCst),
-            rival: count(|totals| &totals.rivals[0]),
+            competitor: count(|totals| &totals.competitors[0]),
             signals,
             handler_word: if handled {
                 self.handler_word.load(SeqCst)

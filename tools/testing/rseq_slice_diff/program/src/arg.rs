@@ -269,8 +269,8 @@ macro_rules! words {
 words! {
     /// Something that happens at a planned moment.
     Event {
-        /// A second rival, which precedes the first, wants the CPU.
-        Rival "rival",
+        /// A second competitor, which precedes the first, wants the CPU.
+        Competitor "competitor",
         /// The thread gets the signal `usr`.
         Signal "signal",
         /// A thread on the other CPU unmaps the page of the area.

@@ -78,9 +78,9 @@ ops! {
     /// Stores `rseq::rseq_cs`.
     Cs "cs" { value: Hex };
     /// Plans something for that many nanoseconds after the moment at which the next `ask` wakes its
-    /// rival.
+    /// competitor.
     Then "then" { delay: Delay, event: Event };
-    /// Lets a rival want the CPU at a quiet moment, stores the control word before that, and waits in
+    /// Lets a competitor want the CPU at a quiet moment, stores the control word before that, and waits in
     /// user mode until the word changes or somebody ran.
     Ask "ask" { word: Hex };
     /// The same with a reschedule for which nobody wants the CPU: the other CPU changes the thread's
@@ -188,7 +188,7 @@ mod tests {
             "rseq 32 null 0x0 0",
             "prctl 2 -1 0 4294967296",
             "word 0xffffffff",
-            "then 0..50000 rival",
+            "then 0..50000 competitor",
             "then 3000 unmap",
             "reclass 0x1",
             "spin 500",
@@ -212,7 +212,7 @@ mod tests {
             "yield 1",
             "word",
             "word -1",
-            "then 9..3 rival",
+            "then 9..3 competitor",
             "call x",
             "length 5000",
             "rseq 64 @5000 0x0 0",

@@ -24,8 +24,8 @@ pub struct Seen {
     pub word: u32,
     /// `rseq::flags` after the step (`f`).
     pub flags: u32,
-    /// How often the rival ran (`a`).
-    pub rival: u32,
+    /// How often the competitor ran (`a`).
+    pub competitor: u32,
     /// How many signals were handled (`h`).
     pub signals: u32,
     /// The control word as the last handler found it (`k`).
@@ -56,8 +56,8 @@ pub enum How {
 pub struct End {
     /// How the process ended.
     pub how: How,
-    /// How often the rival ran since the last completed step (`a`).
-    pub rival: u32,
+    /// How often the competitor ran since the last completed step (`a`).
+    pub competitor: u32,
     /// The length of an extension, in nanoseconds (`l`).
     pub length: u32,
     /// Whether `rseq_debug` is on (`q`).
@@ -136,7 +136,7 @@ macro_rules! read_parts {
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.result)?;
-        parts!(f, self, "w" word "{:x}", "f" flags "{:x}", "a" rival, "h" signals, "k" handler_word "{:x}", "r" handler_result, "c" code,
+        parts!(f, self, "w" word "{:x}", "f" flags "{:x}", "a" competitor, "h" signals, "k" handler_word "{:x}", "r" handler_result, "c" code,
             "s" restarts, "t" timeout);
         Ok(())
     }
@@ -152,7 +152,7 @@ impl FromStr for Seen {
             result: result.ok_or_else(|| Bad::new("a result", text))?,
             ..Self::default()
         };
-        read_parts!(parts, text, seen, "w" word 16, "f" flags 16, "a" rival, "h" signals, "k" handler_word 16, "r" handler_result, "c" code,
+        read_parts!(parts, text, seen, "w" word 16, "f" flags 16, "a" competitor, "h" signals, "k" handler_word 16, "r" handler_result, "c" code,
             "s" restarts, "t" timeout);
         Ok(seen)
     }
@@ -187,7 +187,7 @@ impl FromStr for How {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.how)?;
-        parts!(f, self, "a" rival, "l" length, "q" debug, "g" granted,
+        parts!(f, self, "a" competitor, "l" length, "q" debug, "g" granted,
             "e" expired, "v" revoked, "y" yielded, "x" aborted, "n" unaccounted);
         Ok(())
     }
@@ -200,7 +200,7 @@ impl FromStr for End {
         let mut parts = text.split(',');
         let mut end = Self {
             how: parts.next().unwrap_or_default().parse()?,
-            rival: 0,
+            competitor: 0,
             length: 0,
             debug: 0,
             granted: 0,
@@ -210,7 +210,7 @@ impl FromStr for End {
             aborted: 0,
             unaccounted: 0,
         };
-        read_parts!(parts, text, end, "a" rival, "l" length, "q" debug,
+        read_parts!(parts, text, end, "a" competitor, "l" length, "q" debug,
             "g" granted, "e" expired, "v" revoked, "y" yielded, "x" aborted, "n" unaccounted);
         Ok(end)
     }

@@ -7,8 +7,8 @@ use rseq_slice_diff_program::op::Op;
 use rseq_slice_diff_program::outcome::{End, Seen};
 use rseq_slice_diff_program::program::Program;
 
-use super::{FAULTED, checks_words, holds_up, one_less, without_rival};
-use crate::compare::{Branch, Fork};
+use super::{FAULTED, checks_words, holds_up, one_less, without_competition};
+use crate::fork::{Branch, Fork};
 
 /// Before one died, others may have expired as they were yielded or aborted.
 pub(super) fn expiry_of_the_dead(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
@@ -92,7 +92,7 @@ pub(super) fn restart_at_expiry(program: &Program, fork: &Fork, c: &Branch, rust
         }
         _ => false,
     };
-    differs && without_rival(program, fork)
+    differs && without_competition(program, fork)
 }
 
 /// On C the control word still shows the grant, which has no timer any more, or what ends it finds it.
@@ -125,5 +125,5 @@ pub(super) fn expiry_in_the_kernel(
         }
         _ => false,
     };
-    differs && without_rival(program, fork)
+    differs && without_competition(program, fork)
 }

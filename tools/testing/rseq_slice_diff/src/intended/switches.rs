@@ -8,10 +8,10 @@ use rseq_slice_diff_program::outcome::{End, Seen};
 use rseq_slice_diff_program::program::Program;
 
 use super::{FAULTED, holds_up, one_less};
-use crate::compare::{Branch, Fork};
+use crate::fork::{Branch, Fork};
 
 /// Takes an access that waits for its page, or a reschedule that the other CPU asks for in the same moment
-/// as the rival's timer.
+/// as the competitor's timer.
 pub(super) fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
     let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
         return false;
@@ -119,16 +119,16 @@ pub(super) fn right_after_the_grant(
     };
     let step = program.steps().get(fork.index);
     let asks = step.is_some_and(|step| step.inside && matches!(step.op, Op::Ask { .. }));
-    let sweeps = |op: &Op| matches!(op, Op::Then { event, .. } if *event == Event::Rival);
+    let sweeps = |op: &Op| matches!(op, Op::Then { event, .. } if *event == Event::Competitor);
     asks && as_rust == *rust
         && c.word == 0
-        && c.rival > 0
+        && c.competitor > 0
         && c.restarts == rust.restarts + 1
         && program.ops().take(fork.index).any(sweeps)
 }
 
-/// The rival runs in a step on Rust, and later on C: in the end if there is no step in which it can.
-/// What Rust shows when the call let the rival run, C shows only when the expiry did. A second rival,
+/// The competitor runs in a step on Rust, and later on C: in the end if there is no step in which it can.
+/// What Rust shows when the call let the competitor run, C shows only when the expiry did. A second competitor,
 /// which is not seen, runs together with the first one on C, and ends another wait on Rust.
 pub(super) fn lost_reschedule(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
     let ends_grants = |op: &Op| match op {
@@ -137,17 +137,19 @@ pub(super) fn lost_reschedule(program: &Program, fork: &Fork, c: &Branch, rust: 
         _ => false,
     };
     let without = |seen: &Seen| Seen {
-        rival: 0,
+        competitor: 0,
         timeout: 0,
         ..seen.clone()
     };
     let later = match (c, rust) {
         (Branch::Step(c), Branch::Step(rust)) => {
-            let earlier = c.rival + 1 == rust.rival;
-            let alone = c.rival == rust.rival && c.timeout > rust.timeout;
+            let earlier = c.competitor + 1 == rust.competitor;
+            let alone = c.competitor == rust.competitor && c.timeout > rust.timeout;
             (earlier || alone) && without(c) == without(rust)
         }
-        (Branch::End(c), Branch::Step(rust)) => c.rival == 1 && rust.rival == 1 && c.revoked >= 1,
+        (Branch::End(c), Branch::Step(rust)) => {
+            c.competitor == 1 && rust.competitor == 1 && c.revoked >= 1
+        }
         (Branch::End(c), Branch::End(rust)) => {
             let as_rust = End {
                 expired: rust.expired,

@@ -86,7 +86,7 @@ fn over_in_the_kernel_takes_a_short_extension() {
 }
 
 #[test]
-fn restart_at_expiry_takes_a_sequence_and_no_rival() {
+fn restart_at_expiry_takes_a_sequence_and_no_competitor() {
     let (c, rust) = ("0,w100/0/exit:0,g1,e1,v1", "0,w100/0,s1/exit:0,g1,e1,v1");
     let of = |program| explained(program, c, rust);
     assert_eq!(of("reclass 0x1; s.spin 80000"), ["restart-at-expiry"]);
@@ -115,7 +115,7 @@ fn restart_at_expiry_takes_a_sequence_and_no_rival() {
 }
 
 #[test]
-fn expiry_in_the_kernel_takes_no_rival() {
+fn expiry_in_the_kernel_takes_no_competitor() {
     let name = ["expiry-in-the-kernel"];
     let (c, rust) = (
         "0,w100/0,w100,t1/exit:0,g1,e1,x1",
@@ -155,7 +155,7 @@ fn switch_before_grant_takes_the_other_cpu() {
     assert_eq!(of("then 0 fork"), ["switch-before-grant"]);
     assert_eq!(of("then 0 class"), ["switch-before-grant"]);
     assert_eq!(of("reclass 0x1"), ["switch-before-grant"]);
-    assert_eq!(of("then 0 rival"), ["nothing"]);
+    assert_eq!(of("then 0 competitor"), ["nothing"]);
     let of = |c, rust| explained("then 0 drop", c, rust);
     assert_eq!(of("0/exit:0", "0/exit:0,g1,v1"), ["nothing"]);
     assert_eq!(of("0/exit:0,g2,v2", "0/exit:0,g1,y1"), ["nothing"]);
@@ -230,7 +230,7 @@ fn failed_update_takes_memory_that_goes_away() {
     let (c, rust) = ("signal:11,g1,n1", "signal:11,g1,v1");
     let gone = "then 0 no-access";
     assert_eq!(explained(gone, c, rust), ["failed-update"]);
-    assert_eq!(explained("then 0 rival", c, rust), ["nothing"]);
+    assert_eq!(explained("then 0 competitor", c, rust), ["nothing"]);
     assert_eq!(explained(gone, rust, c), ["nothing"]);
     assert_eq!(explained(gone, "exit:0,g1,n1", "exit:0,g1,v1"), ["nothing"]);
     let expired = "signal:11,g1,e1,n1";
@@ -243,16 +243,25 @@ fn failed_update_takes_memory_that_goes_away() {
 }
 
 #[test]
-fn right_after_the_grant_takes_a_rival_and_a_sequence() {
+fn right_after_the_grant_takes_a_competitor_and_a_sequence() {
     let (c, rust) = ("0/0,a1,s1/exit:0", "0/0,a1/exit:0");
     let of = |program| explained(program, c, rust);
-    assert_eq!(of("then 0 rival; s.ask 0x1"), ["right-after-the-grant"]);
-    assert_eq!(of("then 0 rival; ask 0x1"), ["nothing"]);
-    assert_eq!(of("then 0 rival; s.spin 500"), ["nothing"]);
+    assert_eq!(
+        of("then 0 competitor; s.ask 0x1"),
+        ["right-after-the-grant"]
+    );
+    assert_eq!(of("then 0 competitor; ask 0x1"), ["nothing"]);
+    assert_eq!(of("then 0 competitor; s.spin 500"), ["nothing"]);
     assert_eq!(of("then 0 signal; s.ask 0x1"), ["nothing"]);
-    assert_eq!(explained("then 0 rival; s.ask 0x1", rust, c), ["nothing"]);
+    assert_eq!(
+        explained("then 0 competitor; s.ask 0x1", rust, c),
+        ["nothing"]
+    );
     let (c, rust) = ("0/0,w100,a1,s1/exit:0", "0/0,w100,a1/exit:0");
-    assert_eq!(explained("then 0 rival; s.ask 0x1", c, rust), ["nothing"]);
+    assert_eq!(
+        explained("then 0 competitor; s.ask 0x1", c, rust),
+        ["nothing"]
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rseq_slice_diff_program::outcome::{End, Seen};
 use rseq_slice_diff_program::program::Program;
 
 use super::{FAULTED, checks_words, expiry::expired_dead, one_less};
-use crate::compare::{Branch, Fork};
+use crate::fork::{Branch, Fork};
 
 const EINVAL: i64 = -(libc::EINVAL as i64);
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use rseq_slice_debugfs::Implementation;
-use rseq_slice_diff::compare::Fork;
+use rseq_slice_diff::fork::Fork;
 use rseq_slice_diff_program::outcome::Samples;
 
 use crate::session::Case;
