@@ -18,12 +18,12 @@ use crate::intended::{Intended, explain};
 use rseq_slice_diff_program::outcome::{Outcome, Samples};
 use rseq_slice_diff_program::program::Program;
 
-/// What a comparison comes to.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
     /// Differences that nothing explains.
     pub differences: Vec<Fork>,
-    /// Forks of which it cannot be told yet.
+    /// Forks that need more repetitions to tell.
     pub undecided: Vec<Fork>,
     /// The names of the intended differences that were seen.
     pub intended: BTreeSet<&'static str>,
@@ -36,7 +36,7 @@ impl Comparison {
     }
 }
 
-/// Compares what both kernels made of `program`.
+/// Compares the outcomes of `program` on both kernels.
 pub fn compare(
     program: &Program,
     c: &Samples,

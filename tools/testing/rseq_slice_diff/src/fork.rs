@@ -18,11 +18,11 @@ use rseq_slice_debugfs::Implementation;
 use rseq_slice_diff_program::outcome::{End, Outcome, Seen};
 use rseq_slice_diff_program::program::Program;
 
-/// The probability of an accident below which it counts as none: over all forks of a full run
-/// there is less than one false difference in some hundred runs.
+/// Below this probability of an accident a fork is a difference. A full run has so many forks that there is
+/// less than one false difference in some hundred runs.
 pub const LEVEL: f64 = 1e-6;
 
-/// What is seen at one place of a program.
+/// The result at one place of a program.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Branch {
     /// The step was completed.
@@ -55,7 +55,7 @@ impl std::fmt::Display for Branch {
 pub struct Fork {
     /// The index of the step, or the number of steps for the end.
     pub index: usize,
-    /// What both kernels saw before.
+    /// The results of the steps before, on both kernels.
     pub history: Vec<Seen>,
     /// The branches that C took, and how often.
     pub c: BTreeMap<Branch, u64>,
@@ -98,7 +98,7 @@ impl Fork {
         chance(taken, these.values().sum(), those.values().sum())
     }
 
-    /// What the fork is about: an operation, or the end.
+    /// The operation at the fork, or "end".
     pub fn what(&self, program: &Program) -> &'static str {
         let ended = |branch: &Branch| matches!(branch, Branch::End(_));
         if self.c.keys().chain(self.rust.keys()).all(ended) {

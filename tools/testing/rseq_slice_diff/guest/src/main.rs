@@ -3,11 +3,11 @@
 //! The guest's part of differential runs: runs programs and prints what they came to.
 
 mod area;
+mod competitors;
 mod fresh;
 mod knobs;
 mod planned;
 mod process;
-mod competitors;
 mod runner;
 mod sequence;
 mod shared;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happens to a thread while it waits in user mode.
+//! Events that reach a thread while it waits in user mode.
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering::SeqCst;
@@ -17,8 +17,8 @@ use rseq_slice_harness::scheduler::{Policy, set_policy_of};
 use rseq_slice_harness::timer::{Due, SignalTimer, sleep_until};
 
 use crate::area::{self, Page, outcome};
-use crate::knobs;
 use crate::competitors;
+use crate::knobs;
 use crate::shared::shared;
 
 /// The CPU of everything but the actions of the other one.
@@ -128,7 +128,7 @@ fn act(event: Event, page: &Page, target: Pid) {
     }
 }
 
-/// Forks a child that ends at once. What both have is written to only after a page fault.
+/// Forks a child that ends at once. The first store to a page after that takes a page fault.
 fn protect_by_fork() {
     // SAFETY: The child calls nothing but the kernel.
     match unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } {

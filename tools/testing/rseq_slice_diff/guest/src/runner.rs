@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs each program so many times, each time in a new process, and prints what came of it.
+//! Runs each program the given number of times, each in a new process, and prints the outcomes.
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
@@ -20,7 +20,7 @@ use rseq_slice_harness::{Counters, counters, implementation};
 
 use crate::process::Process;
 use crate::shared::{self, shared};
-use crate::{area, fresh, knobs, planned, competitors, signals, steps, take_priority};
+use crate::{area, competitors, fresh, knobs, planned, signals, steps, take_priority};
 
 /// Guest time that one run may take.
 const LIMIT: Duration = Duration::from_millis(300);
@@ -176,7 +176,7 @@ fn in_child(program: &Program, repetition: u32) -> Result<How> {
     })
 }
 
-/// Waits for what is left of the program when its first process has ended, and ends it if need be.
+/// Waits for the other processes of the program when the first has ended, and kills those that stay.
 fn others_exit_in_time(group: Pid) -> Result<bool> {
     let others = Pid::from_raw(-group.as_raw());
     for _ in 0..LIMIT.as_millis() {

@@ -17,7 +17,7 @@ use rseq_slice_harness::clock::{ticks, ticks_in};
 use crate::area::{Page, RSEQ_CS};
 use crate::shared::{Totals, shared};
 
-/// What is known of a sequence that was entered.
+/// The record of a sequence that was entered.
 #[repr(C)]
 #[derive(Default)]
 struct Look {
@@ -118,7 +118,7 @@ macro_rules! watched_sequence {
     };
 }
 
-/// Notes what came of a sequence. Returns whether it is to be entered again.
+/// Notes the result of a sequence. Returns whether it has to be entered again.
 fn was_restarted(look: &Look) -> bool {
     shared().torn.fetch_add(look.torn, SeqCst);
     shared().totals.restarts.fetch_add(look.restarted, SeqCst);

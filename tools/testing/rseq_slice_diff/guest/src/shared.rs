@@ -20,7 +20,7 @@ use rseq_slice_diff_program::program::Program;
 /// Where the memory is found after an exec.
 pub(crate) const FD: i32 = 100;
 
-/// What a step saw; the counts are totals.
+/// The results of a step; the counts are totals.
 #[derive(Default)]
 pub(crate) struct Slot {
     done: AtomicU32,
@@ -81,7 +81,7 @@ pub(crate) struct Shared {
     pub(crate) switching: AtomicBool,
     /// The last moment for which something is planned, of `CLOCK_MONOTONIC`; 0 if nothing is.
     pub(crate) planned_until: AtomicU64,
-    /// What the last signal handler saw.
+    /// The findings of the last signal handler.
     pub(crate) handler_word: AtomicU32,
     pub(crate) handler_result: AtomicI64,
     pub(crate) code: AtomicI32,
@@ -151,7 +151,7 @@ impl Shared {
         &self.slots[index]
     }
 
-    /// What the steps saw that were completed.
+    /// The results of the completed steps.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let start = Slot::default();
         let done = self

@@ -22,22 +22,22 @@ use rseq_slice_harness::timer::{Due, await_quiet, monotonic, timespec};
 use crate::area::{self, CPU_ID, CPU_ID_START, FLAGS, RSEQ_CS, WORD, outcome};
 use crate::planned::Planned;
 use crate::shared::shared;
-use crate::{fresh, knobs, planned, competitors, sequence, signals};
+use crate::{competitors, fresh, knobs, planned, sequence, signals};
 
-/// Nanoseconds to tell everybody of a reschedule before that reschedule: the competitor, who else is told
-/// from this CPU, and who is on the other CPU.
+/// Nanoseconds in which a reschedule is set up: for the competitor, for each plan of this CPU, and for each
+/// plan of the other CPU.
 const LEAD: u64 = 25_000;
 const LEAD_PER_PLAN: u64 = 10_000;
 const LEAD_PER_THREAD: u64 = 60_000;
 /// Nanoseconds that have to be left of them.
 const LEAST_LEAD: u64 = 5_000;
-/// Nanoseconds after a decision within which what came at the same time has its effect. They vary, so
-/// that the steps which follow come earlier and later in the extension.
+/// Nanoseconds after a decision within which simultaneous events have their effect. They vary, so that the
+/// following steps come earlier and later in the extension.
 const SETTLING: Delay = Delay::range(1_500, 3_500);
-/// When something happens on the other CPU that is planned for the moment of the reschedule: there
-/// is no telling which comes first.
+/// The moment of an event on the other CPU that is planned for the reschedule itself. Either may come
+/// first.
 const AT_ONCE: Delay = Delay::range(0, 6_000);
-/// Nanoseconds after which a competitor that did not run is declared lost.
+/// Nanoseconds after which a step stops waiting for the competitor.
 const PATIENCE: u64 = 2_000_000;
 /// Nanoseconds that are longer than any extension lasts.
 const LONG: u64 = 200_000;
@@ -209,8 +209,8 @@ fn call(inside: bool, number: libc::c_long, arguments: [usize; 4]) -> i64 {
     }
 }
 
-/// Has the plans of this thread carried out around a reschedule, with `word` in the control word. It
-/// comes for a competitor, or for none.
+/// Carries out the plans of this thread around a reschedule, with `word` in the control word. The
+/// reschedule is for a competitor, or for nobody.
 fn ask(word: u32, competitor: Option<usize>, inside: bool, index: usize, repetition: u32) -> Done {
     let (page, totals) = (area::mine(), &shared().totals);
     let classes = totals.classes.load(SeqCst);

@@ -196,7 +196,7 @@ impl FromStr for Delay {
     }
 }
 
-/// What is written to a file, in quotes and escaped.
+/// Text to write to a file, in quotes and escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Text(String);
 
@@ -323,7 +323,7 @@ words! {
         /// `SIGKILL`.
         Kill "kill",
     }
-    /// What a signal handler does, besides noting the control word.
+    /// The actions of a signal handler, besides noting the control word.
     Handler {
         /// Nothing.
         Return "return",
@@ -349,7 +349,7 @@ words! {
         /// A breakpoint instruction.
         Breakpoint "breakpoint",
     }
-    /// What may be done with a page.
+    /// The protection of a page.
     Protection {
         /// Nothing.
         None "none",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What one run of a program came to, and how that is written down.
+//! The outcome of one run of a program, and its text form.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,15 +10,14 @@ use rseq_slice_debugfs::Implementation;
 
 use crate::arg::Bad;
 
-/// What a completed step saw.
+/// The results of a completed step.
 ///
-/// Counts are those since the step before, so that a step which is late does not change what the later
-/// ones show. What only tells when something planned happened is left out: whether it came
-/// before or after the end of a step is a matter of timing, and what it did shows elsewhere.
+/// Counts are those since the previous step, so a step that is late does not change the results of later
+/// ones. Whether a planned event came before or after the end of a step depends on timing, and is left
+/// out: its effect shows elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seen {
-    /// What the system call returned, with the error number negative; 0 for what is none. Written
-    /// first.
+    /// The result of the system call, with the error number negative; 0 for other steps. Written first.
     pub result: i64,
     /// The control word after the step (`w`).
     pub word: u32,
@@ -30,13 +29,13 @@ pub struct Seen {
     pub signals: u32,
     /// The control word as the last handler found it (`k`).
     pub handler_word: u32,
-    /// What the system call of the last handler returned (`r`).
+    /// The result of the system call of the last handler (`r`).
     pub handler_result: i64,
     /// The `si_code` of the last signal (`c`).
     pub code: i32,
     /// How often its restartable sequence was restarted (`s`).
     pub restarts: u32,
-    /// What the step waited for did not come (`t`).
+    /// The step waited in vain (`t`).
     pub timeout: u32,
 }
 
@@ -51,7 +50,7 @@ pub enum How {
     Timeout,
 }
 
-/// What was found when all processes of the program had ended.
+/// The state when all processes of the program had ended.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct End {
     /// How the process ended.
@@ -80,7 +79,7 @@ pub struct End {
 /// One run of a program: the steps that were completed, in order, and the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Outcome {
-    /// What the steps saw. Shorter than the program if the process died on the way.
+    /// The results of the steps. Fewer than the program has if the process died.
     pub steps: Vec<Seen>,
     /// The end.
     pub end: End,
