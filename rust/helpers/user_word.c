@@ -2,6 +2,8 @@
 
 #include <linux/uaccess.h>
 
+/* For modules as the C originals, which are macros: inlined or exported. */
+
 __rust_helper int rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
 {
 	return get_user(*word, uptr);

@@ -1,19 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::LocalInterruptDisabled;
-use crate::{bindings, types::NotThreadSafe};
+use crate::{
+    bindings,
+    types::NotThreadSafe, //
+};
 use core::marker::PhantomData;
 
 /// Evidence that interrupts of the local CPU are enabled.
 ///
-/// It is for paths that C enters with interrupts enabled and that are too hot for
-/// [`local_interrupt_disable()`](super::local_interrupt_disable), which saves the state of
-/// interrupts and counts. Where the state is known, [`disable()`](Self::disable) is a single
-/// instruction on most machines.
+/// It is for hot paths that C enters with interrupts enabled.
+/// [`local_interrupt_disable()`](super::local_interrupt_disable) saves the state of interrupts and
+/// counts; where the state is known, [`disable()`](Self::disable) is a single instruction on most
+/// machines.
 ///
 /// # Invariants
 ///
 /// Local interrupts are enabled whenever an instance of this type is not borrowed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::interrupt::{
+///     LocalInterruptDisabled,
+///     LocalInterruptEnabled, //
+/// };
+///
+/// // SAFETY: A doctest runs with interrupts enabled, and makes no other token.
+/// let mut irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
+///
+/// let guard = irqs.disable();
+/// let _: &LocalInterruptDisabled = guard.disabled();
+/// drop(guard);
+/// ```
 pub struct LocalInterruptEnabled(NotThreadSafe);
 
 impl LocalInterruptEnabled {
@@ -27,7 +46,8 @@ impl LocalInterruptEnabled {
     ///   dropped.
     #[inline]
     pub unsafe fn assume_enabled() -> Self {
-        // INVARIANT: By the requirements of this function.
+        // INVARIANT: Interrupts are enabled by the safety requirements, and `disable()` borrows the
+        // value while they are not.
         Self(NotThreadSafe)
     }
 
@@ -54,7 +74,7 @@ impl LocalInterruptEnabled {
 pub struct LocalIrqGuard<'a>(PhantomData<&'a mut LocalInterruptEnabled>);
 
 impl LocalIrqGuard<'_> {
-    /// The proof that functions want which must run with interrupts disabled.
+    /// The proof for functions that must run with interrupts disabled.
     #[inline]
     pub fn disabled(&self) -> &LocalInterruptDisabled {
         // SAFETY: Interrupts are disabled as long as `self` is borrowed, by the type invariants.
@@ -67,25 +87,5 @@ impl Drop for LocalIrqGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants interrupts were enabled before the guard was made.
         unsafe { bindings::local_irq_enable() };
-    }
-}
-
-#[cfg(all(CONFIG_RUST_CPU_LOCAL_KUNIT_TEST, CONFIG_PREEMPT_COUNT))]
-#[macros::kunit_tests(rust_interrupt_local_irq)]
-mod tests {
-    use super::*;
-    use crate::preempt::preemptible;
-
-    #[test]
-    fn interrupts_are_off_until_the_guard_is_dropped() {
-        assert!(preemptible());
-        // SAFETY: KUnit runs tests with interrupts enabled, as was just checked.
-        let mut enabled = unsafe { LocalInterruptEnabled::assume_enabled() };
-
-        let guard = enabled.disable();
-        assert!(!preemptible());
-        let _: &LocalInterruptDisabled = guard.disabled();
-        drop(guard);
-        assert!(preemptible());
     }
 }

@@ -1,30 +1,93 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use super::{HasHrTimer, HrTimer, HrTimerCallback, HrTimerMode};
-use crate::{bindings, ffi::c_ulong, interrupt::LocalInterruptDisabled};
+use super::{
+    AbsolutePinnedHardMode,
+    HasHrTimer,
+    HrTimer,
+    HrTimerCallback,
+    HrTimerCallbackContext,
+    HrTimerMode, //
+};
+use crate::{
+    bindings,
+    interrupt::LocalInterruptDisabled,
+    time::ClockSource, //
+};
 use core::pin::Pin;
-
-/// What [`StaticHrTimer::try_to_cancel()`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TryCancel {
-    /// The timer was not queued.
-    Inactive,
-    /// The timer was queued, and is not any more.
-    Cancelled,
-    /// The callback is running, on another CPU or as the caller.
-    Running,
-}
 
 /// A timer that lives as long as the kernel.
 ///
-/// Since what holds the timer can never go away, nothing has to wait for the callback, and there is
-/// no handle to keep: a timer can be started and left alone, from contexts that must not block.
+/// # Why there is no handle
+///
+/// The other timers of this module are started through a handle, which cancels the timer and waits
+/// for its callback when it is dropped: the timer must not outlive the memory that it is in. The
+/// memory of a static never goes away, so there is nothing to wait for, and a handle would have no
+/// owner. A static timer is also started from contexts where nothing may block, and the thread that
+/// starts it may be gone when it fires.
 ///
 /// # Safety
 ///
 /// The callback and every `&'static Self` must stay valid as long as the timer may be queued or its
-/// callback running. For code and data that are built in this is always so; a module has to cancel
-/// its timers before it goes.
+/// callback running. For code and data that are built in this always holds; a module would have to
+/// cancel its timers before it is unloaded. [`impl_static_hr_timer!`](crate::impl_static_hr_timer)
+/// implements the trait for the former and refuses the latter.
+///
+/// # Examples
+///
+/// ```
+/// use core::mem::MaybeUninit;
+/// use kernel::{
+///     define_per_cpu,
+///     impl_has_hr_timer,
+///     impl_static_hr_timer,
+///     prelude::*,
+///     time::{
+///         hrtimer::{
+///             AbsolutePinnedHardMode,
+///             HrTimer,
+///             HrTimerCallback,
+///             HrTimerCallbackContext,
+///             HrTimerRestart,
+///             StaticHrTimer, //
+///         },
+///         Delta,
+///         Instant,
+///         Monotonic, //
+///     }, //
+/// };
+///
+/// #[pin_data]
+/// struct Alarm {
+///     #[pin]
+///     timer: HrTimer<Self>,
+/// }
+///
+/// impl_has_hr_timer! {
+///     impl HasHrTimer<Self> for Alarm {
+///         mode: AbsolutePinnedHardMode<Monotonic>, field: self.timer
+///     }
+/// }
+///
+/// impl_static_hr_timer!(Alarm);
+///
+/// impl HrTimerCallback for Alarm {
+///     type Pointer<'a> = Pin<&'a Self>;
+///
+///     fn run(_alarm: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+///         HrTimerRestart::NoRestart
+///     }
+/// }
+///
+/// define_per_cpu!(ALARMS: MaybeUninit<Alarm> = MaybeUninit::uninit());
+///
+/// // SAFETY: This is the first use, and there is one only.
+/// unsafe { ALARMS.init(|| pin_init!(Alarm { timer <- HrTimer::new() })) };
+/// // SAFETY: Initialized by the line above.
+/// let alarm = unsafe { ALARMS.assume_init() }.this_cpu();
+///
+/// alarm.start_detached(Instant::now() + Delta::from_secs(10));
+/// assert!(alarm.try_to_cancel());
+/// ```
 pub unsafe trait StaticHrTimer:
     HasHrTimer<Self> + for<'a> HrTimerCallback<Pointer<'a> = Pin<&'a Self>> + Sync + Sized + 'static
 {
@@ -32,64 +95,94 @@ pub unsafe trait StaticHrTimer:
     ///
     /// Callable from any context but NMI.
     #[inline]
-    fn start(self: Pin<&'static Self>, expires: <Self::TimerMode as HrTimerMode>::Expires) {
+    fn start_detached(self: Pin<&'static Self>, expires: <Self::TimerMode as HrTimerMode>::Expires) {
         // SAFETY: `self` is valid and lives forever.
         unsafe { <Self as HasHrTimer<Self>>::start(self.get_ref(), expires) };
     }
 
-    /// Cancels the timer if its callback is not running.
+    /// Cancels the timer unless its callback is running. Returns false if it is.
     ///
-    /// Never blocks. A timer that is pinned to the CPU of the caller, has not been moved by CPU
-    /// hotplug since, and expires in hard interrupt context is never found [`TryCancel::Running`]
-    /// by a thread with preemption disabled.
+    /// Never blocks. The callback is never found running by a thread with preemption disabled if
+    /// the timer is pinned to its CPU, CPU hotplug has not moved the timer, and it expires in hard
+    /// interrupt context.
     ///
     /// Callable from any context but NMI.
     #[inline]
-    fn try_to_cancel(self: Pin<&'static Self>) -> TryCancel {
+    fn try_to_cancel(self: Pin<&'static Self>) -> bool {
         // SAFETY: `self` is valid.
         let timer = unsafe { Self::raw_get_timer(self.get_ref()) };
 
         // SAFETY: `timer` is valid, and initialized by the type invariants of `HrTimer`.
-        match unsafe { bindings::hrtimer_try_to_cancel(HrTimer::raw_get(timer)) } {
-            0 => TryCancel::Inactive,
-            1 => TryCancel::Cancelled,
-            _ => TryCancel::Running,
-        }
+        unsafe { bindings::hrtimer_try_to_cancel(HrTimer::raw_get(timer)) >= 0 }
     }
 }
 
-/// Programs the clock event device of this CPU if the interrupt being left has put that off.
+/// Implements [`StaticHrTimer`](crate::time::hrtimer::StaticHrTimer) for a type of built-in code.
 ///
-/// `work` are the thread's work flags as read when the thread was leaving. The scheduler does the
-/// same on its way in, so this is for whoever leaves to user mode instead of scheduling. Timers
-/// that are started before this call cost no programming of their own.
-///
-/// Must not be called by the callback of a timer, nor below one: `work` tells of an interrupt that
-/// is being left, and in a callback it still goes through the timers that the device is to be
-/// programmed for.
-///
-/// Does nothing without `CONFIG_HRTIMER_REARM_DEFERRED`.
-#[inline]
-pub fn rearm_deferred(_irq: &LocalInterruptDisabled, work: c_ulong) {
-    // SAFETY: Interrupts are disabled. Called too early, the function programs the device for what
-    // is queued then, which is no matter of memory safety.
-    unsafe { bindings::hrtimer_rearm_deferred_tif(work) };
+/// In a module this does not compile.
+#[macro_export]
+macro_rules! impl_static_hr_timer {
+    ($timer:ty) => {
+        const _: () = assert!(!cfg!(MODULE), "a module can be unloaded before its timers fire");
+
+        // SAFETY: This is built in, and neither code nor statics of the kernel go away.
+        unsafe impl $crate::time::hrtimer::StaticHrTimer for $timer {}
+    };
 }
 
-#[cfg(CONFIG_RUST_CPU_LOCAL_KUNIT_TEST)]
+/// A mode of timers whose callbacks run in hard interrupt context, also under `PREEMPT_RT`.
+///
+/// # Safety
+///
+/// [`HrTimerMode::C_MODE`] must contain `HRTIMER_MODE_HARD`.
+pub unsafe trait HardHrTimerMode: HrTimerMode {}
+
+// SAFETY: `C_MODE` is `HRTIMER_MODE_ABS_PINNED_HARD`.
+unsafe impl<C: ClockSource> HardHrTimerMode for AbsolutePinnedHardMode<C> {}
+
+impl<T> HrTimerCallbackContext<'_, T>
+where
+    T: HasHrTimer<T>,
+    T::TimerMode: HardHrTimerMode,
+{
+    /// The proof that interrupts are disabled, as they are in hard interrupt context.
+    #[inline]
+    pub fn interrupts_disabled(&self) -> &LocalInterruptDisabled {
+        // SAFETY: By the type invariants this is the callback of a timer, and such a timer's
+        // callback runs in hard interrupt context.
+        unsafe { LocalInterruptDisabled::assume_disabled() }
+    }
+}
+
+#[cfg(CONFIG_RUST_STATIC_HRTIMER_KUNIT_TEST)]
 #[macros::kunit_tests(rust_hrtimer_static)]
 mod tests {
     use super::*;
     use crate::{
-        define_per_cpu, preempt,
+        define_per_cpu,
+        interrupt::LocalInterruptEnabled,
+        percpu::CpuGuard,
         prelude::*,
-        sync::atomic::{Atomic, Relaxed},
-        time::{
-            delay::fsleep,
-            hrtimer::{AbsolutePinnedHardMode, HrTimerCallbackContext, HrTimerRestart},
-            Delta, Instant, Monotonic,
+        sync::atomic::{
+            Atomic,
+            Relaxed, //
         },
+        time::{
+            delay::{
+                fsleep,
+                udelay, //
+            },
+            hrtimer::{
+                AbsolutePinnedHardMode,
+                HrTimerCallbackContext,
+                HrTimerRestart, //
+            },
+            Delta,
+            Instant,
+            Monotonic, //
+        }, //
     };
+    use core::mem::MaybeUninit;
 
     #[pin_data]
     struct Alarm {
@@ -113,25 +206,19 @@ mod tests {
         }
     }
 
-    // SAFETY: This is built in.
-    unsafe impl StaticHrTimer for Alarm {}
+    impl_static_hr_timer!(Alarm);
 
-    define_per_cpu! {
-        // SAFETY: The test calls `init()` first.
-        static ALARM: Alarm = unsafe { uninit };
-    }
+    define_per_cpu!(ALARMS: MaybeUninit<Alarm> = MaybeUninit::uninit());
 
     /// Whether the slots are initialized: KUnit can run a test again.
     static READY: Atomic<bool> = Atomic::new(false);
 
-    #[test]
-    fn a_static_timer_fires_once_and_can_be_cancelled() {
-        let millis = |ms| Instant::now() + Delta::from_millis(ms);
-
+    /// The alarm of this CPU, which has not rung.
+    fn alarm() -> Pin<&'static Alarm> {
         if !READY.load(Relaxed) {
-            // SAFETY: The static is `uninit`, and this happens once, before its only use.
+            // SAFETY: This happens once, before the only use.
             unsafe {
-                ALARM.init(|_| {
+                ALARMS.init(|| {
                     pin_init!(Alarm {
                         timer <- HrTimer::new(),
                         rang: Atomic::new(0),
@@ -140,19 +227,54 @@ mod tests {
             };
             READY.store(true, Relaxed);
         }
-        let alarm = ALARM.this(&preempt::Guard::new());
+        // SAFETY: `init()` has returned.
+        let alarm = unsafe { ALARMS.assume_init() }.this_cpu();
         alarm.rang.store(0, Relaxed);
+        alarm
+    }
 
-        assert_eq!(alarm.try_to_cancel(), TryCancel::Inactive);
+    fn in_millis(millis: i64) -> Instant<Monotonic> {
+        Instant::now() + Delta::from_millis(millis)
+    }
 
-        alarm.start(millis(10_000));
-        assert_eq!(alarm.try_to_cancel(), TryCancel::Cancelled);
-        assert_eq!(alarm.try_to_cancel(), TryCancel::Inactive);
+    #[test]
+    fn a_static_timer_fires_once() {
+        let alarm = alarm();
 
-        alarm.start(millis(10_000));
-        alarm.start(millis(1));
+        alarm.start_detached(in_millis(10_000));
+        alarm.start_detached(in_millis(1));
         fsleep(Delta::from_millis(20));
         assert_eq!(alarm.rang.load(Relaxed), 1);
-        assert_eq!(alarm.try_to_cancel(), TryCancel::Inactive);
+        assert!(alarm.try_to_cancel());
+    }
+
+    #[test]
+    fn a_static_timer_that_is_cancelled_does_not_fire() {
+        let alarm = alarm();
+
+        alarm.start_detached(in_millis(5));
+        assert!(alarm.try_to_cancel());
+        fsleep(Delta::from_millis(20));
+        assert_eq!(alarm.rang.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_timer_of_this_cpu_waits_for_the_end_of_a_section_without_interrupts() {
+        let cpu = CpuGuard::new();
+        let alarm = alarm();
+        // SAFETY: KUnit runs tests with interrupts enabled.
+        let mut irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
+
+        let irq = irqs.disable();
+        alarm.start_detached(in_millis(1));
+        udelay(Delta::from_micros(900));
+        udelay(Delta::from_micros(900));
+        let rang_inside = alarm.rang.load(Relaxed);
+        drop(irq);
+        udelay(Delta::from_micros(900));
+        let rang_after = alarm.rang.load(Relaxed);
+        drop(cpu);
+
+        assert_eq!((rang_inside, rang_after), (0, 1));
     }
 }
