@@ -88,12 +88,7 @@ fn decide(thread: &Thread, layout: Layout, other_work: bool) -> Verdict {
 ///
 /// Not inlined, so that a refusal does not save registers for it.
 #[inline(never)]
-fn make(
-    thread: Thread,
-    exit: ExitToUser,
-    mut irqs: LocalInterruptEnabled,
-    timers: Timers,
-) -> bool {
+fn make(thread: Thread, exit: ExitToUser, mut irqs: LocalInterruptEnabled, timers: Timers) -> bool {
     let guard = irqs.disable();
     let irq = guard.disabled();
 

@@ -16,9 +16,9 @@
 //!               revoked, died
 //! ```
 //!
-//! Every function is pure and imports nothing from the kernel. So this file also compiles on a host,
-//! where the unit tests below and the model use it. The other files of this folder carry the results
-//! out.
+//! Every function is pure and imports nothing from the kernel. So this file also compiles on a
+//! host, where the unit tests below and the model use it. The other files of this folder carry the
+//! results out.
 
 use super::abi::Layout;
 
@@ -52,7 +52,11 @@ impl Phase {
     }
 
     /// What a system call does to the grant of the thread that enters it, if there is one.
-    pub(crate) const fn at_syscall(self, call: Call, consistent: bool) -> Option<(Ending, Resched)> {
+    pub(crate) const fn at_syscall(
+        self,
+        call: Call,
+        consistent: bool,
+    ) -> Option<(Ending, Resched)> {
         match self {
             Self::Idle => None,
             Self::Granted => Some((Ending::at_syscall(call, consistent), Resched::Due)),
@@ -164,7 +168,10 @@ mod tests {
         let forged = Layout::Bytes.granted();
         assert_eq!(Verdict::new(Layout::Bytes, forged, false), Verdict::Refuse);
         let with_request = forged | Layout::Bytes.request();
-        assert_eq!(Verdict::new(Layout::Bytes, with_request, false), Verdict::Grant);
+        assert_eq!(
+            Verdict::new(Layout::Bytes, with_request, false),
+            Verdict::Grant
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Restartable sequences: what rseq keeps of the current thread.
+//! Restartable sequences: what rseq keeps of the current thread, with the state of its time slice
+//! extension.
 //!
 //! C headers: [`include/linux/rseq_types.h`](srctree/include/linux/rseq_types.h),
 //! [`include/linux/rseq_entry.h`](srctree/include/linux/rseq_entry.h)
@@ -9,10 +10,7 @@ use crate::{
     bindings,
     ffi::c_ulong,
     interrupt::LocalInterruptDisabled,
-    jump_label::{
-        static_branch_likely,
-        static_branch_unlikely, //
-    },
+    jump_label::static_branch_likely,
     sync::atomic::{
         atomic_load,
         atomic_store,
@@ -111,7 +109,11 @@ impl CurrentRseq {
     /// extensions.
     #[inline]
     pub fn has_slice_ctrl(&self) -> bool {
-        load!(self, i8, rseq.event.__bindgen_anon_1.__bindgen_anon_1.has_rseq) > 1
+        load!(
+            self,
+            i8,
+            rseq.event.__bindgen_anon_1.__bindgen_anon_1.has_rseq
+        ) > 1
     }
 
     /// The flags in user space.
@@ -184,7 +186,6 @@ impl CurrentRseq {
 
 /// The state of time slice extensions. The implementation of the extension gives it a meaning; for
 /// anyone else `granted` without a reschedule that is due has none.
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 impl CurrentRseq {
     /// Loads `rseq_slice_state::enabled`.
     #[inline]
@@ -197,7 +198,12 @@ impl CurrentRseq {
     #[inline]
     pub fn set_slice_enabled(&self, enabled: u8) {
         // CAST: As in `slice_enabled()`.
-        store!(self, i8, enabled as i8, rseq.slice.state.__bindgen_anon_1.enabled);
+        store!(
+            self,
+            i8,
+            enabled as i8,
+            rseq.slice.state.__bindgen_anon_1.enabled
+        );
     }
 
     /// Loads `rseq_slice_state::granted`.
@@ -211,7 +217,12 @@ impl CurrentRseq {
     #[inline]
     pub fn set_slice_granted(&self, granted: u8) {
         // CAST: As in `slice_enabled()`.
-        store!(self, i8, granted as i8, rseq.slice.state.__bindgen_anon_1.granted);
+        store!(
+            self,
+            i8,
+            granted as i8,
+            rseq.slice.state.__bindgen_anon_1.granted
+        );
     }
 
     /// Loads `rseq_slice::switches`.
@@ -273,7 +284,6 @@ impl CurrentRseq {
     }
 }
 
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 // CAST: A bit number is small.
 const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RSEQ_SLICE as usize;
 
@@ -281,14 +291,12 @@ const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RS
 /// the work flags that it found there.
 ///
 /// Modules cannot use it: the function behind [`ExitToUser::postpone_resched()`] is not exported.
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 #[derive(Clone, Copy)]
 pub struct ExitToUser {
     work: c_ulong,
     _not_send: NotThreadSafe,
 }
 
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 impl ExitToUser {
     /// Assumes that the current thread is in the exit loop.
     ///
@@ -347,7 +355,6 @@ impl ExitToUser {
 }
 
 /// A counter of rseq's statistics in debugfs.
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 #[derive(Clone, Copy)]
 pub enum SliceStat {
     /// `rseq_stats::s_granted`.
@@ -364,7 +371,6 @@ pub enum SliceStat {
     Died,
 }
 
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 impl SliceStat {
     /// Increments the counter of this CPU. Does nothing without `CONFIG_RSEQ_STATS`.
     #[inline]
@@ -390,7 +396,6 @@ impl SliceStat {
 }
 
 /// Whether slice extensions are available: `rseq_slice_ext=` on the kernel command line.
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 #[inline]
 pub fn slice_extension_enabled() -> bool {
     static_branch_likely!(rseq_slice_extension_key)
@@ -403,11 +408,10 @@ pub fn debug_enabled() -> bool {
     return static_branch_likely!(rseq_debug_enabled);
 
     #[cfg(not(CONFIG_RSEQ_DEBUG_DEFAULT_ENABLE))]
-    return static_branch_unlikely!(rseq_debug_enabled);
+    return crate::jump_label::static_branch_unlikely!(rseq_debug_enabled);
 }
 
 /// The length of a slice extension in nanoseconds, from 5,000 to 50,000.
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 #[inline]
 pub fn slice_ext_nsecs() -> u32 {
     // SAFETY: The variable is valid, and all stores to it are atomic.
@@ -415,7 +419,6 @@ pub fn slice_ext_nsecs() -> u32 {
 }
 
 /// Whether this CPU may grant slice extensions; `rseq_slice_cpu_may_grant()` has the reasons.
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 #[inline]
 pub fn cpu_may_grant(_irq: &LocalInterruptDisabled) -> bool {
     // SAFETY: Interrupts are disabled, which is the only precondition.
@@ -423,7 +426,6 @@ pub fn cpu_may_grant(_irq: &LocalInterruptDisabled) -> bool {
 }
 
 /// Whether `syscall`, as the entry code passes it, is `rseq_slice_yield(2)`.
-#[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
 #[inline]
 pub fn is_slice_yield(syscall: isize) -> bool {
     // CAST: x32 has the numbers of x86-64, and a bit on top.

@@ -2,8 +2,8 @@
 
 /// Evaluates a `struct static_key_true` of C, expecting it to be enabled.
 ///
-/// Takes the name of the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a jump
-/// when the key is disabled.
+/// Takes the name of the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a
+/// jump when the key is disabled.
 ///
 /// # Examples
 ///

@@ -95,7 +95,10 @@ pub unsafe trait StaticHrTimer:
     ///
     /// Callable from any context but NMI.
     #[inline]
-    fn start_detached(self: Pin<&'static Self>, expires: <Self::TimerMode as HrTimerMode>::Expires) {
+    fn start_detached(
+        self: Pin<&'static Self>,
+        expires: <Self::TimerMode as HrTimerMode>::Expires,
+    ) {
         // SAFETY: `self` is valid and lives forever.
         unsafe { <Self as HasHrTimer<Self>>::start(self.get_ref(), expires) };
     }
@@ -123,7 +126,10 @@ pub unsafe trait StaticHrTimer:
 #[macro_export]
 macro_rules! impl_static_hr_timer {
     ($timer:ty) => {
-        const _: () = assert!(!cfg!(MODULE), "a module can be unloaded before its timers fire");
+        const _: () = assert!(
+            !cfg!(MODULE),
+            "a module can be unloaded before its timers fire"
+        );
 
         // SAFETY: This is built in, and neither code nor statics of the kernel go away.
         unsafe impl $crate::time::hrtimer::StaticHrTimer for $timer {}
