@@ -226,7 +226,7 @@ pub(crate) const fn erases_ctrl(from: Mode, to: Mode) -> bool {
     to.is_on() && from.has_bits() != to.has_bits()
 }
 
-#[cfg(any(test, CONFIG_RSEQ_SLICE_KUNIT_TEST))]
+#[cfg(any(test, CONFIG_RSEQ_SLICE_ABI_KUNIT_TEST))]
 #[cfg_attr(not(test), kernel::macros::kunit_tests(rseq_slice_abi))]
 mod tests {
     use super::*;

@@ -142,7 +142,7 @@ impl Verdict {
     }
 }
 
-#[cfg(any(test, CONFIG_RSEQ_SLICE_KUNIT_TEST))]
+#[cfg(any(test, CONFIG_RSEQ_SLICE_STATE_KUNIT_TEST))]
 #[cfg_attr(not(test), kernel::macros::kunit_tests(rseq_slice_state))]
 mod tests {
     use super::*;
