@@ -16,8 +16,8 @@ DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
 
 /* kernel/rseq_slice/glue.c */
 extern unsigned int rseq_slice_ext_nsecs;
-bool rseq_slice_cpu_may_grant(void);
-void rseq_slice_postpone_resched(unsigned long ti_work);
+bool rseq_slice_postpone_resched(void);
+void rseq_slice_rearm_deferred(unsigned long ti_work);
 
 /* Exported and documented by kernel/rseq_slice/rseq_slice.rs */
 bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
@@ -91,7 +91,7 @@ static __always_inline void rseq_slice_clear_events(struct rseq_event *ev)
  * A grant is spent if its timer has fired, if its task was scheduled out without an
  * update of user space since, or if such an update has erased it. Either the task's
  * count of switches has changed, or the count of the grant was replaced by
- * Phase::SPENT, which no task reaches. The reschedule that is due revokes the grant.
+ * Phase::SPENT_SWITCHES, which no task reaches. The reschedule that is due revokes the grant.
  * If that has happened already, the events of a context switch are set, which force an
  * update of user space; the update ends the grant.
  *

@@ -28,7 +28,7 @@ pub(crate) const PR_SET: usize = 2;
 ///
 /// If `old & need` is not zero, `(old & !clear) | set` is stored; otherwise nothing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Update {
+pub(crate) struct Modify {
     /// The store happens if any of these bits is set.
     pub(crate) need: u32,
     /// The bits that the store clears.
@@ -37,7 +37,7 @@ pub(crate) struct Update {
     pub(crate) set: u32,
 }
 
-impl Update {
+impl Modify {
     /// Leaves zero behind.
     pub(crate) const ERASE: Self = Self {
         need: !0,
@@ -123,14 +123,14 @@ impl Layout {
         }
     }
 
-    /// The update by the grant decision. It turns a request into a grant and leaves a word without
+    /// What the grant decision does to the word. It turns a request into a grant and leaves a word without
     /// a request alone. If `other_work` than the reschedule is pending, it erases the word.
-    pub(crate) const fn decide(self, other_work: bool) -> Update {
+    pub(crate) const fn decide(self, other_work: bool) -> Modify {
         if other_work {
-            return Update::ERASE;
+            return Modify::ERASE;
         }
 
-        Update {
+        Modify {
             need: self.request(),
             clear: self.request() | self.grant(),
             set: self.granted(),
@@ -233,7 +233,7 @@ mod tests {
 
     const LAYOUTS: [Layout; 2] = [Layout::Bytes, Layout::Bits];
 
-    fn apply(update: Update, old: u32) -> u32 {
+    fn apply(update: Modify, old: u32) -> u32 {
         if old & update.need == 0 {
             old
         } else {

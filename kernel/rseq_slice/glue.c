@@ -28,9 +28,10 @@ DEFINE_STATIC_KEY_TRUE(rseq_slice_extension_key);
 unsigned int rseq_slice_ext_nsecs = SLICE_EXT_NSECS_MIN;
 
 /**
- * rseq_slice_cpu_may_grant - Whether time slice extensions may be granted on this CPU
+ * rseq_slice_postpone_resched - Withdraw the reschedule that is due
  *
- * To be called with interrupts disabled.
+ * To be called in the exit loop with interrupts disabled. Not for modules, and not
+ * for callers that cannot bound the delay.
  *
  * A grant lasts until its timer expires. Without high resolution mode, and while the
  * interrupts of hrtimers are held off because they hang, that is not when it is due
@@ -39,25 +40,15 @@ unsigned int rseq_slice_ext_nsecs = SLICE_EXT_NSECS_MIN;
  * With core scheduling a task leaves user mode when a sibling of its CPU picks a task
  * that does not trust it. A grant would keep both there.
  *
- * Return: true if they may.
+ * Return: false if this CPU must not postpone it for one of these reasons.
  */
-bool rseq_slice_cpu_may_grant(void)
+bool rseq_slice_postpone_resched(void)
 {
 	const struct hrtimer_cpu_base *base = this_cpu_ptr(&hrtimer_bases);
 
-	return base->hres_active && !base->hang_detected && !sched_core_enabled(this_rq());
-}
+	if (!base->hres_active || base->hang_detected || sched_core_enabled(this_rq()))
+		return false;
 
-/**
- * rseq_slice_postpone_resched - Withdraw the reschedule that is due
- * @ti_work:	The work flags of the current task
- *
- * To be called in the exit loop with interrupts disabled, after the timer that
- * requests the reschedule again was started. Not for modules, and not for callers
- * that cannot bound the delay.
- */
-void rseq_slice_postpone_resched(unsigned long ti_work)
-{
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
 		/* A request that is not lazy stays, and revokes the grant. */
 		clear_thread_flag(TIF_NEED_RESCHED_LAZY);
@@ -65,6 +56,17 @@ void rseq_slice_postpone_resched(unsigned long ti_work)
 		clear_tsk_need_resched(current);
 		clear_preempt_need_resched();
 	}
+	return true;
+}
+
+/**
+ * rseq_slice_rearm_deferred - Program the clock event device if that was deferred
+ * @ti_work:	The work flags of the current task
+ *
+ * To be called in the exit loop with interrupts disabled. Not for modules.
+ */
+void rseq_slice_rearm_deferred(unsigned long ti_work)
+{
 	hrtimer_rearm_deferred_tif(ti_work);
 }
 

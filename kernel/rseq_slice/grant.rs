@@ -5,7 +5,7 @@
 use super::{
     abi::{
         Layout,
-        Update, //
+        Modify, //
     },
     state::{
         Ending,
@@ -13,21 +13,21 @@ use super::{
         Verdict, //
     },
     task::Thread,
-    timer::Timers, //
+    timer::SliceTimer, //
 };
 use kernel::{
     interrupt::{
         local_interrupt_disable,
         LocalInterruptEnabled, //
     },
-    preempt,
+    percpu::PerCpu,
     rseq::{
         self,
         ExitToUser,
         SliceStat, //
     },
+    sched::set_need_resched,
     time::{
-        hrtimer::StaticHrTimer,
         Delta,
         Instant, //
     }, //
@@ -43,7 +43,7 @@ pub(crate) fn at_resched(
     exit: ExitToUser,
     deny: usize,
     irqs: LocalInterruptEnabled,
-    timers: Timers,
+    timers: PerCpu<SliceTimer>,
 ) -> bool {
     let other_work = exit.work() & deny != 0;
 
@@ -67,9 +67,9 @@ pub(crate) fn at_resched(
 /// Updates the control word of `thread` and decides by what was in it.
 #[inline(always)]
 fn decide(thread: &Thread, layout: Layout, other_work: bool) -> Verdict {
-    let Update { need, clear, set } = layout.decide(other_work);
+    let Modify { need, clear, set } = layout.decide(other_work);
 
-    match thread.slice_ctrl().update_user_u32(need, clear, set) {
+    match thread.slice_ctrl().modify_user_u32(need, clear, set) {
         Ok(word) => Verdict::new(layout, word, other_work),
         Err(_) => Verdict::Kill,
     }
@@ -88,27 +88,32 @@ fn decide(thread: &Thread, layout: Layout, other_work: bool) -> Verdict {
 ///
 /// Not inlined, so that a refusal does not save registers for it.
 #[inline(never)]
-fn make(thread: Thread, exit: ExitToUser, mut irqs: LocalInterruptEnabled, timers: Timers) -> bool {
-    let guard = irqs.disable();
-    let irq = guard.disabled();
+fn make(
+    thread: Thread,
+    exit: ExitToUser,
+    mut irqs: LocalInterruptEnabled,
+    timers: PerCpu<SliceTimer>,
+) -> bool {
+    let made = irqs.with_disabled(|irq| {
+        // After a switch the reschedule has happened, and the update of user space that follows
+        // will erase the control word. One that is due now is another one.
+        if thread.sched_switch() || !exit.postpone_resched(irq) {
+            return false;
+        }
 
-    // After a switch the postponed reschedule has happened, and the update of user space that
-    // follows will erase the control word. A reschedule that is due now is another one.
-    if thread.sched_switch() || !rseq::cpu_may_grant(irq) {
-        drop(guard);
-        return withdraw(thread);
-    }
+        let timer = timers.this_cpu();
+        let now = Instant::fast_now();
+        let length = Delta::from_nanos(rseq::slice_ext_nsecs().into());
 
-    let timer = timers.this_cpu();
-    let length = Delta::from_nanos(rseq::slice_ext_nsecs().into());
+        SliceStat::Granted.inc();
+        thread.begin(timer.get(), irq);
+        thread.set_syscall_work();
+        timer.start(now.saturating_add(length));
+        exit.rearm_deferred(irq);
+        true
+    });
 
-    SliceStat::Granted.inc();
-    thread.begin(timer.get_ref(), irq);
-    thread.set_syscall_work();
-    timer.start_detached(Instant::fast_now() + length);
-    exit.postpone_resched(irq);
-
-    true
+    made || withdraw(thread)
 }
 
 /// Erases a grant that the control word shows but that could not be made.
@@ -126,19 +131,15 @@ fn withdraw(thread: Thread) -> bool {
 /// sleep.
 pub(crate) fn revoke(thread: Thread) {
     let layout = thread.mode().layout();
-    let checked = if thread.shows_grant() {
-        layout.checked_at_exit()
-    } else {
-        0
-    };
+    let checked = layout.checked_at_exit();
     let ctrl = thread.slice_ctrl();
 
-    let consistent = if checked == 0 {
+    let consistent = if checked == 0 || !thread.shows_grant() {
         ctrl.put_user_u32(0).is_ok()
     } else {
-        let Update { need, clear, set } = Update::ERASE;
+        let Modify { need, clear, set } = Modify::ERASE;
 
-        ctrl.update_user_u32(need, clear, set)
+        ctrl.modify_user_u32(need, clear, set)
             .is_ok_and(|word| layout.is_consistent(word, true, checked))
     };
 
@@ -184,7 +185,7 @@ pub(crate) fn user_updated(thread: Thread) {
     if thread.phase_with_grant() == Phase::Granted {
         thread.spend(&irq);
         thread.hide_grant();
-        preempt::set_need_resched(&irq);
+        set_need_resched(&irq);
     } else {
         end(&thread, Ending::Revoked);
     }
@@ -206,7 +207,7 @@ pub(crate) fn update_failed(thread: Thread) {
 
     let irq = local_interrupt_disable();
     if thread.phase_with_grant() == Phase::Granted {
-        preempt::set_need_resched(&irq);
+        set_need_resched(&irq);
     }
     end(&thread, Ending::Revoked);
 }

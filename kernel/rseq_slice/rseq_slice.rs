@@ -18,8 +18,8 @@
 //!    [`include/linux/rseq_slice.h`](srctree/include/linux/rseq_slice.h) returns unless the thread
 //!    has the extension on and was interrupted in user mode. `grant::at_resched()` updates the
 //!    control word and acts on `state::Verdict`.
-//! 2. For a grant, `grant::make()` starts the timer of this CPU, sets the system call entry work
-//!    and postpones the reschedule, all in one section with interrupts disabled.
+//! 2. For a grant, `grant::make()` sets the system call entry work, withdraws the reschedule and
+//!    starts the timer of this CPU, all in one section with interrupts disabled.
 //! 3. The thread goes on in user mode. If it is still there when the timer fires, or when another
 //!    reschedule comes, the fast path calls `grant::revoke()`.
 //! 4. If it makes a system call, `syscall::enter()` ends the grant, gives the CPU up and erases
@@ -46,7 +46,7 @@
 //! - *mode*: off, BYTES or BITS, as a thread sets by prctl. *layout*: how the control word is laid
 //!   out in a mode.
 //! - *consistent*: the control word agrees with the kernel's state. If not: a *violation*.
-//! - *update*: rseq's own write to user space after a switch.
+//! - *update*: rseq's own write to the fields of `struct rseq` in user space, after a switch.
 //!
 //! # Layers
 //!
@@ -95,13 +95,13 @@ use timer::{
 #[export]
 unsafe extern "C" fn rseq_slice_grant(
     curr: *mut bindings::task_struct,
-    ti_work: usize,
-    deny: usize,
+    ti_work: c_ulong,
+    deny: c_ulong,
 ) -> bool {
     // SAFETY: `curr` is `current` by the safety requirements.
     let thread = unsafe { CurrentRseq::from_raw(curr) };
-    // SAFETY: This is the exit loop by the safety requirements. The timer of a grant requests the
-    // postponed reschedule.
+    // SAFETY: This is the exit loop by the safety requirements. A grant starts a timer that
+    // requests the withdrawn reschedule.
     let exit = unsafe { ExitToUser::assume(ti_work) };
     // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
@@ -156,7 +156,7 @@ unsafe extern "C" fn __rseq_slice_update_failed(curr: *mut bindings::task_struct
 ///
 /// To be called at system call entry with interrupts enabled, after `rseq_slice_init_timers()`.
 #[export]
-unsafe extern "C" fn rseq_syscall_enter_work(syscall: isize) {
+unsafe extern "C" fn rseq_syscall_enter_work(syscall: c_long) {
     // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
     // SAFETY: `rseq_slice_init_timers()` was called before, by the safety requirements.
@@ -186,7 +186,7 @@ unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -
 /// Handles `prctl(PR_RSEQ_SLICE_EXTENSION, arg2, arg3, 0, 0)`.
 // Always safe to call; `#[export]` requires `unsafe`.
 #[export]
-unsafe extern "C" fn rseq_slice_extension_prctl(arg2: usize, arg3: usize) -> c_int {
+unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) -> c_int {
     match prctl::call(&CurrentRseq::get().into(), arg2, arg3) {
         Ok(value) => value,
         Err(error) => error.to_errno(),

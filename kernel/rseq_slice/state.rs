@@ -36,10 +36,8 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// Replaces the switch count of a grant that is spent without a switch. No thread reaches this
-    /// count on 64 bits. On 32 bits one may; a grant made at this very count is never
-    /// [`Phase::Spent`].
-    pub(crate) const SPENT: usize = usize::MAX;
+    /// Replaces the switch count of a grant that is spent without a switch. No thread reaches it.
+    pub(crate) const SPENT_SWITCHES: usize = usize::MAX;
 
     /// The phase of a thread that has a grant, from its switch count when the grant was made and
     /// its count now.
@@ -129,7 +127,7 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// Decides for a thread without a grant that is about to reschedule on its way to user mode.
     ///
-    /// `word` is the control word before [`Layout::decide()`] updated it. `other_work` is any work
+    /// `word` is the control word before [`Layout::decide()`] was applied. `other_work` is any work
     /// on the way besides the reschedule.
     pub(crate) const fn new(layout: Layout, word: u32, other_work: bool) -> Self {
         if !layout.is_consistent(word, false, layout.checked_at_exit()) {
@@ -220,7 +218,10 @@ mod tests {
         let high = 1 << (usize::BITS - 1);
         assert_eq!(Phase::with_grant(high | 7, 7), Phase::Spent);
         for switches in [0, 7, usize::MAX - 1] {
-            assert_eq!(Phase::with_grant(Phase::SPENT, switches), Phase::Spent);
+            assert_eq!(
+                Phase::with_grant(Phase::SPENT_SWITCHES, switches),
+                Phase::Spent
+            );
         }
     }
 }

@@ -12,16 +12,22 @@ use super::{
     task::Thread,
     timer::{
         self,
-        Timers, //
+        SliceTimer, //
     }, //
 };
 use kernel::{
     interrupt::LocalInterruptEnabled,
-    percpu::CpuGuard,
-    preempt,
+    percpu::{
+        CpuGuard,
+        PerCpu, //
+    },
     rseq::{
         self,
         CurrentRseq, //
+    },
+    sched::{
+        cond_resched,
+        set_need_resched, //
     }, //
 };
 
@@ -29,7 +35,12 @@ use kernel::{
 ///
 /// The grant may have ended in the meantime. Then the control word is checked, if it is checked at
 /// all, and the timer is cancelled, which bounds no grant. May sleep.
-pub(crate) fn enter(thread: &Thread, call: Call, irqs: LocalInterruptEnabled, timers: Timers) {
+pub(crate) fn enter(
+    thread: &Thread,
+    call: Call,
+    irqs: LocalInterruptEnabled,
+    timers: PerCpu<SliceTimer>,
+) {
     thread.clear_syscall_work();
 
     if is_consistent(thread) {
@@ -42,7 +53,7 @@ pub(crate) fn enter(thread: &Thread, call: Call, irqs: LocalInterruptEnabled, ti
 /// Not inlined, and without `thread`, so that the path without a violation saves no registers.
 #[cold]
 #[inline(never)]
-fn violation(call: Call, irqs: LocalInterruptEnabled, timers: Timers) {
+fn violation(call: Call, irqs: LocalInterruptEnabled, timers: PerCpu<SliceTimer>) {
     let thread = Thread::from(CurrentRseq::get());
 
     thread.force_sigsegv();
@@ -59,7 +70,7 @@ fn leave(
     call: Call,
     consistent: bool,
     mut irqs: LocalInterruptEnabled,
-    timers: Timers,
+    timers: PerCpu<SliceTimer>,
 ) {
     let guard = CpuGuard::new();
     timer::cancel(timers, &guard);
@@ -74,12 +85,12 @@ fn leave(
         thread.set_yielded();
     }
     if resched == Resched::Due {
-        preempt::set_need_resched(irqs.disable().disabled());
+        irqs.with_disabled(set_need_resched);
     }
 
     // Reschedules, unless that is left to `cond_resched()`.
     drop(guard);
-    preempt::cond_resched();
+    cond_resched();
 
     if thread.slice_ctrl().put_user_u32(0).is_err() {
         thread.force_sigsegv();

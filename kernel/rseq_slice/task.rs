@@ -12,13 +12,17 @@ use super::{
 };
 use core::{
     mem::offset_of,
-    ops::Deref, //
+    ops::Deref,
+    pin::Pin, //
 };
 use kernel::{
     interrupt::LocalInterruptDisabled,
     rseq::CurrentRseq,
     uapi, //
 };
+
+/// The bytes of `struct rseq_slice_ctrl`.
+type CtrlBytes = uapi::rseq_slice_ctrl__bindgen_ty_1__bindgen_ty_1;
 
 const _: () = {
     assert!(abi::FLAG_AVAILABLE == uapi::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE);
@@ -29,6 +33,7 @@ const _: () = {
     assert!(abi::PR_SET as u32 == uapi::PR_RSEQ_SLICE_EXTENSION_SET);
     assert!(Layout::Bits.request() == uapi::rseq_slice_ext_RSEQ_SLICE_EXT_REQUEST);
     assert!(Layout::Bits.granted() == uapi::rseq_slice_ext_RSEQ_SLICE_EXT_GRANTED);
+    assert!(offset_of!(CtrlBytes, request) == 0 && offset_of!(CtrlBytes, granted) == 1);
     assert!(offset_of!(uapi::rseq, flags) == 16);
     assert!(offset_of!(uapi::rseq, slice_ctrl) == 28);
 };
@@ -77,7 +82,11 @@ impl Thread {
     }
 
     /// The phase of a thread whose grant `timer` bounds; [`Phase::Idle`] of any other.
-    pub(crate) fn phase_for_timer<T>(&self, timer: &T, _irq: &LocalInterruptDisabled) -> Phase {
+    pub(crate) fn phase_for_timer<T>(
+        &self,
+        timer: Pin<&T>,
+        _irq: &LocalInterruptDisabled,
+    ) -> Phase {
         if self.slice_timer_is(timer) {
             self.phase_with_grant()
         } else {
@@ -90,7 +99,7 @@ impl Thread {
     /// Interrupts are disabled until the timer is started: the callback must not take the expiry of
     /// an older grant for this one's. A yield that was not collected, because seccomp or a tracer
     /// skipped the system call, is forgotten.
-    pub(crate) fn begin<T>(&self, timer: &'static T, _irq: &LocalInterruptDisabled) {
+    pub(crate) fn begin<T>(&self, timer: Pin<&'static T>, _irq: &LocalInterruptDisabled) {
         self.set_slice_switches(self.switches());
         self.set_slice_timer(Some(timer));
         self.set_slice_yielded(0);
@@ -99,7 +108,7 @@ impl Thread {
 
     /// Enters [`Phase::Spent`] without a switch.
     pub(crate) fn spend(&self, _irq: &LocalInterruptDisabled) {
-        self.set_slice_switches(Phase::SPENT);
+        self.set_slice_switches(Phase::SPENT_SWITCHES);
     }
 
     /// Notes that an update of user space has erased the control word of a grant that goes on.

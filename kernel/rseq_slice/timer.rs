@@ -17,25 +17,23 @@ use core::mem::MaybeUninit;
 use kernel::{
     define_per_cpu,
     impl_has_hr_timer,
-    impl_static_hr_timer,
     percpu::{
         CpuGuard,
-        StaticPerCpu, //
+        PerCpu, //
     },
-    preempt,
     prelude::*,
     rseq::{
         CurrentRseq,
         SliceStat, //
     },
+    sched::set_need_resched,
     time::{
         hrtimer::{
             AbsolutePinnedHardMode,
             HrTimer,
             HrTimerCallback,
             HrTimerCallbackContext,
-            HrTimerRestart,
-            StaticHrTimer, //
+            HrTimerRestart, //
         },
         Monotonic, //
     }, //
@@ -49,6 +47,7 @@ pub(crate) struct SliceTimer {
 }
 
 impl SliceTimer {
+    /// A timer that is not queued.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             timer <- HrTimer::new(),
@@ -62,12 +61,10 @@ impl_has_hr_timer! {
     }
 }
 
-impl_static_hr_timer!(SliceTimer);
-
-define_per_cpu!(pub(crate) TIMERS: MaybeUninit<SliceTimer> = MaybeUninit::uninit());
-
-/// [`TIMERS`], which are initialized.
-pub(crate) type Timers = &'static StaticPerCpu<SliceTimer>;
+define_per_cpu!(
+    /// The timers of all CPUs.
+    pub(crate) TIMERS: MaybeUninit<SliceTimer> = MaybeUninit::uninit()
+);
 
 impl HrTimerCallback for SliceTimer {
     type Pointer<'a> = Pin<&'a Self>;
@@ -77,15 +74,16 @@ impl HrTimerCallback for SliceTimer {
     /// The reschedule revokes the grant on the way to user mode. In the kernel the scheduler may
     /// come first and pick the thread again. No work is left for the way to user mode then, so the
     /// callback also makes the thread enter the exit loop.
+    #[inline]
     fn run(this: Pin<&Self>, context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         let irq = context.interrupts_disabled();
         let thread = Thread::from(CurrentRseq::get());
 
-        if thread.phase_for_timer(this.get_ref(), irq) == Phase::Granted {
+        if thread.phase_for_timer(this, irq) == Phase::Granted {
             SliceStat::Expired.inc();
             thread.spend(irq);
-            preempt::set_need_resched(irq);
-            thread.raise_work(irq);
+            set_need_resched(irq);
+            thread.raise_work();
         }
 
         HrTimerRestart::NoRestart
@@ -98,6 +96,6 @@ impl HrTimerCallback for SliceTimer {
 /// it got a grant here. If the callback is running, CPU hotplug has moved the timer, and the
 /// callback does nothing: on this CPU it would be in an interrupt that has to end before the thread
 /// goes on.
-pub(crate) fn cancel(timers: Timers, _guard: &CpuGuard) {
+pub(crate) fn cancel(timers: PerCpu<SliceTimer>, _guard: &CpuGuard) {
     timers.this_cpu().try_to_cancel();
 }

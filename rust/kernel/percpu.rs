@@ -2,10 +2,10 @@
 
 //! Static per-CPU data.
 //!
-//! A [`StaticPerCpu<T>`] declared with [`define_per_cpu!`](crate::define_per_cpu) has one `T` for
-//! every possible CPU, which lives as long as the kernel. What [`StaticPerCpu::this_cpu()`] returns
-//! is an ordinary shared reference: interrupts and other CPUs may hold one to the same `T` at the
-//! same time, so `T` has to be [`Sync`], and nothing depends on the caller staying on its CPU.
+//! [`define_per_cpu!`](crate::define_per_cpu) defines one `T` for every possible CPU, which lives as
+//! long as the kernel. [`PerCpu::this_cpu()`] returns a shared reference: interrupts and other CPUs
+//! may hold one to the same `T` at the same time, so `T` has to be [`Sync`], and nothing depends on
+//! the caller staying on its CPU.
 //!
 //! C header: [`include/linux/percpu.h`](srctree/include/linux/percpu.h)
 //!
@@ -18,6 +18,7 @@
 //!     percpu::CpuGuard,
 //!     sync::atomic::{
 //!         Atomic,
+//!         Full,
 //!         Relaxed, //
 //!     }, //
 //! };
@@ -27,15 +28,19 @@
 //!     EVENTS: MaybeUninit<Atomic<u64>> = MaybeUninit::uninit()
 //! );
 //!
-//! // SAFETY: This is the first use, and there is one only.
+//! # // KUnit can run a test again.
+//! # static READY: Atomic<bool> = Atomic::new(false);
+//! # if !READY.xchg(true, Full) {
+//! // SAFETY: This is the only call, and nothing has used `EVENTS` before.
 //! unsafe { EVENTS.init(|| Atomic::new(0)) };
-//! // SAFETY: Initialized by the line above.
+//! # }
+//! // SAFETY: `init()` has returned.
 //! let events = unsafe { EVENTS.assume_init() };
 //!
 //! let guard = CpuGuard::new();
-//! let count = events.this_cpu();
-//! count.store(count.load(Relaxed) + 1, Relaxed);
-//! assert_eq!(events.this_cpu().load(Relaxed), 1);
+//! let before = events.this_cpu().load(Relaxed);
+//! events.this_cpu().store(before + 1, Relaxed);
+//! assert_eq!(events.this_cpu().load(Relaxed), before + 1);
 //! drop(guard);
 //! ```
 
@@ -51,11 +56,12 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
-    mem::MaybeUninit, //
+    mem::MaybeUninit,
+    ops::Deref, //
 };
 
-/// Disables preemption: the thread that holds a guard stays on its CPU until it drops the guard. If
-/// a reschedule becomes due in the meantime, it happens then.
+/// Disables preemption: the thread that holds a guard stays on its CPU until it drops the guard. A
+/// reschedule that becomes due in the meantime may happen then.
 ///
 /// # Invariants
 ///
@@ -99,16 +105,17 @@ impl Drop for CpuGuard {
     }
 }
 
-/// A `T` for every possible CPU.
+/// The static behind per-CPU data. It stands for a `T` on every possible CPU.
 ///
 /// # Invariants
 ///
-/// The value is a static in the section of per-CPU data, so that its address stands for one `T` on
-/// every possible CPU. The static itself is a template that nobody reads after early boot.
+/// - With `CONFIG_SMP` the static is in the section of per-CPU data, and only its address is used:
+///   nobody reads it after early boot. Without, it is the data of the only CPU.
+/// - It is built in, so that the data lives as long as the kernel.
 #[repr(transparent)]
 pub struct StaticPerCpu<T>(UnsafeCell<T>);
 
-// SAFETY: Only shared references to a `T` are handed out, to any CPU.
+// SAFETY: The static itself gives no access to a `T`.
 unsafe impl<T: Sync> Sync for StaticPerCpu<T> {}
 
 // Only for `MaybeUninit`: not every type allows that its bytes are copied to all CPUs.
@@ -117,11 +124,11 @@ impl<T> StaticPerCpu<MaybeUninit<T>> {
     ///
     /// # Safety
     ///
-    /// To be used by [`define_per_cpu!`](crate::define_per_cpu) only, which places the static in
-    /// its section.
+    /// To be used by [`define_per_cpu!`](crate::define_per_cpu) only, which upholds the type
+    /// invariants.
     #[doc(hidden)]
     pub const unsafe fn new(value: MaybeUninit<T>) -> Self {
-        // INVARIANT: The static is in the section of per-CPU data by the safety requirements.
+        // INVARIANT: The macro places the static in its section, and refuses modules.
         Self(UnsafeCell::new(value))
     }
 
@@ -129,13 +136,14 @@ impl<T> StaticPerCpu<MaybeUninit<T>> {
     ///
     /// # Safety
     ///
-    /// To be called once. Nothing may use what [`StaticPerCpu::assume_init()`] returns before this
+    /// To be called once. No result of [`StaticPerCpu::assume_init()`] may be used before this
     /// function has returned.
     pub unsafe fn init<I: PinInit<T>>(&'static self, init: impl Fn() -> I) {
         for cpu in possible_cpus() {
-            // SAFETY: The slot is valid for writes, and nothing else uses it, by the safety
-            // requirements. Per-CPU memory neither moves nor goes away.
-            unsafe { pin_init::raw_init(self.slot(cpu).cast::<T>(), init()) };
+            // SAFETY: The slot is valid for writes. Access to it is only by what `assume_init()`
+            // returns, which nobody uses yet by the safety requirements. Per-CPU memory neither
+            // moves nor goes away.
+            unsafe { pin_init::raw_init(slot(self.0.get().cast::<T>(), cpu), init()) };
         }
     }
 
@@ -145,38 +153,71 @@ impl<T> StaticPerCpu<MaybeUninit<T>> {
     ///
     /// [`StaticPerCpu::init()`] must have returned before the result is used.
     #[inline]
-    pub const unsafe fn assume_init(&'static self) -> &'static StaticPerCpu<T> {
-        // SAFETY: `MaybeUninit` and `StaticPerCpu` are transparent. The `T`s are initialized when
-        // the result is used, by the safety requirements.
-        unsafe { &*(&raw const *self).cast() }
+    pub const unsafe fn assume_init(&'static self) -> PerCpu<T> {
+        // INVARIANT: This is the address of a `StaticPerCpu`. The `T`s are initialized when the
+        // result is used, by the safety requirements.
+        PerCpu(self.0.get().cast())
     }
 }
 
-impl<T> StaticPerCpu<T> {
+/// Per-CPU data that is initialized.
+///
+/// # Invariants
+///
+/// The pointer is the address of a [`StaticPerCpu`] whose `T`s are initialized.
+pub struct PerCpu<T: 'static>(*mut T);
+
+impl<T> Clone for PerCpu<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for PerCpu<T> {}
+
+impl<T: Sync> PerCpu<T> {
     /// The `T` of the CPU that runs the call. By the time it is used this may be another CPU's,
     /// unless the caller cannot be moved.
     #[inline]
-    pub fn this_cpu(&'static self) -> Pin<&'static T>
-    where
-        T: Sync,
-    {
-        // SAFETY: By the type invariants `self` is the address of per-CPU data.
-        let slot = unsafe { bindings::raw_cpu_ptr(self.0.get().cast()) }.cast::<T>();
+    pub fn this_cpu(self) -> PerCpuRef<T> {
+        // SAFETY: By the type invariants the pointer is the address of per-CPU data.
+        let slot = unsafe { bindings::raw_cpu_ptr(self.0.cast()) }.cast::<T>();
 
-        // SAFETY: Per-CPU memory neither moves nor goes away, and the slot is initialized: it has
-        // the value of its static, or `assume_init()` was called.
-        unsafe { Pin::new_unchecked(&*slot) }
+        // SAFETY: Per-CPU memory does not go away, and by the type invariants the slot is
+        // initialized.
+        // INVARIANT: It is the slot of a `StaticPerCpu`.
+        PerCpuRef(unsafe { &*slot })
     }
+}
 
-    /// The address of the `T` of `cpu`, which has to be a possible CPU.
-    fn slot(&'static self, cpu: CpuId) -> *mut T {
-        // SAFETY: By the type invariants `self` is the address of per-CPU data. A `CpuId` is below
-        // `nr_cpu_ids`, so that there is an offset for it.
-        unsafe { bindings::per_cpu_ptr(self.0.get().cast(), cpu.as_u32()) }.cast()
+/// One CPU's `T` of per-CPU data.
+///
+/// # Invariants
+///
+/// The reference is to a slot of a [`StaticPerCpu`]. So the `T` neither moves nor goes away, also
+/// when the value is dropped.
+pub struct PerCpuRef<T: 'static>(&'static T);
+
+impl<T> PerCpuRef<T> {
+    /// The `T`, for as long as the kernel runs.
+    #[inline]
+    pub fn get(&self) -> Pin<&'static T> {
+        Pin::static_ref(self.0)
+    }
+}
+
+impl<T> Deref for PerCpuRef<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.0
     }
 }
 
 /// Defines static per-CPU data.
+///
+/// In a module this does not compile: a module's per-CPU data goes away with it.
 ///
 /// See the [`percpu`](crate::percpu) module for an example.
 #[macro_export]
@@ -185,12 +226,21 @@ macro_rules! define_per_cpu {
         $(#[$attr])*
         #[cfg_attr(CONFIG_SMP, link_section = ".data..percpu")]
         $vis static $name: $crate::percpu::StaticPerCpu<$type> = {
+            const { assert!(!cfg!(MODULE), "not for modules") };
+
             let value: $type = $value;
 
-            // SAFETY: The static is in the section of per-CPU data.
+            // SAFETY: The static is in the section of per-CPU data, and is built in.
             unsafe { $crate::percpu::StaticPerCpu::new(value) }
         };
     };
+}
+
+/// The address of the `T` of `cpu`, a possible CPU, of per-CPU data at `address`.
+fn slot<T>(address: *mut T, cpu: CpuId) -> *mut T {
+    // SAFETY: The arithmetic is on addresses, and a `CpuId` is below `nr_cpu_ids`, so that there is
+    // an offset for it.
+    unsafe { bindings::per_cpu_ptr(address.cast(), cpu.as_u32()) }.cast()
 }
 
 /// All CPUs that exist or can ever exist.
@@ -217,7 +267,7 @@ mod tests {
     /// Whether `NUMBERS` is initialized: KUnit can run a test again.
     static READY: Atomic<bool> = Atomic::new(false);
 
-    fn numbers() -> &'static StaticPerCpu<Atomic<usize>> {
+    fn numbers() -> PerCpu<Atomic<usize>> {
         if !READY.load(Relaxed) {
             // SAFETY: This happens once, before the only use.
             unsafe { NUMBERS.init(|| Atomic::new(42)) };
@@ -229,7 +279,7 @@ mod tests {
 
     fn on(cpu: CpuId) -> &'static Atomic<usize> {
         // SAFETY: The slot is initialized and never goes away.
-        unsafe { &*numbers().slot(cpu) }
+        unsafe { &*slot(numbers().0, cpu) }
     }
 
     #[test]
@@ -247,7 +297,7 @@ mod tests {
     #[test]
     fn this_cpu_is_the_slot_of_the_current_cpu() {
         let guard = CpuGuard::new();
-        let this = numbers().this_cpu().get_ref();
+        let this = numbers().this_cpu().get().get_ref();
         for cpu in possible_cpus() {
             let same = core::ptr::eq(this, on(cpu));
             assert_eq!(same, cpu == CpuId::current());

@@ -8,7 +8,10 @@
 
 use crate::{
     bindings,
-    ffi::c_ulong,
+    ffi::{
+        c_long,
+        c_ulong, //
+    },
     interrupt::LocalInterruptDisabled,
     jump_label::static_branch_likely,
     sync::atomic::{
@@ -21,14 +24,18 @@ use crate::{
 };
 use core::{
     mem::offset_of,
-    ptr::NonNull, //
+    pin::Pin,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 
 /// The thread that runs on this CPU, or that an interrupt on this CPU interrupted, as rseq sees it:
 /// `task_struct::rseq` and the flags by which rseq gets work done.
 ///
 /// The fields belong to the thread. Interrupts on its CPU read and write them, and the scheduler
-/// writes the events, so every access is a relaxed atomic one.
+/// writes the events, so each access here is a relaxed atomic one.
 ///
 /// # Invariants
 ///
@@ -56,10 +63,20 @@ macro_rules! field {
     };
 }
 
-/// A relaxed load of a field as the type `$ty`, which has the field's size.
+/// Casts a pointer to a field whose type is not an [`AtomicType`] to one of the same size.
+///
+/// [`AtomicType`]: crate::sync::atomic::AtomicType
+#[inline]
+const fn as_atomic<F, T>(field: *mut F) -> *mut T {
+    const { assert!(size_of::<F>() == size_of::<T>() && align_of::<F>() == align_of::<T>()) };
+
+    field.cast()
+}
+
+/// A relaxed load of a field as the type `$ty`.
 macro_rules! load {
     ($self:expr, $ty:ty, $($field:tt)+) => {{
-        let field = field!($self, $($field)+).cast::<$ty>();
+        let field = as_atomic::<_, $ty>(field!($self, $($field)+));
 
         // SAFETY: The task is valid by the type invariants, and all stores to the field are single
         // ones by the thread itself or by interrupts on its CPU.
@@ -67,10 +84,10 @@ macro_rules! load {
     }};
 }
 
-/// A relaxed store to a field as the type `$ty`, which has the field's size.
+/// A relaxed store to a field as the type `$ty`.
 macro_rules! store {
     ($self:expr, $ty:ty, $value:expr, $($field:tt)+) => {{
-        let field = field!($self, $($field)+).cast::<$ty>();
+        let field = as_atomic::<_, $ty>(field!($self, $($field)+));
 
         // SAFETY: As in `load!`.
         unsafe { atomic_store(field, $value, Relaxed) }
@@ -118,8 +135,8 @@ impl CurrentRseq {
 
     /// The flags in user space.
     ///
-    /// If [`CurrentRseq::is_registered()`] does not hold, this is some other address. Access to
-    /// user memory there fails.
+    /// If [`CurrentRseq::is_registered()`] does not hold, this is an address near zero, where the
+    /// thread usually has no memory.
     #[inline]
     pub fn flags(&self) -> UserPtr {
         self.user_field(offset_of!(bindings::rseq, flags))
@@ -127,8 +144,8 @@ impl CurrentRseq {
 
     /// The control word of slice extensions in user space.
     ///
-    /// If [`CurrentRseq::has_slice_ctrl()`] does not hold, this is some other address of the
-    /// thread, or one where access to user memory fails.
+    /// If [`CurrentRseq::has_slice_ctrl()`] does not hold, this is some other address. Access to it
+    /// is as any access to user memory.
     #[inline]
     pub fn slice_ctrl(&self) -> UserPtr {
         self.user_field(offset_of!(bindings::rseq, slice_ctrl))
@@ -167,7 +184,7 @@ impl CurrentRseq {
     /// `TIF_RSEQ` is read there only. It does not lead to an update of user space unless
     /// `rseq_event::sched_switch` is set as well.
     #[inline]
-    pub fn raise_work(&self, _irq: &LocalInterruptDisabled) {
+    pub fn raise_work(&self) {
         let flags = field!(self, thread_info.flags);
 
         // CAST: A bit number is small.
@@ -176,7 +193,7 @@ impl CurrentRseq {
     }
 
     /// Sends the thread a `SIGSEGV` that it can neither block nor ignore.
-    #[cold]
+    #[inline]
     pub fn force_sigsegv(&self) {
         // CAST: A signal number is small.
         // SAFETY: The signal exists, and `force_sig()` acts on `current`.
@@ -239,14 +256,14 @@ impl CurrentRseq {
 
     /// Whether `rseq_slice::timer` is the address of `timer`.
     #[inline]
-    pub fn slice_timer_is<T>(&self, timer: &T) -> bool {
-        load!(self, *const T, rseq.slice.timer) == &raw const *timer
+    pub fn slice_timer_is<T>(&self, timer: Pin<&T>) -> bool {
+        ptr::eq(load!(self, *const T, rseq.slice.timer), timer.get_ref())
     }
 
     /// Stores the address of a timer, or null, to `rseq_slice::timer`.
     #[inline]
-    pub fn set_slice_timer<T>(&self, timer: Option<&'static T>) {
-        let timer = timer.map_or(core::ptr::null(), |timer| &raw const *timer);
+    pub fn set_slice_timer<T>(&self, timer: Option<Pin<&'static T>>) {
+        let timer = timer.map_or(ptr::null(), |timer| ptr::from_ref(timer.get_ref()));
 
         store!(self, *const T, timer, rseq.slice.timer);
     }
@@ -290,8 +307,29 @@ const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RS
 /// Evidence that the current thread is in the exit loop, the last part of its way to user mode, and
 /// the work flags that it found there.
 ///
-/// Modules cannot use it: the function behind [`ExitToUser::postpone_resched()`] is not exported.
-#[derive(Clone, Copy)]
+/// Modules cannot use it: the functions behind [`ExitToUser::postpone_resched()`] and
+/// [`ExitToUser::rearm_deferred()`] are not exported.
+///
+/// # Examples
+///
+/// Both functions want the proof of a section with interrupts disabled:
+///
+/// ```
+/// use kernel::{
+///     interrupt::LocalInterruptEnabled,
+///     rseq::ExitToUser, //
+/// };
+///
+/// fn postpone(exit: &ExitToUser, irqs: &mut LocalInterruptEnabled) -> bool {
+///     irqs.with_disabled(|irq| {
+///         let postponed = exit.postpone_resched(irq);
+///
+///         exit.rearm_deferred(irq);
+///         postponed
+///     })
+/// }
+/// # let _ = postpone;
+/// ```
 pub struct ExitToUser {
     work: c_ulong,
     _not_send: NotThreadSafe,
@@ -319,38 +357,29 @@ impl ExitToUser {
         self.work
     }
 
-    /// Withdraws the reschedule that is due, and programs the clock event device if the interrupt
-    /// that is being left has deferred that.
+    /// Withdraws the reschedule that is due. Returns false if this CPU must not postpone it;
+    /// `rseq_slice_postpone_resched()` has the reasons.
     ///
-    /// Another CPU may request a reschedule at the same time; that request may be withdrawn too. On
-    /// `PREEMPT_RT` only a lazy reschedule is withdrawn. Timers that were started before this call
-    /// are programmed by it and cost no programming of their own.
-    ///
-    /// Both steps are broken by an interrupt: one that reschedules must not see the two places that
-    /// keep a request apart, and programming the device takes a lock that interrupts take. The C
-    /// implementation once did so with interrupts enabled, and CPUs locked up.
-    ///
-    /// # Examples
-    ///
-    /// `irq` comes from a section with interrupts disabled. There is no other way to call this:
-    ///
-    /// ```
-    /// use kernel::{
-    ///     interrupt::LocalInterruptEnabled,
-    ///     rseq::ExitToUser, //
-    /// };
-    ///
-    /// fn postpone(exit: ExitToUser, mut irqs: LocalInterruptEnabled) {
-    ///     let guard = irqs.disable();
-    ///
-    ///     exit.postpone_resched(guard.disabled());
-    /// }
-    /// ```
+    /// On `PREEMPT_RT` only a lazy reschedule is withdrawn. One that another CPU requests at the
+    /// same time may be withdrawn too. The request is kept in two places, and an interrupt that
+    /// reschedules must not see one without the other; so interrupts are disabled.
     #[inline]
-    pub fn postpone_resched(&self, _irq: &LocalInterruptDisabled) {
-        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and
-        // interrupts are disabled.
-        unsafe { bindings::rseq_slice_postpone_resched(self.work) };
+    pub fn postpone_resched(&self, _irq: &LocalInterruptDisabled) -> bool {
+        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
+        // disables interrupts for the token with every preemption model.
+        unsafe { bindings::rseq_slice_postpone_resched() }
+    }
+
+    /// Programs the clock event device if the interrupt that is being left has deferred that.
+    ///
+    /// Timers that were started before this call cost no programming of their own. Interrupts are
+    /// disabled because programming the device takes a lock that interrupts take. With interrupts
+    /// enabled, as once in the C implementation, the CPU locks up (fixed there by ada54c2ba652).
+    #[inline]
+    pub fn rearm_deferred(&self, _irq: &LocalInterruptDisabled) {
+        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
+        // disables interrupts for the token with every preemption model.
+        unsafe { bindings::rseq_slice_rearm_deferred(self.work) };
     }
 }
 
@@ -418,20 +447,13 @@ pub fn slice_ext_nsecs() -> u32 {
     unsafe { atomic_load(&raw mut bindings::rseq_slice_ext_nsecs, Relaxed) }
 }
 
-/// Whether this CPU may grant slice extensions; `rseq_slice_cpu_may_grant()` has the reasons.
-#[inline]
-pub fn cpu_may_grant(_irq: &LocalInterruptDisabled) -> bool {
-    // SAFETY: Interrupts are disabled, which is the only precondition.
-    unsafe { bindings::rseq_slice_cpu_may_grant() }
-}
-
 /// Whether `syscall`, as the entry code passes it, is `rseq_slice_yield(2)`.
 #[inline]
-pub fn is_slice_yield(syscall: isize) -> bool {
-    // CAST: x32 has the numbers of x86-64, and a bit on top.
+pub fn is_slice_yield(syscall: c_long) -> bool {
+    // CAST: x32 has the numbers of x86-64, and bit 30 on top.
     #[cfg(CONFIG_X86_X32_ABI)]
-    let syscall = syscall & !(bindings::__X32_SYSCALL_BIT as isize);
+    let syscall = syscall & !(bindings::__X32_SYSCALL_BIT as c_long);
 
     // CAST: A system call number is small.
-    syscall == bindings::__NR_rseq_slice_yield as isize
+    syscall == bindings::__NR_rseq_slice_yield as c_long
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::{
+    Delta,
     Instant,
     Monotonic, //
 };
@@ -36,5 +37,31 @@ impl Instant<Monotonic> {
         // CAST: The clock starts at 0 with the boot and reaches `KTIME_MAX` 292 years later.
         // SAFETY: So the value is in the range from 0 to `KTIME_MAX`.
         unsafe { Self::from_ktime(nanos as bindings::ktime_t) }
+    }
+    /// Adds a time span. The result stays in the range from 0 to `KTIME_MAX`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::time::{
+    ///     Delta,
+    ///     Instant, //
+    /// };
+    ///
+    /// let now = Instant::fast_now();
+    ///
+    /// assert!(now.saturating_add(Delta::from_secs(1)) - now == Delta::from_secs(1));
+    /// assert!(now.saturating_add(Delta::from_nanos(i64::MAX)) - now > Delta::from_secs(1));
+    /// assert!(now.saturating_add(Delta::from_nanos(i64::MIN)) - now < Delta::from_nanos(0));
+    /// ```
+    #[inline]
+    pub fn saturating_add(self, span: Delta) -> Self {
+        let nanos = match self.inner.saturating_add(span.as_nanos()) {
+            nanos if span.is_negative() => nanos.max(0),
+            nanos => nanos,
+        };
+
+        // SAFETY: The value is in the range from 0 to `KTIME_MAX`, which is `i64::MAX`.
+        unsafe { Self::from_ktime(nanos) }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 /// Each access is one load, one store, or one of each inside a single user access region. All may
 /// fault and sleep, so they need a context that may. A word that cannot be accessed is `EFAULT`.
 ///
-/// Nothing is assumed about who else writes the word. [`UserPtr::update_user_u32()`] is not atomic:
+/// Nothing is assumed about who else writes the word. [`UserPtr::modify_user_u32()`] is not atomic:
 /// it is for words that only the current thread and the kernel on its behalf write.
 ///
 /// # Examples
@@ -24,7 +24,7 @@ use crate::{
 ///
 /// assert_eq!(word.get_user_u32(), Err(EFAULT));
 /// assert_eq!(word.put_user_u32(1), Err(EFAULT));
-/// assert_eq!(word.update_user_u32(!0, 1, 2), Err(EFAULT));
+/// assert_eq!(word.modify_user_u32(!0, 1, 2), Err(EFAULT));
 /// # Ok::<(), Error>(())
 /// ```
 impl UserPtr {
@@ -54,12 +54,12 @@ impl UserPtr {
     ///
     /// Returns what was read.
     #[inline]
-    pub fn update_user_u32(self, need: u32, clear: u32, set: u32) -> Result<u32> {
+    pub fn modify_user_u32(self, need: u32, clear: u32, set: u32) -> Result<u32> {
         let uptr = self.as_mut_ptr().cast();
         let mut old = 0;
 
         // SAFETY: `old` is valid for writes. The user pointer is checked by the function.
-        match unsafe { bindings::update_user_u32(uptr, need, clear, set, &mut old) } {
+        match unsafe { bindings::modify_user_u32(uptr, need, clear, set, &mut old) } {
             0 => Ok(old),
             _ => Err(EFAULT),
         }
@@ -89,16 +89,16 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_read_written_and_updated() {
+    fn a_word_is_read_written_and_modified() {
         let word = UserPtr::from_addr(user_page());
 
         assert!(word.get_user_u32() == Ok(0));
         assert!(word.put_user_u32(0xff01) == Ok(()));
         assert!(word.get_user_u32() == Ok(0xff01));
 
-        assert!(word.update_user_u32(0x1, 0xff, 0x200) == Ok(0xff01));
+        assert!(word.modify_user_u32(0x1, 0xff, 0x200) == Ok(0xff01));
         assert!(word.get_user_u32() == Ok(0xff00 | 0x200));
-        assert!(word.update_user_u32(0x1, !0, 0) == Ok(0xff00 | 0x200));
+        assert!(word.modify_user_u32(0x1, !0, 0) == Ok(0xff00 | 0x200));
         assert!(word.get_user_u32() == Ok(0xff00 | 0x200));
     }
 
@@ -108,7 +108,7 @@ mod tests {
             let word = UserPtr::from_addr(addr);
             assert!(word.get_user_u32() == Err(EFAULT));
             assert!(word.put_user_u32(1) == Err(EFAULT));
-            assert!(word.update_user_u32(!0, !0, 0) == Err(EFAULT));
+            assert!(word.modify_user_u32(!0, !0, 0) == Err(EFAULT));
         }
     }
 }

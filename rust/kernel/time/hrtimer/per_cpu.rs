@@ -11,26 +11,20 @@ use super::{
 use crate::{
     bindings,
     interrupt::LocalInterruptDisabled,
+    percpu::PerCpuRef,
     time::ClockSource, //
 };
 use core::pin::Pin;
 
-/// A timer that lives as long as the kernel.
+/// A timer in static per-CPU data.
 ///
 /// # Why there is no handle
 ///
 /// The other timers of this module are started through a handle, which cancels the timer and waits
-/// for its callback when it is dropped: the timer must not outlive the memory that it is in. The
-/// memory of a static never goes away, so there is nothing to wait for, and a handle would have no
-/// owner. A static timer is also started from contexts where nothing may block, and the thread that
-/// starts it may be gone when it fires.
-///
-/// # Safety
-///
-/// The callback and every `&'static Self` must stay valid as long as the timer may be queued or its
-/// callback running. For code and data that are built in this always holds; a module would have to
-/// cancel its timers before it is unloaded. [`impl_static_hr_timer!`](crate::impl_static_hr_timer)
-/// implements the trait for the former and refuses the latter.
+/// for its callback when it is dropped: the timer must not outlive the memory that it is in. Static
+/// per-CPU data is built in and never goes away, so there is nothing to wait for, and a handle would
+/// have no owner. Such a timer is also started from contexts where nothing may block, and the
+/// thread that starts it may be gone when it fires.
 ///
 /// # Examples
 ///
@@ -39,16 +33,18 @@ use core::pin::Pin;
 /// use kernel::{
 ///     define_per_cpu,
 ///     impl_has_hr_timer,
-///     impl_static_hr_timer,
 ///     prelude::*,
+///     sync::atomic::{
+///         Atomic,
+///         Full, //
+///     },
 ///     time::{
 ///         hrtimer::{
 ///             AbsolutePinnedHardMode,
 ///             HrTimer,
 ///             HrTimerCallback,
 ///             HrTimerCallbackContext,
-///             HrTimerRestart,
-///             StaticHrTimer, //
+///             HrTimerRestart, //
 ///         },
 ///         Delta,
 ///         Instant,
@@ -68,8 +64,6 @@ use core::pin::Pin;
 ///     }
 /// }
 ///
-/// impl_static_hr_timer!(Alarm);
-///
 /// impl HrTimerCallback for Alarm {
 ///     type Pointer<'a> = Pin<&'a Self>;
 ///
@@ -80,60 +74,48 @@ use core::pin::Pin;
 ///
 /// define_per_cpu!(ALARMS: MaybeUninit<Alarm> = MaybeUninit::uninit());
 ///
-/// // SAFETY: This is the first use, and there is one only.
+/// # // KUnit can run a test again.
+/// # static READY: Atomic<bool> = Atomic::new(false);
+/// # if !READY.xchg(true, Full) {
+/// // SAFETY: This is the only call, and nothing has used `ALARMS` before.
 /// unsafe { ALARMS.init(|| pin_init!(Alarm { timer <- HrTimer::new() })) };
-/// // SAFETY: Initialized by the line above.
+/// # }
+/// // SAFETY: `init()` has returned.
 /// let alarm = unsafe { ALARMS.assume_init() }.this_cpu();
 ///
-/// alarm.start_detached(Instant::now() + Delta::from_secs(10));
+/// alarm.start(Instant::now() + Delta::from_secs(10));
 /// assert!(alarm.try_to_cancel());
+/// assert!(!alarm.try_to_cancel());
 /// ```
-pub unsafe trait StaticHrTimer:
-    HasHrTimer<Self> + for<'a> HrTimerCallback<Pointer<'a> = Pin<&'a Self>> + Sync + Sized + 'static
+impl<T> PerCpuRef<T>
+where
+    T: HasHrTimer<T> + for<'a> HrTimerCallback<Pointer<'a> = Pin<&'a T>> + Sync,
 {
     /// Starts the timer, or restarts it if it is queued.
     ///
     /// Callable from any context but NMI.
     #[inline]
-    fn start_detached(
-        self: Pin<&'static Self>,
-        expires: <Self::TimerMode as HrTimerMode>::Expires,
-    ) {
-        // SAFETY: `self` is valid and lives forever.
-        unsafe { <Self as HasHrTimer<Self>>::start(self.get_ref(), expires) };
+    pub fn start(&self, expires: <T::TimerMode as HrTimerMode>::Expires) {
+        // SAFETY: By the type invariants the timer neither moves nor goes away. Nor does its
+        // callback: `T` is a type of built-in code, as its static is.
+        unsafe { <T as HasHrTimer<T>>::start(self.get().get_ref(), expires) };
     }
 
-    /// Cancels the timer unless its callback is running. Returns false if it is.
+    /// Cancels the timer unless its callback is running.
     ///
-    /// Never blocks. The callback is never found running by a thread with preemption disabled if
-    /// the timer is pinned to its CPU, CPU hotplug has not moved the timer, and it expires in hard
-    /// interrupt context.
+    /// Returns whether the timer was queued. Never blocks. The callback is never found running by a
+    /// thread with preemption disabled if the timer is pinned to its CPU, CPU hotplug has not moved
+    /// the timer, and it expires in hard interrupt context.
     ///
     /// Callable from any context but NMI.
     #[inline]
-    fn try_to_cancel(self: Pin<&'static Self>) -> bool {
-        // SAFETY: `self` is valid.
-        let timer = unsafe { Self::raw_get_timer(self.get_ref()) };
+    pub fn try_to_cancel(&self) -> bool {
+        // SAFETY: The timer is valid by the type invariants.
+        let timer = unsafe { T::raw_get_timer(self.get().get_ref()) };
 
         // SAFETY: `timer` is valid, and initialized by the type invariants of `HrTimer`.
-        unsafe { bindings::hrtimer_try_to_cancel(HrTimer::raw_get(timer)) >= 0 }
+        unsafe { bindings::hrtimer_try_to_cancel(HrTimer::raw_get(timer)) == 1 }
     }
-}
-
-/// Implements [`StaticHrTimer`](crate::time::hrtimer::StaticHrTimer) for a type of built-in code.
-///
-/// In a module this does not compile.
-#[macro_export]
-macro_rules! impl_static_hr_timer {
-    ($timer:ty) => {
-        const _: () = assert!(
-            !cfg!(MODULE),
-            "a module can be unloaded before its timers fire"
-        );
-
-        // SAFETY: This is built in, and neither code nor statics of the kernel go away.
-        unsafe impl $crate::time::hrtimer::StaticHrTimer for $timer {}
-    };
 }
 
 /// A mode of timers whose callbacks run in hard interrupt context, also under `PREEMPT_RT`.
@@ -160,8 +142,8 @@ where
     }
 }
 
-#[cfg(CONFIG_RUST_STATIC_HRTIMER_KUNIT_TEST)]
-#[macros::kunit_tests(rust_hrtimer_static)]
+#[cfg(CONFIG_RUST_PERCPU_HRTIMER_KUNIT_TEST)]
+#[macros::kunit_tests(rust_hrtimer_per_cpu)]
 mod tests {
     use super::*;
     use crate::{
@@ -212,15 +194,13 @@ mod tests {
         }
     }
 
-    impl_static_hr_timer!(Alarm);
-
     define_per_cpu!(ALARMS: MaybeUninit<Alarm> = MaybeUninit::uninit());
 
     /// Whether the slots are initialized: KUnit can run a test again.
     static READY: Atomic<bool> = Atomic::new(false);
 
     /// The alarm of this CPU, which has not rung.
-    fn alarm() -> Pin<&'static Alarm> {
+    fn alarm() -> PerCpuRef<Alarm> {
         if !READY.load(Relaxed) {
             // SAFETY: This happens once, before the only use.
             unsafe {
@@ -244,39 +224,39 @@ mod tests {
     }
 
     #[test]
-    fn a_static_timer_fires_once() {
+    fn a_timer_that_is_restarted_fires_once() {
         let alarm = alarm();
 
-        alarm.start_detached(in_millis(10_000));
-        alarm.start_detached(in_millis(1));
+        alarm.start(in_millis(10_000));
+        alarm.start(in_millis(1));
         fsleep(Delta::from_millis(20));
         assert_eq!(alarm.rang.load(Relaxed), 1);
-        assert!(alarm.try_to_cancel());
+        assert!(!alarm.try_to_cancel());
     }
 
     #[test]
-    fn a_static_timer_that_is_cancelled_does_not_fire() {
+    fn a_timer_is_cancelled_once() {
         let alarm = alarm();
 
-        alarm.start_detached(in_millis(5));
+        alarm.start(in_millis(10_000));
         assert!(alarm.try_to_cancel());
-        fsleep(Delta::from_millis(20));
+        assert!(!alarm.try_to_cancel());
         assert_eq!(alarm.rang.load(Relaxed), 0);
     }
 
     #[test]
-    fn a_timer_of_this_cpu_waits_for_the_end_of_a_section_without_interrupts() {
+    fn a_section_with_interrupts_disabled_holds_a_timer_off() {
         let cpu = CpuGuard::new();
         let alarm = alarm();
-        // SAFETY: KUnit runs tests with interrupts enabled.
+        // SAFETY: KUnit runs tests with interrupts enabled, and no other token lives.
         let mut irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
 
-        let irq = irqs.disable();
-        alarm.start_detached(in_millis(1));
-        udelay(Delta::from_micros(900));
-        udelay(Delta::from_micros(900));
-        let rang_inside = alarm.rang.load(Relaxed);
-        drop(irq);
+        let rang_inside = irqs.with_disabled(|_irq| {
+            alarm.start(in_millis(1));
+            udelay(Delta::from_micros(900));
+            udelay(Delta::from_micros(900));
+            alarm.rang.load(Relaxed)
+        });
         udelay(Delta::from_micros(900));
         let rang_after = alarm.rang.load(Relaxed);
         drop(cpu);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rescheduling of the current CPU.
+//! Rescheduling of the current thread.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
@@ -20,31 +20,32 @@ use crate::{
 /// ```
 /// use kernel::{
 ///     interrupt::local_interrupt_disable,
-///     preempt::set_need_resched, //
+///     sched::set_need_resched, //
 /// };
 ///
 /// let irq = local_interrupt_disable();
 /// set_need_resched(&irq);
-/// // The thread is rescheduled here if the kernel is preemptible.
 /// drop(irq);
 /// ```
 #[inline]
 pub fn set_need_resched(_irq: &LocalInterruptDisabled) {
-    // SAFETY: Interrupts are disabled, which is the only precondition.
+    // SAFETY: C disables interrupts for the token with every preemption model. That is the only
+    // precondition.
     unsafe { bindings::set_need_resched_current() };
 }
 
 /// Reschedules if that is due and the preemption model does not do so by itself.
 ///
-/// Must be called from a context that may sleep, and so not under the RCU read side lock.
+/// Must be called from a context that may sleep, and so not under the RCU read side lock. As for
+/// every function of this crate that sleeps, the type system does not check that.
 ///
 /// # Examples
 ///
 /// ```
-/// kernel::preempt::cond_resched();
+/// kernel::sched::cond_resched();
 /// ```
 #[inline]
 pub fn cond_resched() {
-    // SAFETY: The context may sleep. To sleep elsewhere is a bug, but not one of memory safety.
+    // SAFETY: There are no preconditions but those on the context.
     unsafe { bindings::cond_resched() };
 }
