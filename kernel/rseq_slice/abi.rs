@@ -123,8 +123,8 @@ impl Layout {
         }
     }
 
-    /// What the grant decision does to the word. It turns a request into a grant and leaves a word without
-    /// a request alone. If `other_work` than the reschedule is pending, it erases the word.
+    /// What the grant decision does to the word. It turns a request into a grant, and leaves a word
+    /// without a request alone. If `other_work` than the reschedule is pending, it erases the word.
     pub(crate) const fn decide(self, other_work: bool) -> Modify {
         if other_work {
             return Modify::ERASE;

@@ -184,7 +184,10 @@ unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -
 }
 
 /// Handles `prctl(PR_RSEQ_SLICE_EXTENSION, arg2, arg3, 0, 0)`.
-// Always safe to call; `#[export]` requires `unsafe`.
+///
+/// # Safety
+///
+/// Always safe to call; `#[export]` requires `unsafe`.
 #[export]
 unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) -> c_int {
     match prctl::call(&CurrentRseq::get().into(), arg2, arg3) {

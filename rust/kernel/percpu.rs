@@ -2,10 +2,10 @@
 
 //! Static per-CPU data.
 //!
-//! [`define_per_cpu!`](crate::define_per_cpu) defines one `T` for every possible CPU, which lives as
-//! long as the kernel. [`PerCpu::this_cpu()`] returns a shared reference: interrupts and other CPUs
-//! may hold one to the same `T` at the same time, so `T` has to be [`Sync`], and nothing depends on
-//! the caller staying on its CPU.
+//! [`define_per_cpu!`](crate::define_per_cpu) defines one `T` for every possible CPU, which lives
+//! as long as the kernel. [`PerCpu::this_cpu()`] returns a shared reference: interrupts and other
+//! CPUs may hold one to the same `T` at the same time, so `T` has to be [`Sync`], and nothing
+//! depends on the caller staying on its CPU.
 //!
 //! C header: [`include/linux/percpu.h`](srctree/include/linux/percpu.h)
 //!

@@ -41,9 +41,10 @@ impl LocalInterruptEnabled {
     ///
     /// # Safety
     ///
-    /// Local interrupts must be enabled. Until the value is gone, another [`LocalInterruptDisabled`]
-    /// must not outlive a section of [`with_disabled()`](Self::with_disabled) that it is made in,
-    /// and no such section may be entered while one exists.
+    /// Local interrupts must be enabled. Until the value is gone, another
+    /// [`LocalInterruptDisabled`] must not outlive a section of
+    /// [`with_disabled()`](Self::with_disabled) that it is made in, and no such section may be
+    /// entered while one exists.
     #[inline]
     pub unsafe fn assume_enabled() -> Self {
         // INVARIANT: Interrupts are enabled by the safety requirements, and `with_disabled()`

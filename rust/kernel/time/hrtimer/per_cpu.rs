@@ -22,9 +22,9 @@ use core::pin::Pin;
 ///
 /// The other timers of this module are started through a handle, which cancels the timer and waits
 /// for its callback when it is dropped: the timer must not outlive the memory that it is in. Static
-/// per-CPU data is built in and never goes away, so there is nothing to wait for, and a handle would
-/// have no owner. Such a timer is also started from contexts where nothing may block, and the
-/// thread that starts it may be gone when it fires.
+/// per-CPU data is built in and never goes away, so there is nothing to wait for, and a handle
+/// would have no owner. Such a timer is also started from contexts where nothing may block, and
+/// the thread that starts it may be gone when it fires.
 ///
 /// # Examples
 ///
