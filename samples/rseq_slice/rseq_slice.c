@@ -100,7 +100,7 @@ static int slice_end(void)
 }
 
 /* Wakes up often, on the same CPU, to have the parent preempted. */
-static pid_t start_rival(void)
+static pid_t start_competitor(void)
 {
 	const struct timespec pause = { .tv_nsec = 100 * 1000 };
 	pid_t parent = getpid();
@@ -122,7 +122,7 @@ int main(void)
 	unsigned int work;
 	cpu_set_t cpus;
 	time_t end;
-	pid_t rival;
+	pid_t competitor;
 
 	CPU_ZERO(&cpus);
 	CPU_SET(sched_getcpu(), &cpus);
@@ -130,7 +130,7 @@ int main(void)
 		err(EXIT_FAILURE, "sched_setaffinity");
 
 	slice_enable();
-	rival = start_rival();
+	competitor = start_competitor();
 
 	for (end = time(NULL) + SECONDS; yields < WANTED && time(NULL) < end;) {
 		slice_begin();
@@ -140,7 +140,7 @@ int main(void)
 		sections++;
 	}
 
-	kill(rival, SIGKILL);
+	kill(competitor, SIGKILL);
 	printf("%lu critical sections, %lu extended and given back in time\n",
 	       sections, yields);
 	exit(yields < WANTED ? EXIT_FAILURE : EXIT_SUCCESS);

@@ -181,13 +181,13 @@ static void doze(uint32_t most)
 }
 
 /* With PREEMPT_RT real-time threads are never kept waiting. */
-static void become_a_rival(int priority)
+static void compete(int priority)
 {
 	struct sched_param param = { .sched_priority = priority };
 
 	if (realtime ? setpriority(PRIO_PROCESS, 0, -20) :
 		       sched_setscheduler(0, SCHED_FIFO, &param))
-		err(1, "the class of a rival");
+		err(1, "the class of a competitor");
 }
 
 static void keep_to(pid_t tid, int cpu)
@@ -201,10 +201,10 @@ static void keep_to(pid_t tid, int cpu)
 }
 
 /* Preempts whoever runs on the CPU, sometimes again before a grant is over. */
-static void *rival(void *cpu)
+static void *competitor(void *cpu)
 {
 	keep_to(0, (intptr_t)cpu);
-	become_a_rival(1);
+	compete(1);
 	for (;;) {
 		doze(200 * USEC);
 		for (uint32_t n = chance(1000); n; n--)
@@ -213,10 +213,10 @@ static void *rival(void *cpu)
 	return NULL;
 }
 
-/* Causes reschedules without a rival, and migrations. */
+/* Causes reschedules without a competitor, and migrations. */
 static void *changer(void *unused)
 {
-	become_a_rival(2);
+	compete(2);
 	for (;;) {
 		int i = chance(WORKERS), n;
 		pid_t tid = 0;
@@ -241,7 +241,7 @@ static void start(void *(*function)(void *), intptr_t arg)
 
 	errno = __real_pthread_create(&thread, NULL, function, (void *)arg);
 	if (errno)
-		err(1, "a rival");
+		err(1, "a competitor");
 }
 
 /* Is there a file that starts with 1? */
@@ -267,7 +267,7 @@ static __attribute__((constructor)) void start_all(void)
 	if (__real_sched_getaffinity(0, sizeof(cpus), &cpus))
 		err(1, "sched_getaffinity");
 	for (cpu = 0; cpu < CPU_COUNT(&cpus); cpu++)
-		start(rival, cpu);
+		start(competitor, cpu);
 	start(changer, 0);
 }
 

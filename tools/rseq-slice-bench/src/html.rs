@@ -73,8 +73,8 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 h2 { "The timer" }
                 p {
                     "Clock event device programmings and timer interrupts of the thread's CPU for \
-                    each grant of the cycle: a rival wakes up, the thread is granted an extension \
-                    and yields, the rival runs and sleeps again. The last column takes ticks out: each is a \
+                    each grant of the cycle: a competitor wakes up, the thread is granted an extension \
+                    and yields, the competitor runs and sleeps again. The last column takes ticks out: each is a \
                     timer interrupt that causes no grant, and a programming."
                 }
                 (render(&table::cycles(report)))

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use rseq_slice_bench_record::{
-    Cause, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord, Record,
-    Rival, Waiting,
+    Cause, Competitor, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord,
+    Record, Waiting,
 };
 use rseq_slice_debugfs::Implementation;
 use serde::{Deserialize, Serialize};
@@ -257,11 +257,16 @@ impl Report {
     }
 
     /// The cycles of one kind, with as few CPUs as they take.
-    pub(crate) fn cycle(&self, kernel: Kernel, cause: Cause, rival: Rival) -> Option<&CycleRow> {
+    pub(crate) fn cycle(
+        &self,
+        kernel: Kernel,
+        cause: Cause,
+        competitor: Competitor,
+    ) -> Option<&CycleRow> {
         self.cycles
             .iter()
             .filter(|row| {
-                (row.kernel, row.record.cause, row.record.rival) == (kernel, cause, rival)
+                (row.kernel, row.record.cause, row.record.competitor) == (kernel, cause, competitor)
             })
             .min_by_key(|row| row.cpus)
     }

@@ -101,7 +101,7 @@ pub(crate) fn paths(report: &Report) -> Table {
 /// The counts for each grant.
 pub(crate) fn cycles(report: &Report) -> Table {
     let mut table = Table::new(&[
-        "cause, rival, CPUs, kernel",
+        "cause, competitor, CPUs, kernel",
         "cycles",
         "grants",
         "programmings",
@@ -115,7 +115,7 @@ pub(crate) fn cycles(report: &Report) -> Table {
             format!(
                 "{:?}, {:?}, {}, {}",
                 row.record.cause,
-                row.record.rival,
+                row.record.competitor,
                 row.cpus,
                 row.kernel.title()
             ),
@@ -216,7 +216,7 @@ pub(crate) fn latencies(report: &Report) -> Table {
     for row in &report.latencies {
         let r = &row.record;
         let at = |step| r.latencies.at(step).map_or("-".to_owned(), time);
-        let share = r.asking as f64 / (r.asking + r.honest) as f64;
+        let share = r.asking as f64 / (r.asking + r.other) as f64;
         table.rows.push(vec![
             format!(
                 "{}, {:?}, {}",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Sections beside a rival on one CPU, until enough grants were given back: nested, in a signal
+ * Sections beside a competitor on one CPU, until enough grants were given back: nested, in a signal
  * handler, left by longjmp(), in a second shared object, in threads, in a child of fork().
  *
  * section [--grants N] [--take-over] [--exit yield|getpid] [--off]
@@ -155,7 +155,7 @@ static void handler(int signal)
 }
 
 /* Wakes up often, on the same CPU, to have the others preempted. */
-static pid_t start_rival(void)
+static pid_t start_competitor(void)
 {
 	const struct timespec pause = { 0, 100 * 1000 };
 	pid_t parent = getpid(), pid = fork();
@@ -189,7 +189,7 @@ static void run(long until)
 		nest();
 		scopes();
 		in_plugin();
-		/* Takes until the rival wakes up. */
+		/* Takes until the competitor wakes up. */
 		if (++rounds % 64 == 0)
 			leave_by_longjmp();
 	}
@@ -231,10 +231,10 @@ static int with_extension(void)
 	unsigned long granted, yielded, aborted, granted_before, yielded_before, aborted_before;
 	struct itimerval interval = { { 0, 700 }, { 0, 700 } }, never = { { 0, 0 }, { 0, 0 } };
 	pthread_t thread_id;
-	pid_t rival, child;
+	pid_t competitor, child;
 	int status;
 
-	rival = start_rival();
+	competitor = start_competitor();
 	counters(&granted_before, &yielded_before, &aborted_before);
 	run(grants);
 	counters(&granted, &yielded, &aborted);
@@ -260,14 +260,14 @@ static int with_extension(void)
 	if (!child) {
 		failures = 0;
 		check_support("a child", wanted);
-		start_rival();
+		start_competitor();
 		run(grants / 10);
 		_exit(failures != 0);
 	}
 	if (waitpid(child, &status, 0) != child || status)
 		fail("the child of fork() failed");
-	kill(rival, SIGKILL);
-	waitpid(rival, 0, 0);
+	kill(competitor, SIGKILL);
+	waitpid(competitor, 0, 0);
 
 	printf("# requests %lu, handlers %lu, nested %lu, jumps %lu, plugin: cause %d, requests %lu\n", requests, handled,
 	       nested, jumps, plugin_support(), plugin_requests);

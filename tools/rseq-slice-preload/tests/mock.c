@@ -22,7 +22,7 @@ struct thread {
 };
 
 static size_t offset;
-/* Where in an area of 64 bytes the control word lies. */
+/* The offset of the control word in an area of 64 bytes. */
 static __thread unsigned char area[64] __attribute__((aligned(64), tls_model("initial-exec")));
 
 volatile unsigned char *mock_word(void)

@@ -2,7 +2,7 @@
 /*
  * Two processes that share locks, one with the library and one without: each counts under each lock.
  *
- * shared ROUNDS LIBRARY...    starts itself as "shared ROUNDS", with LIBRARY... in LD_PRELOAD, as a rival
+ * shared ROUNDS LIBRARY...    starts itself as "shared ROUNDS", with LIBRARY... in LD_PRELOAD, as a competitor
  */
 #include <fcntl.h>
 #include <pthread.h>

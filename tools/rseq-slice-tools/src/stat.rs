@@ -169,7 +169,7 @@ fn print(out: &mut impl Write, report: &Report, length_ns: Option<u32>) -> io::R
     for (count, what) in [
         (yielded, "given back in time, by rseq_slice_yield(2)"),
         (aborted, "ended by another system call"),
-        (revoked, "taken back by the kernel"),
+        (revoked, "revoked by the kernel"),
         (ended_by_signal, "ended with their threads, or by a fault"),
     ] {
         if count != 0 {
@@ -215,7 +215,7 @@ mod tests {
             "      190   95.0 %  given back in time, by rseq_slice_yield(2)"
         );
         assert_eq!(lines[2], "        6    3.0 %  ended by another system call");
-        assert_eq!(lines[3], "        4    2.0 %  taken back by the kernel");
+        assert_eq!(lines[3], "        4    2.0 %  revoked by the kernel");
         assert_eq!(lines[4], "        3           of them expired");
         assert_eq!(lines.len(), 5);
     }

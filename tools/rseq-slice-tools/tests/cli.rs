@@ -23,7 +23,7 @@ fn wrong_use_is_64() {
         &["check", "--pid", "me"],
         &["run"],
         &["run", "--locks", "spin,spoon", "true"],
-        &["run", "--exit", "door", "true"],
+        &["run", "--exit", "leap", "true"],
         &["run", "--looks", "0", "true"],
         &["run", "--unknown", "true"],
         &["stat", "--interval", "0"],

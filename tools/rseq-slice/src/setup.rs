@@ -19,7 +19,7 @@ pub(crate) trait Kernel {
     fn has_tcmalloc(&self) -> bool;
     /// Registers an area: the own one with the extension on, the C library's as it was.
     fn register(&self, area: Area) -> Result<(), i32>;
-    /// Takes a registration back.
+    /// Undoes a registration.
     fn unregister(&self, area: Area) -> Result<(), i32>;
     /// `PR_RSEQ_SLICE_EXTENSION_GET`: the mode, if the kernel has the extension.
     fn get(&self) -> Result<usize, i32>;
@@ -76,7 +76,7 @@ fn use_libc(kernel: &impl Kernel) -> Result<Area, Why> {
     Ok(Area::Libc)
 }
 
-/// The own area is registered: is the extension on in it? Else the registration is taken back.
+/// The own area is registered: is the extension on in it? Else the registration is undone.
 fn use_own(kernel: &impl Kernel) -> Result<(), Why> {
     if kernel.flags(Area::Own) & RSEQ_CS_FLAG_SLICE_EXT_ENABLED != 0 {
         return Ok(());

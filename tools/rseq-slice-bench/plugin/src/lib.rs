@@ -44,7 +44,7 @@ fn with_state(f: impl FnOnce(&mut State) -> std::io::Result<()>) {
     }
 }
 
-/// What a callback is told about its instruction: a mark, or where it lies.
+/// What a callback is told about its instruction: a mark, or where it is.
 #[derive(Clone, Copy)]
 enum Place {
     Mark(Mark),

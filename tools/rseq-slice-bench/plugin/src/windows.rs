@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use rseq_slice_bench_record::mark::Mark;
 
-/// Where the functions lie.
+/// Where the functions are.
 pub(crate) struct Functions(Vec<(u64, u64)>);
 
 impl Functions {

@@ -46,30 +46,30 @@ pub enum Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// A timer interrupt of the thread's CPU wakes the rival.
+    /// A timer interrupt of the thread's CPU wakes the competitor.
     Timer,
-    /// Another CPU wakes the rival.
+    /// Another CPU wakes the competitor.
     Ipi,
 }
 
-/// What the rival does once it has the CPU.
+/// What the competitor does once it has the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Rival {
+pub enum Competitor {
     /// It sleeps again at once.
     Sleeps,
     /// It computes for 100 us before.
     Computes,
 }
 
-/// Cycles in which a rival wakes up, a thread is granted an extension and yields, and the rival runs
+/// Cycles in which a competitor wakes up, a thread is granted an extension and yields, and the competitor runs
 /// and sleeps again. They lie in one window between marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CycleRecord {
     /// What causes the grants.
     pub cause: Cause,
-    /// What the rival does.
-    pub rival: Rival,
+    /// What the competitor does.
+    pub competitor: Competitor,
     /// Requests made and ended.
     pub cycles: u64,
     /// The kernel's counts meanwhile.
@@ -99,7 +99,7 @@ pub struct LatencyRecord {
     /// CPU time of the thread that asks, in nanoseconds.
     pub asking: u64,
     /// CPU time of the one that does not, in nanoseconds.
-    pub honest: u64,
+    pub other: u64,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 //! Bounds on how often the clock event device is programmed in cycles of a grant.
 
-use rseq_slice_bench_record::{Cause, Rival};
+use rseq_slice_bench_record::{Cause, Competitor};
 
 use super::{Verdict, missing};
 use crate::kernels::Kernel;
@@ -20,22 +20,23 @@ const CHANCE: f64 = 0.5;
 pub(super) fn judge(report: &Report) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for cause in [Cause::Timer, Cause::Ipi] {
-        for rival in [Rival::Sleeps, Rival::Computes] {
-            verdicts.push(programmings(report, cause, rival));
+        for competitor in [Competitor::Sleeps, Competitor::Computes] {
+            verdicts.push(programmings(report, cause, competitor));
         }
     }
     verdicts
 }
 
-fn programmings(report: &Report, cause: Cause, rival: Rival) -> Verdict {
+fn programmings(report: &Report, cause: Cause, competitor: Competitor) -> Verdict {
     let saved = match cause {
         Cause::Timer => SAVED,
         Cause::Ipi => 0.0,
     };
-    let name =
-        format!("clock event programmings, {cause:?}, rival {rival:?}: at least {saved} below C");
+    let name = format!(
+        "clock event programmings, {cause:?}, competitor {competitor:?}: at least {saved} below C"
+    );
     let count = |kernel| {
-        let row = report.cycle(kernel, cause, rival)?;
+        let row = report.cycle(kernel, cause, competitor)?;
         Some((row.per_grant()?, row.less_ticks()?, by_chance(row)?))
     };
     let Some(((c, c_less, c_chance), (rust, rust_less, rust_chance))) =
@@ -57,7 +58,7 @@ fn programmings(report: &Report, cause: Cause, rival: Rival) -> Verdict {
 
 /// What chance may do to the programmings for each grant. A cycle that did not end in a yield was not
 /// granted in time, or disturbed, and may have had none of them or twice as many. A timer interrupt
-/// that does not cause a grant is taken out with one programming: it may have had two, as a rival's
+/// that does not cause a grant is taken out with one programming: it may have had two, as a competitor's
 /// wakeup without a grant has, or a grant none of its own, as when a tick is due before its end.
 fn by_chance(row: &CycleRow) -> Option<f64> {
     let record = &row.record;

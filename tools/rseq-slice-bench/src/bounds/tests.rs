@@ -3,8 +3,8 @@
 //! Each bound, by nothing to spare and by one too many.
 
 use rseq_slice_bench_record::{
-    Cause, ContestRecord, CycleRecord, LockKind, PathName, PathRecord, Quantiles, Rival, Waiting,
-    fairness,
+    Cause, Competitor, ContestRecord, CycleRecord, LockKind, PathName, PathRecord, Quantiles,
+    Waiting, fairness,
 };
 use rseq_slice_debugfs::Counters;
 
@@ -33,13 +33,13 @@ fn path(kernel: Kernel, path: PathName, p50: u64) -> PathRow {
     }
 }
 
-fn cycle(kernel: Kernel, cause: Cause, rival: Rival, programmings: u64) -> CycleRow {
+fn cycle(kernel: Kernel, cause: Cause, competitor: Competitor, programmings: u64) -> CycleRow {
     CycleRow {
         kernel,
         cpus: 1,
         record: CycleRecord {
             cause,
-            rival,
+            competitor,
             cycles: 1000,
             counters: counters(0, 0),
         },
@@ -102,13 +102,15 @@ fn at_the_bounds() -> Report {
             .push(path(Kernel::RustOffAtBoot, name, 1000 - saving));
     }
     for cause in [Cause::Timer, Cause::Ipi] {
-        for rival in [Rival::Sleeps, Rival::Computes] {
+        for competitor in [Competitor::Sleeps, Competitor::Computes] {
             let (c, rust) = match cause {
                 Cause::Timer => (3980, 2999),
                 Cause::Ipi => (2000, 2000),
             };
-            report.cycles.push(cycle(Kernel::C, cause, rival, c));
-            report.cycles.push(cycle(Kernel::Rust, cause, rival, rust));
+            report.cycles.push(cycle(Kernel::C, cause, competitor, c));
+            report
+                .cycles
+                .push(cycle(Kernel::Rust, cause, competitor, rust));
         }
     }
     report.undisturbed.0.extend([
@@ -186,12 +188,13 @@ fn off_at_boot_has_to_stay_below_c() {
 #[test]
 fn programmings_are_bounded_against_c() {
     for cause in [Cause::Timer, Cause::Ipi] {
-        for rival in [Rival::Sleeps, Rival::Computes] {
-            let words = format!("{cause:?}, rival {rival:?}");
+        for competitor in [Competitor::Sleeps, Competitor::Computes] {
+            let words = format!("{cause:?}, competitor {competitor:?}");
             let row = |report: &mut Report, change: fn(&mut CycleRow)| {
                 let mut rows = report.cycles.iter_mut();
                 let row = rows.find(|row| {
-                    (row.kernel, row.record.cause, row.record.rival) == (Kernel::Rust, cause, rival)
+                    (row.kernel, row.record.cause, row.record.competitor)
+                        == (Kernel::Rust, cause, competitor)
                 });
                 change(row.unwrap());
             };

@@ -11,7 +11,7 @@ use crate::slice::{Token, end};
 /// Any reader-writer lock of lock_api 0.4, whose writers are in sections.
 ///
 /// Readers, upgradable ones included, are not: a reader's `unlock` is not told which acquisition it ends, and there is
-/// no place where the tokens of several readers could lie until then. lock_api 0.5 has one.
+/// no place where the tokens of several readers could be until then. lock_api 0.5 has one.
 #[derive(Debug)]
 pub struct SlicedRw<R> {
     pub(super) lock: R,

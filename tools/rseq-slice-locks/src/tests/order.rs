@@ -187,7 +187,7 @@ fn a_forgotten_guard_leaves_a_request_only() {
     forget(leaked.lock());
     drop(lock.lock());
     assert!(requests());
-    // The kernel takes it back at the next reschedule.
+    // The kernel clears it at the next reschedule.
     refuse();
     events();
     drop(lock.lock());

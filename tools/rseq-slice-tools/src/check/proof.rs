@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 const GRANTS: u32 = 16;
 /// So long it is tried.
 const LIMIT: Duration = Duration::from_secs(2);
-/// How long a rival sleeps before it wants the CPU.
+/// How long a competitor sleeps before it wants the CPU.
 const SLEEP: Duration = Duration::from_micros(200);
 /// Steps of a section: about a microsecond.
 const STEPS: u32 = 400;
@@ -37,7 +37,7 @@ pub(crate) struct Proof {
     pub(crate) given_back: u32,
 }
 
-/// Sections of the calling thread while a rival wakes up again and again, on one CPU.
+/// Sections of the calling thread while a competitor wakes up again and again, on one CPU.
 ///
 /// `word` is the thread's control word.
 pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {

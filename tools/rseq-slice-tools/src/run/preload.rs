@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_library_lies_beside_the_program() {
+    fn the_library_is_beside_the_program() {
         let places = places(Path::new("/usr/bin/rseq-slice"));
         assert_eq!(
             places[0].parent().unwrap().parent(),

@@ -78,7 +78,7 @@ fn beside_abuse(length: Option<u32>, policy: Policy, periods: u32) -> Result<Lat
             // A request during a grant changes nothing.
             spend(&stop, || control.request())
         });
-        let honest = scope.spawn(|| -> Result<u64> {
+        let other = scope.spawn(|| -> Result<u64> {
             let ready = prepare(false);
             start.wait();
             let _registration = ready?;
@@ -100,7 +100,7 @@ fn beside_abuse(length: Option<u32>, policy: Policy, periods: u32) -> Result<Lat
             policy,
             latencies: quantiles(&latencies),
             asking: asking.join().map_err(panicked)??,
-            honest: honest.join().map_err(panicked)??,
+            other: other.join().map_err(panicked)??,
         })
     })
 }

@@ -10,13 +10,13 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use rseq_slice_bench_guest::periodic::{Periodic, Wake, beside, compute};
 use rseq_slice_bench_guest::{mark, report};
-use rseq_slice_bench_record::{Cause, CycleRecord, Record, Rival};
+use rseq_slice_bench_record::{Cause, Competitor, CycleRecord, Record};
 use rseq_slice_harness::scheduler::{Policy, set_policy};
 use rseq_slice_harness::{Bytes, Control, ExtensionLength, counters, pin_to, sys};
 
 use crate::sample::{finish, wait_for_grant};
 
-/// Ticks for which a rival computes, if it does.
+/// Ticks for which a competitor computes, if it does.
 const COMPUTE: u64 = 100_000;
 
 /// The extension in nanoseconds.
@@ -24,25 +24,25 @@ const LENGTH: u32 = 5_000;
 /// With several CPUs, of which each sees the others' instructions pass as time.
 const LENGTH_OF_TWO: u32 = 10_000;
 
-/// All causes and rivals that the CPUs allow.
+/// All causes and competitors that the CPUs allow.
 pub(crate) fn all(cycles: usize, control: &Bytes<'_>) -> Result<()> {
-    for rival in [Rival::Sleeps, Rival::Computes] {
-        by_timer(cycles, control, rival)?;
+    for competitor in [Competitor::Sleeps, Competitor::Computes] {
+        by_timer(cycles, control, competitor)?;
     }
     // The calling thread is pinned: count the machine's CPUs.
     if nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN)? < Some(2) {
         return Ok(());
     }
-    for rival in [Rival::Sleeps, Rival::Computes] {
-        by_ipi(cycles, control, rival)?;
+    for competitor in [Competitor::Sleeps, Competitor::Computes] {
+        by_ipi(cycles, control, competitor)?;
     }
     Ok(())
 }
 
-fn computation(rival: Rival) -> u64 {
-    match rival {
-        Rival::Sleeps => 0,
-        Rival::Computes => COMPUTE,
+fn computation(competitor: Competitor) -> u64 {
+    match competitor {
+        Competitor::Sleeps => 0,
+        Competitor::Computes => COMPUTE,
     }
 }
 
@@ -50,7 +50,7 @@ fn computation(rival: Rival) -> u64 {
 fn window(
     cycles: usize,
     control: &Bytes<'_>,
-    (cause, rival): (Cause, Rival),
+    (cause, competitor): (Cause, Competitor),
     wake: impl Fn(),
 ) -> Result<()> {
     let before = counters()?;
@@ -71,26 +71,26 @@ fn window(
     );
     report(&Record::Cycle(CycleRecord {
         cause,
-        rival,
+        competitor,
         cycles: cycles as u64,
         counters,
     }))?;
     Ok(())
 }
 
-fn by_timer(cycles: usize, control: &Bytes<'_>, rival: Rival) -> Result<()> {
+fn by_timer(cycles: usize, control: &Bytes<'_>, competitor: Competitor) -> Result<()> {
     let _length = ExtensionLength::set(LENGTH)?;
     let thread = Periodic {
         wake: Wake::After(Duration::from_micros(50)),
-        compute: computation(rival),
+        compute: computation(competitor),
     };
     beside(&[thread], |_| {
-        window(cycles, control, (Cause::Timer, rival), || ())
+        window(cycles, control, (Cause::Timer, competitor), || ())
     })
 }
 
-/// A thread on the other CPU, told by `asked`, wakes the rival, which sleeps on `woken`.
-fn by_ipi(cycles: usize, control: &Bytes<'_>, rival: Rival) -> Result<()> {
+/// A thread on the other CPU, told by `asked`, wakes the competitor, which sleeps on `woken`.
+fn by_ipi(cycles: usize, control: &Bytes<'_>, competitor: Competitor) -> Result<()> {
     let _length = ExtensionLength::set(LENGTH_OF_TWO)?;
     let (asked, woken) = (AtomicBool::new(false), AtomicU32::new(0));
     let (stop_waking, stop) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -115,13 +115,13 @@ fn by_ipi(cycles: usize, control: &Bytes<'_>, rival: Rival) -> Result<()> {
                 while woken.swap(0, Ordering::Acquire) == 0 {
                     sys::futex_wait(&woken, 0);
                 }
-                compute(computation(rival));
+                compute(computation(competitor));
             }
             Ok(())
         });
         // Both get ready.
         thread::sleep(Duration::from_millis(1));
-        let result = window(cycles, control, (Cause::Ipi, rival), || {
+        let result = window(cycles, control, (Cause::Ipi, competitor), || {
             asked.store(true, Ordering::Relaxed);
             spin_loop();
         });

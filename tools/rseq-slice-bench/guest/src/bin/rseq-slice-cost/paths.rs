@@ -30,13 +30,13 @@ use crate::sample::{
 /// Until an interrupt that nobody waits for.
 const SOON: Duration = Duration::from_micros(30);
 /// Wants the CPU for next to nothing, again and again.
-const RIVAL: Periodic = Periodic {
+const COMPETITOR: Periodic = Periodic {
     wake: Wake::After(Duration::from_micros(50)),
     compute: 0,
 };
-/// Nanoseconds between two wake-ups of a rival: more than a cycle takes.
+/// Nanoseconds between two wake-ups of a competitor: more than a cycle takes.
 const PERIOD: u64 = 200_000;
-/// Nanoseconds from one rival's wake-up to the next one's, in which a grant is seen but not over.
+/// Nanoseconds from one competitor's wake-up to the next one's, in which a grant is seen but not over.
 const APART: u64 = 20_000;
 /// An extension that outlasts `APART`, in nanoseconds.
 const LONG: u32 = 50_000;
@@ -100,9 +100,9 @@ pub(crate) fn switch(samples: usize, path: PathName) -> Result<()> {
     })
 }
 
-/// An interrupt that wakes up a rival, beside which this thread has no chance.
+/// An interrupt that wakes up a competitor, beside which this thread has no chance.
 pub(crate) fn preempted(samples: usize) -> Result<()> {
-    beside(&[RIVAL], |_| {
+    beside(&[COMPETITOR], |_| {
         measure(samples, PathName::Preempted, || Ok(next_gap()))
     })
 }
@@ -127,10 +127,10 @@ pub(crate) fn calls(samples: usize) -> Result<()> {
     })
 }
 
-/// What a rival and a request lead to.
+/// What a competitor and a request lead to.
 pub(crate) fn grants(samples: usize, control: &Bytes<'_>) -> Result<()> {
     let _length = ExtensionLength::set(SHORT)?;
-    beside(&[RIVAL], |_| {
+    beside(&[COMPETITOR], |_| {
         ends(samples, control)?;
         measure(samples, PathName::RefusedNoRequest, || Ok(next_gap()))
     })?;
@@ -172,17 +172,17 @@ fn ends(samples: usize, control: &Bytes<'_>) -> Result<()> {
     ensure_nearly("expiry", (counters()? - before).expired, samples)
 }
 
-/// A second rival wakes up while a grant is live.
+/// A second competitor wakes up while a grant is live.
 fn revoked(samples: usize, control: &Bytes<'_>) -> Result<()> {
     let _length = ExtensionLength::set(LONG)?;
-    let rival = |offset| Periodic {
+    let competitor = |offset| Periodic {
         wake: Wake::Every {
             period: PERIOD,
             offset,
         },
         compute: 0,
     };
-    beside(&[rival(0), rival(APART)], |_| {
+    beside(&[competitor(0), competitor(APART)], |_| {
         let before = counters()?;
         measure(samples, PathName::Revoked, || {
             control.request();
@@ -201,7 +201,7 @@ fn revoked(samples: usize, control: &Bytes<'_>) -> Result<()> {
 
 extern "C" fn ignore(_: c_int) {}
 
-/// A signal is due at the moment at which the rival wakes up.
+/// A signal is due at the moment at which the competitor wakes up.
 fn refused_for_a_signal(samples: usize, control: &Bytes<'_>) -> Result<()> {
     const SIGNAL: Signal = Signal::SIGALRM;
     let action = SigAction::new(
@@ -219,14 +219,14 @@ fn refused_for_a_signal(samples: usize, control: &Bytes<'_>) -> Result<()> {
             si_value: 0,
         }),
     )?;
-    let rival = Periodic {
+    let competitor = Periodic {
         wake: Wake::Every {
             period: PERIOD,
             offset: 0,
         },
         compute: 0,
     };
-    beside(&[rival], |base| {
+    beside(&[competitor], |base| {
         let first = Duration::from_nanos(base + 10 * PERIOD);
         let period = Duration::from_nanos(PERIOD);
         let due = Expiration::IntervalDelayed(first.into(), period.into());

@@ -10,7 +10,7 @@ use rseq_slice_bench_record::{PathName, PathRecord, Record};
 use rseq_slice_harness::clock::ticks;
 use rseq_slice_harness::{Bytes, Control, sys};
 
-/// Looks at the counter before an interrupt counts as lost; more than a rival sleeps.
+/// Looks at the counter before an interrupt counts as lost; more than a competitor sleeps.
 const PATIENCE: usize = 100_000;
 
 /// A gap between two readings of the counter that only an interrupt can leave.
