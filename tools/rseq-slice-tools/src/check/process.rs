@@ -66,19 +66,9 @@ impl Process {
                 break;
             }
             for tid in new {
-                let seccomp = seccomp_of(&format!("{folder}/task/{tid}/status"));
-                // That of the process would be that of its first thread, which may have ended.
-                let memory = match File::open(format!("{folder}/task/{tid}/mem")) {
-                    Ok(memory) => memory,
-                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                        return Err(denied());
-                    }
-                    Err(_) => {
-                        threads.insert(tid, None);
-                        continue;
-                    }
-                };
-                let look = threads::look(tid, &memory)
+                let task = format!("{folder}/task/{tid}");
+                let seccomp = seccomp_of(&format!("{task}/status"));
+                let look = threads::look(tid, Path::new(&task))
                     .map_err(|error| Failure::system(format_args!("thread {tid}"), error))?;
                 let (asked, area) = match look {
                     Look::Area(area) => (true, area),
@@ -88,7 +78,7 @@ impl Process {
                         continue;
                     }
                     // The kernel also refuses threads that have ended and are still listed.
-                    Look::Denied if has_ended(&format!("{folder}/task/{tid}/status")) => {
+                    Look::Denied if has_ended(&format!("{task}/status")) => {
                         threads.insert(tid, None);
                         continue;
                     }
@@ -131,9 +121,11 @@ fn tasks(folder: &str) -> io::Result<Vec<i32>> {
         .collect())
 }
 
-/// Whether a thread is a zombie, as a first thread that ended before the others is.
-fn has_ended(status: &str) -> bool {
-    let status = fs::read_to_string(status).unwrap_or_default();
+/// Whether a thread has ended. It is a zombie then, or already no longer listed.
+pub(super) fn has_ended(status: &str) -> bool {
+    let Ok(status) = fs::read_to_string(status) else {
+        return true;
+    };
     let state = status
         .lines()
         .find_map(|line| line.strip_prefix("State:\t"));

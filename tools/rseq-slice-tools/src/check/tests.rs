@@ -311,6 +311,12 @@ fn all_is_said_of_a_process() {
 }
 
 #[test]
+fn a_thread_that_is_not_listed_has_ended() {
+    assert!(process::has_ended("/proc/self/task/0/status"));
+    assert!(!process::has_ended("/proc/thread-self/status"));
+}
+
+#[test]
 fn restartable_sequences_are_seen_without_symbols() {
     #[unsafe(link_section = "__rseq_cs")]
     static SEQUENCE: [u8; 32] = [0; 32];
