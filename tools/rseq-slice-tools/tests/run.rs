@@ -176,6 +176,14 @@ fn a_kernel_or_a_c_library_without_is_told_of() {
 }
 
 #[test]
+fn an_unwritable_standard_error_keeps_no_program_from_running() {
+    let folder = Folder::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let came = common::run(folder.command(&["echo", "ran"]).stderr(full));
+    assert_eq!((came.status, came.out.as_str()), (0, "ran\n"), "{came:?}");
+}
+
+#[test]
 fn what_cannot_be_preloaded_is_126() {
     let folder = Folder::new();
     let is_static = folder.file("static", elf(2, MACHINE), 0o755);
