@@ -82,6 +82,12 @@ fn a_process_is_looked_at_and_goes_on() {
     assert_eq!(json["process"]["name"], "sleep");
     let threads = json["process"]["threads"].as_array().unwrap();
     assert_eq!(threads.len(), 1, "{json}");
+    let counts = ["threads_on", "threads_total", "threads_unknown"];
+    assert_eq!(
+        counts.map(|name| &json["process"][name]),
+        [0, 1, 0],
+        "{json}"
+    );
     assert_eq!(threads[0]["asked"], true, "{json}");
     assert_eq!(threads[0]["tid"].to_string(), subject.pid());
     // sleep(1) takes no locks.

@@ -106,6 +106,16 @@ impl Process {
         })
     }
 
+    /// How many threads have extensions on.
+    pub(super) fn on(&self) -> usize {
+        self.count(|area| area.enabled)
+    }
+
+    /// How many threads did not stop to be asked.
+    pub(super) fn unknown(&self) -> usize {
+        self.threads.iter().filter(|thread| !thread.asked).count()
+    }
+
     fn count(&self, is: impl Fn(&ThreadArea) -> bool) -> usize {
         let areas = self.threads.iter().filter_map(|thread| thread.area);
         areas.filter(is).count()
@@ -193,10 +203,15 @@ fn symbol<'data, R: ReadRef<'data>>(data: R) -> object::Result<bool> {
 
 /// The verdict on a process, on this machine.
 pub(crate) fn decide(process: &Process, facts: &Facts) -> Verdict {
-    let on = process.count(|area| area.enabled);
-    let says = says(process, on);
-    if on > 0 {
+    let (on, total) = (process.on(), process.threads.len());
+    let says = says(process);
+    if on > 0 && on + process.unknown() == total {
         return Verdict::works(says, Vec::new());
+    }
+    if on > 0 {
+        let mut verdict = Verdict::caused(Cause::SomeThreads, facts, vec![says]);
+        verdict.says = format!("only {on} of {total} threads have extensions on");
+        return verdict;
     }
     let legacy = process.count(|area| area.size <= LEGACY_LEN) > 0;
     let cause = match verdict::cause(facts) {
@@ -224,20 +239,16 @@ pub(crate) fn decide(process: &Process, facts: &Facts) -> Verdict {
 }
 
 /// All that is known of a process, in a line.
-fn says(process: &Process, on: usize) -> String {
-    let total = process.threads.len();
-    let not_asked = process
-        .threads
-        .iter()
-        .filter(|thread| !thread.asked)
-        .count();
+fn says(process: &Process) -> String {
+    let (on, total) = (process.on(), process.threads.len());
     let could = process.count(|area| area.available && !area.enabled);
     let mut remarks = Vec::new();
     if could > 0 {
         remarks.push(format!("{could} could and did not ask"));
     }
-    if not_asked > 0 {
-        remarks.push(format!("{not_asked} did not stop to be asked"));
+    match process.unknown() {
+        0 => {}
+        unknown => remarks.push(format!("{unknown} did not stop to be asked")),
     }
     let remarks = match remarks.join(", ") {
         none if none.is_empty() => none,
