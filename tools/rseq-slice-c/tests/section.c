@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Sections beside a rival on one CPU, until enough grants were given back: nested, in a signal
+ * Sections beside a competitor on one CPU, until enough grants were given back: nested, in a signal
  * handler, left by longjmp(), in a second shared object, in threads, in a child of fork().
  *
  * section [--grants N] [--take-over] [--exit yield|getpid] [--off]
@@ -12,7 +12,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "rseq_slice.h"
+#include "competitor.h"
 #include "section.h"
 
 #define PATIENCE 5	/* seconds until grants must have come */
@@ -154,19 +154,6 @@ static void handler(int signal)
 	handled++;
 }
 
-/* Wakes up often, on the same CPU, to have the others preempted. */
-static pid_t start_rival(void)
-{
-	const struct timespec pause = { 0, 100 * 1000 };
-	pid_t parent = getpid(), pid = fork();
-
-	if (pid)
-		return pid;
-	while (getppid() == parent)
-		nanosleep(&pause, 0);
-	_exit(0);
-}
-
 static int check_support(const char *who, int wanted_area)
 {
 	int why = rseq_slice_support(), area = rseq_slice_area();
@@ -189,7 +176,7 @@ static void run(long until)
 		nest();
 		scopes();
 		in_plugin();
-		/* Takes until the rival wakes up. */
+		/* Takes until the competitor wakes up. */
 		if (++rounds % 64 == 0)
 			leave_by_longjmp();
 	}
@@ -231,10 +218,10 @@ static int with_extension(void)
 	unsigned long granted, yielded, aborted, granted_before, yielded_before, aborted_before;
 	struct itimerval interval = { { 0, 700 }, { 0, 700 } }, never = { { 0, 0 }, { 0, 0 } };
 	pthread_t thread_id;
-	pid_t rival, child;
+	pid_t competitor, child;
 	int status;
 
-	rival = start_rival();
+	competitor = start_competitor();
 	counters(&granted_before, &yielded_before, &aborted_before);
 	run(grants);
 	counters(&granted, &yielded, &aborted);
@@ -260,14 +247,14 @@ static int with_extension(void)
 	if (!child) {
 		failures = 0;
 		check_support("a child", wanted);
-		start_rival();
+		start_competitor();
 		run(grants / 10);
 		_exit(failures != 0);
 	}
 	if (waitpid(child, &status, 0) != child || status)
 		fail("the child of fork() failed");
-	kill(rival, SIGKILL);
-	waitpid(rival, 0, 0);
+	kill(competitor, SIGKILL);
+	waitpid(competitor, 0, 0);
 
 	printf("# requests %lu, handlers %lu, nested %lu, jumps %lu, plugin: cause %d, requests %lu\n", requests, handled,
 	       nested, jumps, plugin_support(), plugin_requests);
@@ -280,7 +267,6 @@ int main(int argc, char **argv)
 {
 	static const char *const areas[] = { "none", "libc", "own", "taken-over" };
 	unsigned int policy = 0;
-	cpu_set_t cpus;
 	int i;
 
 	for (i = 1; i < argc; i++) {
@@ -302,9 +288,7 @@ int main(int argc, char **argv)
 		else
 			return fprintf(stderr, "section: what is %s? See the head of section.c\n", argv[i]), 2;
 	}
-	CPU_ZERO(&cpus);
-	CPU_SET(0, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+	if (stay_on_first_cpu())
 		fail("no CPU 0");
 	if (rseq_slice_policy(policy))
 		fail("the policy came too late");
