@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the Rust implementation of the time slice extension cannot say: the static
+ * What the Rust implementation of the time slice extension cannot express: the static
  * key, the system call, the boot parameter, the initcalls and the debugfs files.
  */
 

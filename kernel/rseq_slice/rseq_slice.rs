@@ -52,7 +52,8 @@
 //!
 //! `abi` and `state` decide and are pure. `task` gives the fields of the thread their meaning,
 //! `timer` has the timers. `grant`, `syscall` and `prctl` carry decisions out. C enters through the
-//! functions below, and through the callback of the timers; `glue.c` has what Rust cannot say.
+//! functions below, and through the callback of the timers; `glue.c` has what Rust cannot
+//! express.
 
 use kernel::{
     bindings,

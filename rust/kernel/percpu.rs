@@ -226,7 +226,7 @@ macro_rules! define_per_cpu {
         $(#[$attr])*
         #[cfg_attr(CONFIG_SMP, link_section = ".data..percpu")]
         $vis static $name: $crate::percpu::StaticPerCpu<$type> = {
-            const { assert!(!cfg!(MODULE), "not for modules") };
+            const { ::core::assert!(!::core::cfg!(MODULE), "not for modules") };
 
             let value: $type = $value;
 
