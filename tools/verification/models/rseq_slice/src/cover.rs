@@ -48,8 +48,8 @@ bitflags! {
         const LIE = 1 << 20;
         const FORKED = 1 << 21;
         const RESET = 1 << 22;
-        /// The choice was changed by prctl(2).
-        const CHOSE = 1 << 23;
+        /// prctl(2) changed the mode.
+        const MODE_SET = 1 << 23;
         /// A system call that ended a grant was skipped.
         const SKIPPED = 1 << 24;
         /// An update of user space without a context switch ended a grant.
@@ -122,7 +122,7 @@ impl Cover {
             (config.threads > 1, Self::REUSED),
             (rust && config.threads > 1, Self::CANCELLED_FOR_ANOTHER),
             (calls(|call| *call == Call::Exec), Self::RESET),
-            (calls(|call| matches!(call, Call::Prctl(_))), Self::CHOSE),
+            (calls(|call| matches!(call, Call::Prctl(_))), Self::MODE_SET),
             (config.skips, Self::SKIPPED),
             (!rust || config.membarrier && !config.unfit, Self::SENT_BACK),
             (config.membarrier && !(rust && config.unfit), Self::UPDATED),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use stateright::{Checker as _, HasDiscoveries, Model};
 
 use crate::{
-    abi::{Choice, Layout},
+    abi::{Layout, Mode},
     action::{self, Action},
     config::Config,
     cover::Cover,
@@ -46,17 +46,17 @@ impl<R: Rules> Model for Exploration<R> {
     type Action = Action;
 
     fn init_states(&self) -> Vec<Self::State> {
-        let choice = match self.config.layout {
-            Layout::Bytes => Choice::BYTES,
-            Layout::Bits => Choice::BITS,
+        let mode = match self.config.layout {
+            Layout::Bytes => Mode::BYTES,
+            Layout::Bits => Mode::BITS,
         };
         let second = if self.config.threads > 1 {
-            Thread::new(Cpu(1), choice)
+            Thread::new(Cpu(1), mode)
         } else {
             Thread::GONE
         };
 
-        vec![World::new([Thread::new(Cpu(0), choice), second])]
+        vec![World::new([Thread::new(Cpu(0), mode), second])]
     }
 
     fn actions(&self, world: &Self::State, actions: &mut Vec<Action>) {

@@ -239,7 +239,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
 
     // Reschedules.
 
-    /// `rseq_slice_cpu_may_grant()` of glue.c.
+    /// Whether `rseq_slice_postpone_resched()` of glue.c finds no reason of the CPU against it.
     pub(crate) fn may_grant(&self) -> bool {
         !self.config.unfit
     }

@@ -78,7 +78,7 @@ pub(crate) trait Rules: Copy + Debug + Send + Sync + 'static {
     fn take_yielded(&self, k: &mut Kernel<'_, '_, Self::At>) -> bool;
 
     /// `PR_RSEQ_SLICE_EXTENSION_SET`.
-    fn set_choice(&self, k: &mut Kernel<'_, '_, Self::At>, value: u8) -> Result<(), Errno>;
+    fn set_mode(&self, k: &mut Kernel<'_, '_, Self::At>, value: u8) -> Result<(), Errno>;
 
     /// `rseq_reset()`, for `CLONE_VM`, exec and unregistration. The base's code for both.
     fn reset(&self, _rseq: Rseq) -> Rseq {

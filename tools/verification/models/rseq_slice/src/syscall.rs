@@ -29,10 +29,10 @@ pub(crate) fn body<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, call: Cal
             k.thread_mut().work |= Work::SIGNAL;
         }
         Call::Prctl(value) => {
-            let choice = k.thread().rseq.enabled;
-            if k.thread().rseq.registered && rules.set_choice(k, value).is_ok() {
-                k.log.cover(Cover::CHOSE);
-                note!(k, "choice {choice} becomes {}", k.thread().rseq.enabled);
+            let mode = k.thread().rseq.enabled;
+            if k.thread().rseq.registered && rules.set_mode(k, value).is_ok() {
+                k.log.cover(Cover::MODE_SET);
+                note!(k, "mode {mode} becomes {}", k.thread().rseq.enabled);
             }
         }
         Call::Register { on } => register(k, on),

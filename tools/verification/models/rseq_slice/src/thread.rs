@@ -6,7 +6,7 @@ use core::fmt;
 
 use bitflags::bitflags;
 
-use crate::{abi::Choice, ghost::Ghost, moment::Moment};
+use crate::{abi::Mode, ghost::Ghost, moment::Moment};
 
 /// A CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -272,13 +272,13 @@ impl<A> Thread<A> {
     };
 
     /// A thread in user mode with a registered area.
-    pub(crate) fn new(cpu: Cpu, choice: Choice) -> Self {
+    pub(crate) fn new(cpu: Cpu, mode: Mode) -> Self {
         Self {
             place: Place::On(cpu),
             pc: Pc::User,
             rseq: Rseq {
                 registered: true,
-                enabled: choice.enabled(),
+                enabled: mode.enabled(),
                 ..Rseq::RESET
             },
             ..Self::GONE

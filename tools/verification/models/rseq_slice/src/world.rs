@@ -3,7 +3,7 @@
 //! The state of the model: threads, CPUs and their timers.
 
 use crate::{
-    abi::{ByteOrder, Choice, Layout},
+    abi::{Layout, Mode},
     config::Config,
     moment::Moment,
     property::Broken,
@@ -234,9 +234,9 @@ impl<A: Copy> World<A> {
 impl<A> Thread<A> {
     /// The layout of the control word, if the extension is on.
     pub(crate) fn layout(&self) -> Option<Layout> {
-        let choice = Choice::from_enabled(self.rseq.enabled);
+        let mode = Mode::from_enabled(self.rseq.enabled);
 
-        (choice != Choice::OFF).then(|| choice.layout())
+        (mode != Mode::OFF).then(|| mode.layout())
     }
 
     /// The bits of the control word that say whether there is a grant, as user space knows them.
@@ -307,6 +307,3 @@ impl<A> Thread<A> {
         }
     }
 }
-
-/// The order of bytes of the machine that the model is of.
-pub(crate) const ORDER: ByteOrder = ByteOrder::NATIVE;

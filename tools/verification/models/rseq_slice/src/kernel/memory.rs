@@ -4,7 +4,7 @@
 
 use super::{note, Fault, Kernel, Outcome};
 use crate::{
-    abi::{Layout, Update},
+    abi::{Layout, Modify},
     cover::Cover,
 };
 
@@ -45,15 +45,15 @@ impl<A: Copy> Kernel<'_, '_, A> {
         thread.ghost.forged = false;
     }
 
-    /// `rust_helper_update_user_u32()`: one region of user access.
-    pub(crate) fn update_word(&mut self, update: Update) -> Result<u32, Fault> {
+    /// `rust_helper_modify_user_u32()`: one region of user access.
+    pub(crate) fn modify_word(&mut self, modify: Modify) -> Result<u32, Fault> {
         self.access()
             .inspect_err(|_| self.thread_mut().ghost.forged = true)?;
 
         let thread = self.thread_mut();
         let old = thread.word;
-        if old & update.need != 0 {
-            thread.word = (old & !update.clear) | update.set;
+        if old & modify.need != 0 {
+            thread.word = (old & !modify.clear) | modify.set;
             thread.ghost.forged = false;
         }
         Ok(old)

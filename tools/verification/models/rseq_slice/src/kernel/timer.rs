@@ -4,22 +4,17 @@
 
 use super::{note, Kernel, Outcome};
 use crate::{
-    abi::Length,
     cover::Cover,
-    moment::{Moment, TICK},
+    moment::Moment,
     property::Broken,
     thread::{Cpu, Pc},
     world::Slot,
 };
 
 impl<A: Copy> Kernel<'_, '_, A> {
-    /// The length of an extension in nanoseconds.
-    pub(crate) fn length(&mut self) -> u32 {
-        let ticks = if self.is(Outcome::Long) { 2 } else { 1 };
-
-        Length::from_nanos(ticks * TICK)
-            .expect("a length within bounds")
-            .as_nanos()
+    /// The end of an extension that begins now.
+    pub(crate) fn expiry(&mut self) -> Moment {
+        Moment(if self.is(Outcome::Long) { 2 } else { 1 })
     }
 
     pub(crate) fn slot(&mut self) -> &mut Slot {

@@ -6,7 +6,7 @@
 use crate::{
     cover::Cover,
     kernel::{note, Event, Kernel, Site},
-    moment::{Moment, NOW},
+    moment::Moment,
     rules::{Errno, Next, Rules},
     state::Ending,
     thread::{Call, Cpu, Rseq, Work},
@@ -132,7 +132,7 @@ impl Rules for C {
                 Next::At(At::SetExpires)
             }
             At::SetExpires => {
-                let expires = Moment::from_nanos(NOW + u64::from(k.length()));
+                let expires = k.expiry();
                 k.thread_mut().rseq.expires = Some(expires);
                 Next::At(At::Postpone)
             }
@@ -219,7 +219,7 @@ impl Rules for C {
     }
 
     /// `rseq_slice_extension_prctl()`
-    fn set_choice(&self, k: &mut K<'_, '_>, value: u8) -> Result<(), Errno> {
+    fn set_mode(&self, k: &mut K<'_, '_>, value: u8) -> Result<(), Errno> {
         if value & !1 != 0 {
             return Err(Errno::Inval);
         }

@@ -8,10 +8,10 @@ use crate::{
     moment::Moment,
     property::Broken,
     rules::{
-        rust::{end, phase_with_grant, At, Ended},
+        rust::{end, phase_with_grant, At, SPENT},
         Errno, Next, Rules, Rust,
     },
-    state::{Ending, Phase},
+    state::{Ending, Phase, Resched},
     thread::{Call, Cpu, Rseq, Work},
 };
 
@@ -71,7 +71,7 @@ pub(crate) enum Sabotage {
     Arrogance,
     /// A child gets all of its parent's state.
     Heritage,
-    /// The choice survives `rseq_reset()`.
+    /// The mode survives `rseq_reset()`.
     Memory,
     /// There is no `SIGSEGV` at system call entry.
     Mercy,
@@ -170,7 +170,7 @@ impl Rules for Sabotaged {
     fn update_failed(&self, k: &mut Kernel<'_, '_, At>) -> Next<At> {
         match self.0 {
             Sabotage::LastingGrant => Next::Done(false),
-            Sabotage::LastingWord if k.thread().rseq.granted => Next::At(At::RevokeFailed),
+            Sabotage::LastingWord if k.thread().rseq.granted => Next::At(At::EndFailed),
             _ => Rust.update_failed(k),
         }
     }
@@ -188,31 +188,35 @@ impl Rules for Sabotaged {
                 next
             }
             (Sabotage::Recklessness, At::Make) if Rust.make(k, true) => Next::Done(true),
-            (Sabotage::NoRevocation, At::Taken { .. }) => Next::Done(false),
-            (Sabotage::ForgetfulUpdate, At::Revoke) => {
+            (Sabotage::NoRevocation, At::Revoked { .. }) => Next::Done(false),
+            (Sabotage::ForgetfulUpdate, At::UserUpdated) => {
                 end(k, Ending::Revoked);
                 Next::Done(false)
             }
-            (Sabotage::PatientFailure, At::RevokeFailed) => Rust.resume(k, At::Revoke),
-            (Sabotage::InsistentUpdate, At::Revoke) => {
+            (Sabotage::PatientFailure, At::EndFailed) => Rust.resume(k, At::UserUpdated),
+            (Sabotage::InsistentUpdate, At::UserUpdated) => {
                 k.set_need_resched(Site::Exit);
                 Rust.resume(k, at)
             }
-            (Sabotage::BareFlag, At::Revoke) => {
-                let owes = phase_with_grant(k) == Phase::Granted;
+            (Sabotage::BareFlag, At::UserUpdated) => {
+                let due = phase_with_grant(k) == Phase::Granted;
                 end(k, Ending::Revoked);
-                if owes {
+                if due {
                     k.set_need_resched(Site::Exit);
                 }
                 Next::Done(false)
             }
-            (Sabotage::InsistentEntry, At::Finish { how, .. }) => {
-                Rust.resume(k, At::Finish { how, owes: true })
-            }
-            (Sabotage::UncountedEntry, At::Finish { owes, .. }) => {
+            (Sabotage::InsistentEntry, At::End { how, .. }) => Rust.resume(
+                k,
+                At::End {
+                    how,
+                    resched: Resched::Due,
+                },
+            ),
+            (Sabotage::UncountedEntry, At::End { resched, .. }) => {
                 k.thread_mut().rseq.timer = None;
                 k.store_granted(false);
-                Next::At(At::Ask { owes })
+                Next::At(At::Request { resched })
             }
             (Sabotage::NoErasure, At::Erase) => Next::Done(false),
             (Sabotage::OldResult, At::Make) => {
@@ -222,8 +226,8 @@ impl Rules for Sabotaged {
             }
             (
                 Sabotage::Boast,
-                At::Finish {
-                    how: Ended::Revoked,
+                At::End {
+                    how: Ending::Revoked,
                     ..
                 },
             ) => {
@@ -269,7 +273,7 @@ impl Rules for Sabotaged {
             }
             Sabotage::ZealousTimer if k.thread().rseq.granted => {
                 k.count(Event::Expired);
-                k.thread_mut().rseq.switches = u8::MAX;
+                k.thread_mut().rseq.switches = SPENT;
                 k.set_need_resched(Site::Expiry);
             }
             _ => Rust.expired(k, slot),
@@ -280,8 +284,8 @@ impl Rules for Sabotaged {
         Rust.take_yielded(k) && self.0 != Sabotage::Modesty
     }
 
-    fn set_choice(&self, k: &mut Kernel<'_, '_, At>, value: u8) -> Result<(), Errno> {
-        Rust.set_choice(k, value)
+    fn set_mode(&self, k: &mut Kernel<'_, '_, At>, value: u8) -> Result<(), Errno> {
+        Rust.set_mode(k, value)
     }
 
     fn reset(&self, rseq: Rseq) -> Rseq {
