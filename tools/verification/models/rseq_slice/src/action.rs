@@ -7,9 +7,8 @@ use core::fmt;
 use crate::{
     config::{Config, UserOp},
     kernel::Outcome,
-    machine::is_preemptible,
     property::Broken,
-    rules::Rules,
+    rules::{is_preemptible, Rules},
     thread::{Call, Cpu, Pc, Place, Tid, Work},
     world::World,
 };
@@ -97,11 +96,11 @@ pub(crate) fn all<R: Rules>(config: &Config, world: &World<R::At>, actions: &mut
     }
 
     let mut scratch = *world;
-    if scratch.can_tick() && config.in_one_go(world).is_none() {
+    if scratch.can_tick() && world.in_one_go().is_none() {
         actions.push(Action::Tick);
     }
 
-    if let Some(tid) = config.in_one_go(world) {
+    if let Some(tid) = world.in_one_go() {
         let thread = world.thread(tid);
         actions.extend(
             outcomes(config, thread.pc, thread.work)

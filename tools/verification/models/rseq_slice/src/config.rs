@@ -4,8 +4,7 @@
 
 use crate::{
     abi::Layout,
-    thread::{Call, Pc, Tid, Work},
-    world::World,
+    thread::{Call, Tid, Work},
 };
 
 /// What a thread does in user mode, one instruction.
@@ -76,17 +75,6 @@ impl Config {
     /// Whether the CPUs are alike.
     pub(crate) fn is_symmetric(&self) -> bool {
         self.threads == 1 && !self.hotplug
-    }
-
-    /// The thread that goes through the kernel before anything else happens, if it is there.
-    ///
-    /// That is the second one. Two threads have no more than the timers in common, and of those only
-    /// the one of the CPU that they run on: it makes no difference to the first one where the other
-    /// is interrupted.
-    pub(crate) fn in_one_go<A: Copy>(&self, world: &World<A>) -> Option<Tid> {
-        let thread = world.thread(Tid(1));
-
-        (thread.cpu().is_some() && !matches!(thread.pc, Pc::User)).then_some(Tid(1))
     }
 
     /// `TIF_SLICE_EXT_DENY` of `kernel/entry/common.c`.

@@ -17,7 +17,7 @@ use crate::{
     cover::Cover,
     kernel::Log,
     machine,
-    property::{self, Broken, Property},
+    property::{self, Broken, Holds, Property},
     rules::Rules,
     thread::{Cpu, Thread},
     trace,
@@ -30,15 +30,6 @@ pub(crate) struct Exploration<R> {
     config: Config,
     cover: AtomicU64,
     known: AtomicU32,
-}
-
-impl<R> Exploration<R> {
-    /// Whether `broken` was found before. The first time it was not.
-    pub(crate) fn is_known(&self, broken: Broken) -> bool {
-        let before = self.known.fetch_or(broken.bits(), Ordering::Relaxed);
-
-        before & broken.bits() != 0
-    }
 }
 
 impl<R: Rules> Model for Exploration<R> {
@@ -75,6 +66,18 @@ impl<R: Rules> Model for Exploration<R> {
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {
         property::stateright()
+    }
+}
+
+impl<R: Rules> Holds for Exploration<R> {
+    /// Only the first state that breaks `property` is reported: it has the shortest path.
+    fn holds(&self, world: &Self::State, property: Broken) -> bool {
+        if !world.broken.contains(property) {
+            return true;
+        }
+        let known = self.known.fetch_or(property.bits(), Ordering::Relaxed);
+
+        known & property.bits() != 0
     }
 }
 

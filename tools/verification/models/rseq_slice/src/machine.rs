@@ -29,16 +29,6 @@ use exit::{
 use irq::{enter_from_user_mode, interrupt};
 use sched::{migrate, sched_switch_event, unplug};
 
-/// Whether the kernel can be preempted at `pc`.
-pub(crate) fn is_preemptible<R: Rules>(pc: Pc<R::At>) -> bool {
-    match pc {
-        Pc::Grant(_, at) | Pc::Enter(_, at) | Pc::SlowClear(at) | Pc::SlowFailed(at) => {
-            R::is_preemptible(at)
-        }
-        _ => true,
-    }
-}
-
 /// What `action` makes of `world`, unless it cannot happen.
 pub(crate) fn apply<R: Rules>(
     rules: &R,
@@ -132,7 +122,7 @@ pub(crate) fn explore_real<R: Rules>(
 ) -> Option<World<R::At>> {
     let mut next = apply(rules, config, world, action, log)?;
 
-    while let Some(tid) = config.in_one_go(&next) {
+    while let Some(tid) = next.in_one_go() {
         if !next.broken.is_empty() {
             break;
         }

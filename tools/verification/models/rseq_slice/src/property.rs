@@ -20,6 +20,12 @@ impl fmt::Display for Property {
     }
 }
 
+/// A model that knows in which states the properties hold.
+pub(crate) trait Holds: stateright::Model {
+    /// Whether `property` holds in `state`.
+    fn holds(&self, state: &Self::State, property: Broken) -> bool;
+}
+
 macro_rules! properties {
     ($($flag:ident $bit:literal $invariant:literal $name:literal $doc:literal)+) => {
         bitflags! {
@@ -35,14 +41,11 @@ macro_rules! properties {
             $(Property { broken: Broken::$flag, invariant: $invariant, name: $name }),+
         ];
 
-        /// As stateright has them. The first state in which a property does not hold is the one that
-        /// is reported, hence the shortest way there.
-        pub(crate) fn stateright<R: crate::rules::Rules>()
-            -> Vec<stateright::Property<crate::explore::Exploration<R>>>
-        {
+        /// The same for stateright.
+        pub(crate) fn stateright<M: Holds>() -> Vec<stateright::Property<M>> {
             vec![
-                $(stateright::Property::always($name, |exploration, world: &crate::world::World<R::At>| {
-                    !world.broken.contains(Broken::$flag) || exploration.is_known(Broken::$flag)
+                $(stateright::Property::always($name, |model: &M, state| {
+                    model.holds(state, Broken::$flag)
                 })),+
             ]
         }

@@ -9,7 +9,7 @@ use core::{fmt::Debug, hash::Hash};
 
 use crate::{
     kernel::{Fault, Kernel},
-    thread::{Call, Cpu, Rseq, Work},
+    thread::{Call, Cpu, Pc, Rseq, Work},
 };
 
 mod c;
@@ -90,4 +90,14 @@ pub(crate) trait Rules: Copy + Debug + Send + Sync + 'static {
 
     /// A thread dies.
     fn exit(&self, k: &mut Kernel<'_, '_, Self::At>);
+}
+
+/// Whether the kernel can be preempted at `pc`.
+pub(crate) fn is_preemptible<R: Rules>(pc: Pc<R::At>) -> bool {
+    match pc {
+        Pc::Grant(_, at) | Pc::Enter(_, at) | Pc::SlowClear(at) | Pc::SlowFailed(at) => {
+            R::is_preemptible(at)
+        }
+        _ => true,
+    }
 }

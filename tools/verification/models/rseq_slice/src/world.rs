@@ -76,6 +76,16 @@ impl<A: Copy> World<A> {
             .find(|&tid| self.thread(tid).place == Place::On(cpu))
     }
 
+    /// The thread that goes through the kernel before anything else happens, if it is there.
+    ///
+    /// That is the second one. Two threads share nothing but the timer of the CPU that they run on
+    /// in turn, so the first one cannot tell where in the kernel the other is interrupted.
+    pub(crate) fn in_one_go(&self) -> Option<Tid> {
+        let thread = self.thread(Tid(1));
+
+        (thread.cpu().is_some() && !matches!(thread.pc, Pc::User)).then_some(Tid(1))
+    }
+
     /// Whether `cpu` gets a timer interrupt as soon as interrupts are enabled.
     pub(crate) fn is_timer_due(&self, config: &Config, cpu: Cpu) -> bool {
         self.slots

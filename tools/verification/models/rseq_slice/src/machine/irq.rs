@@ -2,14 +2,14 @@
 
 //! Interrupts.
 
-use super::{exit::exit_prepare, is_preemptible, sched::sched_switch_event};
+use super::{exit::exit_prepare, sched::sched_switch_event};
 use crate::{
     action::Cause,
     config::Config,
     cover::Cover,
     kernel::{note, Kernel, Log, Outcome},
     moment::Moment,
-    rules::Rules,
+    rules::{is_preemptible, Rules},
     thread::{Cpu, Pc, Thread, Work},
     world::World,
 };
