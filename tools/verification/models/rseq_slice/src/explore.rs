@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The exploration: every state that can be reached, breadth first.
+//! The exploration: every reachable state, breadth first.
 
 use core::{
     fmt,
@@ -81,14 +81,14 @@ impl<R: Rules> Holds for Exploration<R> {
     }
 }
 
-/// What came of an exploration.
+/// The results of an exploration.
 pub(crate) struct Findings {
     pub(crate) states: usize,
     pub(crate) steps: usize,
     pub(crate) depth: usize,
     pub(crate) time: Duration,
     pub(crate) cover: Cover,
-    /// The properties that do not hold, each with the shortest way to where it does not.
+    /// The properties that do not hold, each with a shortest path to a state that breaks it.
     pub(crate) broken: Vec<(Property, Vec<String>)>,
 }
 
@@ -105,7 +105,7 @@ impl fmt::Display for Findings {
     }
 }
 
-/// Explores `config` with `rules`, to the end or until `wanted` is found broken.
+/// Explores `config` with `rules`, completely or until `wanted` is found broken.
 pub(crate) fn explore<R: Rules>(rules: R, config: Config, wanted: Option<Property>) -> Findings {
     let start = Instant::now();
     let exploration = Exploration {
@@ -114,7 +114,7 @@ pub(crate) fn explore<R: Rules>(rules: R, config: Config, wanted: Option<Propert
         cover: AtomicU64::new(0),
         known: AtomicU32::new(0),
     };
-    // One thread: only then is the first state in which a property does not hold a nearest one.
+    // Only with one thread is the first state that breaks a property one of the nearest.
     let mut checker = exploration.checker().threads(1);
     if let Some(property) = wanted {
         checker = checker.finish_when(HasDiscoveries::AllOf([property.name].into()));

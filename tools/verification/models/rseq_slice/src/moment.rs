@@ -2,8 +2,8 @@
 
 //! Time.
 //!
-//! Only the order of moments matters to the rules, so the model keeps every moment relative to the
-//! present, and of the past no more than which moments are the same.
+//! Only the order of moments matters to the rules. So the model keeps every moment relative to the
+//! present, and of moments in the past only whether they are the same.
 
 use core::fmt;
 
@@ -15,7 +15,7 @@ impl Moment {
     /// The present.
     pub(crate) const NOW: Self = Self(0);
 
-    /// A moment in the past that is that of nothing else.
+    /// A moment in the past that is different from any other.
     pub(crate) const LONG_AGO: Self = Self(-2);
 
     /// Whether it has come.

@@ -23,11 +23,11 @@ impl<A: Copy> Kernel<'_, '_, A> {
         &mut self.world.slots[cpu.index()]
     }
 
-    /// Starts this CPU's timer and notes for whom.
+    /// Starts this CPU's timer and notes for which thread.
     pub(crate) fn arm(&mut self, expires: Moment) {
         note!(
             self,
-            "arms the timer of {} for {}",
+            "starts the timer of {} for {}",
             self.cpu(),
             self.at(expires)
         );
@@ -56,12 +56,12 @@ impl<A: Copy> Kernel<'_, '_, A> {
         }
     }
 
-    /// Notes whose callback runs.
+    /// Notes the timer whose callback runs.
     pub(crate) fn fire(&mut self, slot: Cpu) {
         self.firing = Some(slot);
     }
 
-    /// The callback acts.
+    /// Checks a callback that acts on a grant.
     pub(super) fn expired(&mut self) {
         let slot_cpu = self.firing.expect("a callback that runs");
         let slot = self.world.slots[slot_cpu.index()];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The Rust implementation. The decisions are the kernel's own code. The order of the actions
-//! around them mirrors the functions that the comments name: `scripts/check mirror` holds it in
-//! step.
+//! around them mirrors the functions that the comments name: `scripts/check mirror` fails when
+//! one of them has changed.
 
 use crate::{
     abi::{self, Mode, Modify, Prctl},
@@ -126,7 +126,7 @@ impl Rust {
         rseq.hidden = false;
         k.store_granted(true);
         // Thread::set_syscall_work()
-        k.thread_mut().watch = true;
+        k.thread_mut().syscall_work = true;
         // PerCpuRef::start()
         k.arm(expires);
         true
@@ -160,7 +160,8 @@ impl Rules for Rust {
         )
     }
 
-    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` or `revoke()` of grant.rs.
+    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` or `revoke()` of
+    /// grant.rs.
     fn grant(&self, k: &mut K<'_, '_>, work: Work) -> Next<At> {
         let rseq = k.thread().rseq;
 
@@ -189,7 +190,7 @@ impl Rules for Rust {
     /// `leave()`.
     fn enter(&self, k: &mut K<'_, '_>, _call: Call) -> Next<At> {
         // Thread::clear_syscall_work()
-        k.thread_mut().watch = false;
+        k.thread_mut().syscall_work = false;
 
         let consistent = self.is_consistent(k);
         if !consistent {
@@ -199,7 +200,7 @@ impl Rules for Rust {
     }
 
     /// `rseq_slice_clear_grant()` of rseq_slice.h, then `user_updated()` of grant.rs.
-    fn updated(&self, k: &mut K<'_, '_>) -> Next<At> {
+    fn user_updated(&self, k: &mut K<'_, '_>) -> Next<At> {
         if !k.thread().rseq.granted {
             return Next::Done(false);
         }
@@ -221,7 +222,7 @@ impl Rules for Rust {
                 let layout = mode(k).layout();
                 let verdict = match k.modify_word(layout.decide(other_work)) {
                     Ok(word) => {
-                        k.judge_at_decision(word);
+                        k.check_word_at_decision(word);
                         Verdict::new(layout, word, other_work)
                     }
                     Err(_) => Verdict::Kill,
@@ -266,7 +267,7 @@ impl Rules for Rust {
                     k.erase_word().is_ok()
                 } else {
                     k.modify_word(Modify::ERASE).is_ok_and(|word| {
-                        k.judge_at_decision(word);
+                        k.check_word_at_decision(word);
                         layout.is_consistent(word, true, checked)
                     })
                 };
@@ -365,7 +366,7 @@ impl Rules for Rust {
     }
 
     /// `rseq_arm_slice_extension_timer()` of rseq_slice.h.
-    fn gate(&self, k: &mut K<'_, '_>) -> bool {
+    fn arm_timer(&self, k: &mut K<'_, '_>) -> bool {
         let thread = *k.thread();
 
         if !thread.rseq.granted || thread.rseq.switches == thread.switches {
