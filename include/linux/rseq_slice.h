@@ -3,34 +3,30 @@
 #define _LINUX_RSEQ_SLICE_H
 
 /*
- * The gates through which the entry code and rseq reach the Rust implementation
- * of the time slice extension (kernel/rseq_slice/). Rust is never inlined into C,
- * so whatever decides that there is nothing to do is here.
+ * The inline fast paths of the entry code and rseq into the Rust implementation of
+ * the time slice extension (kernel/rseq_slice/). Rust is never inlined into C, so
+ * they decide that there is nothing to do.
  */
 
 #ifdef CONFIG_RSEQ_SLICE_EXTENSION_RUST
 #include <linux/jump_label.h>
 #include <linux/sched.h>
 
-struct seq_file;
-
 DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
 
 /* kernel/rseq_slice/glue.c */
-bool rseq_slice_cpu_may_grant(void);
+extern unsigned int rseq_slice_ext_nsecs;
+bool rseq_slice_postpone_resched(void);
+void rseq_slice_rearm_deferred(unsigned long ti_work);
 
-/* Doors into kernel/rseq_slice/rseq_slice.rs, where each one is documented. */
+/* Exported and documented by kernel/rseq_slice/rseq_slice.rs */
 bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
-void rseq_slice_take_back(struct task_struct *curr);
 void rseq_slice_revoke(struct task_struct *curr);
-void rseq_slice_erase_and_revoke(struct task_struct *curr);
-void rseq_slice_inherit(struct task_struct *child);
-void rseq_slice_die(struct task_struct *curr);
+void rseq_slice_user_updated(struct task_struct *curr);
+void __rseq_slice_update_failed(struct task_struct *curr);
+void __rseq_slice_exit(struct task_struct *curr);
 long rseq_slice_take_yielded(struct task_struct *curr);
 void rseq_slice_init_timers(void);
-void rseq_slice_announce(void);
-void rseq_slice_length_show(struct seq_file *m);
-int rseq_slice_length_store(unsigned int nsecs);
 
 static __always_inline bool rseq_slice_extension_enabled(void)
 {
@@ -38,13 +34,13 @@ static __always_inline bool rseq_slice_extension_enabled(void)
 }
 
 /**
- * rseq_grant_slice_extension - Postpone the reschedule that is due, if asked to
+ * rseq_grant_slice_extension - Postpone the reschedule that is due, if requested
  * @ti_work:	The work flags of the current task
  * @mask:	The work flags that forbid a grant
  *
- * Invoked on the way to user mode with interrupts enabled. A live grant is
- * revoked, whatever brought the task here. A new one goes to a task that has the
- * extension enabled and was interrupted in user mode.
+ * Invoked in the exit loop with interrupts enabled. A live grant is revoked,
+ * whatever brought the task here. A new one goes to a task that has the extension
+ * enabled and was interrupted in user mode.
  *
  * Return: true if the reschedule is postponed, false if it has to be done.
  */
@@ -60,7 +56,7 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 		return false;
 
 	if (curr->rseq.slice.state.granted) {
-		rseq_slice_take_back(curr);
+		rseq_slice_revoke(curr);
 		return false;
 	}
 
@@ -71,12 +67,12 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 }
 
 /**
- * rseq_slice_clear_events - Clear what rseq's update of user space has dealt with
+ * rseq_slice_clear_events - Clear the events that rseq's update of user space handled
  * @ev:		The events of the current task
  *
- * Invoked with interrupts disabled. The task may go through the exit loop again for
- * rseq_arm_slice_extension_timer(), and be switched out or signalled there. Whether it
- * was interrupted in user mode has to be known then: rseq aborts sequences by it, and
+ * Invoked with interrupts disabled. rseq_arm_slice_extension_timer() may send the task
+ * through the exit loop again, where it may be scheduled out or signalled. Whether it
+ * was interrupted in user mode has to be known there: rseq aborts sequences by it, and
  * futex_fixup_robust_unlock() completes unlocks. So rseq_event::user_irq stays, and
  * rseq_irqentry_exit_to_user_mode() clears it.
  */
@@ -87,17 +83,21 @@ static __always_inline void rseq_slice_clear_events(struct rseq_event *ev)
 }
 
 /**
- * rseq_arm_slice_extension_timer - Keep a grant without a timer out of user mode
+ * rseq_arm_slice_extension_timer - Keep a spent grant out of user mode
  *
- * Invoked at the end of the exit loop with interrupts disabled. The timer was armed
- * together with the grant. A grant whose timer has fired, whose task was switched out
- * without an update of user space since, or that such an update has erased, must not
- * get to user mode: it is taken back by the reschedule that is due or, where that has
- * taken place, by an update.
+ * Invoked at the end of the exit loop with interrupts disabled. The name is the C
+ * implementation's, which arms the timer here. In Rust the grant decision has armed it.
  *
- * Only a 32-bit system call whose argument cannot be fetched may leave with one whose
- * reschedule has taken place, as no work flag tells of it. The next system call or
- * reschedule ends it.
+ * A grant is spent if its timer has fired, if its task was scheduled out without an
+ * update of user space since, or if such an update has erased it. Either the task's
+ * count of switches has changed, or the count of the grant was replaced by
+ * Phase::SPENT_SWITCHES, which no task reaches. The reschedule that is due revokes the grant.
+ * If that has happened already, the events of a context switch are set, which force an
+ * update of user space; the update ends the grant.
+ *
+ * Only a 32-bit system call whose argument cannot be fetched may leave with a spent
+ * grant whose reschedule has happened, because no work flag brings it here. The next
+ * system call or reschedule ends the grant.
  *
  * Return: true if the task has to go through the exit loop again.
  */
@@ -116,7 +116,7 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 		return false;
 
 	if (!need_resched()) {
-		/* An update without new IDs is for tasks that were interrupted in user mode. */
+		/* Without new IDs, only tasks that were interrupted in user mode are updated. */
 		if (!curr->rseq.event.user_irq)
 			curr->rseq.event.ids_changed = true;
 		curr->rseq.event.sched_switch = true;
@@ -126,29 +126,29 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 }
 
 /**
- * rseq_slice_clear_grant - End a grant that user space does not see any more
+ * rseq_slice_clear_grant - Revoke a grant that user space does not see any more
  * @t:		The current task
  *
- * Invoked after rseq updated its fields in user space, which erases the control
- * word: the task was switched out, or membarrier(2) asked for the update.
+ * Invoked after rseq updated its fields in user space, which erases the control word:
+ * the task was scheduled out, or membarrier(2) requested the update.
  */
 static __always_inline void rseq_slice_clear_grant(struct task_struct *t)
 {
 	if (rseq_slice_extension_enabled() && unlikely(t->rseq.slice.state.granted))
-		rseq_slice_revoke(t);
+		rseq_slice_user_updated(t);
 }
 
 /**
- * rseq_slice_update_failed - End a grant of a task that gets SIGSEGV instead of an update
+ * rseq_slice_update_failed - Revoke the grant of a task that gets SIGSEGV for a failed update
  * @t:		The current task
  *
- * Otherwise the grant would be found at the end of the exit loop, which would try the
- * update again, and send another SIGSEGV before the first one's handler has run.
+ * Otherwise the end of the exit loop would find the grant, try the update again, and send
+ * another SIGSEGV before the handler of the first one has run.
  */
 static inline void rseq_slice_update_failed(struct task_struct *t)
 {
 	if (rseq_slice_extension_enabled() && unlikely(t->rseq.slice.state.granted))
-		rseq_slice_erase_and_revoke(t);
+		__rseq_slice_update_failed(t);
 }
 
 /* A macro, because it stands in user access regions of rseq and jumps out of them. */
@@ -159,23 +159,24 @@ do {										\
 } while (0)
 
 /**
- * rseq_slice_fork - Take out of a child's state what belongs to its parent
+ * rseq_slice_fork - Clear the parent's grant from the child's copy
  * @child:	The new task, which does not run yet
  */
 static inline void rseq_slice_fork(struct task_struct *child)
 {
-	if (rseq_slice_extension_enabled())
-		rseq_slice_inherit(child);
+	child->rseq.slice.state.granted = 0;
+	child->rseq.slice.timer = NULL;
+	child->rseq.slice.yielded = 0;
 }
 
 /**
- * rseq_slice_exit - Account for a grant whose task dies
+ * rseq_slice_exit - Count the end of a grant whose task dies
  * @curr:	The current task, which is exiting
  */
 static inline void rseq_slice_exit(struct task_struct *curr)
 {
 	if (rseq_slice_extension_enabled() && unlikely(curr->rseq.slice.state.granted))
-		rseq_slice_die(curr);
+		__rseq_slice_exit(curr);
 }
 
 #else /* CONFIG_RSEQ_SLICE_EXTENSION_RUST */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the Rust implementation of the time slice extension cannot say: the static
+ * What the Rust implementation of the time slice extension cannot express: the static
  * key, the system call, the boot parameter, the initcalls and the debugfs files.
  */
 
@@ -8,6 +8,7 @@
 
 #include <linux/debugfs.h>
 #include <linux/err.h>
+#include <linux/hrtimer_rearm.h>
 #include <linux/init.h>
 #include <linux/jump_label.h>
 #include <linux/kstrtox.h>
@@ -19,12 +20,18 @@
 #include "../sched/sched.h"
 #include "../time/tick-internal.h"
 
+/* The bounds of the length of an extension. */
+#define SLICE_EXT_NSECS_MIN	5000
+#define SLICE_EXT_NSECS_MAX	50000
+
 DEFINE_STATIC_KEY_TRUE(rseq_slice_extension_key);
+unsigned int rseq_slice_ext_nsecs = SLICE_EXT_NSECS_MIN;
 
 /**
- * rseq_slice_cpu_may_grant - Whether time slice extensions may be granted on this CPU
+ * rseq_slice_postpone_resched - Withdraw the reschedule that is due
  *
- * To be called with interrupts disabled.
+ * To be called in the exit loop with interrupts disabled. Not for modules, and not
+ * for callers that cannot bound the delay.
  *
  * A grant lasts until its timer expires. Without high resolution mode, and while the
  * interrupts of hrtimers are held off because they hang, that is not when it is due
@@ -33,13 +40,34 @@ DEFINE_STATIC_KEY_TRUE(rseq_slice_extension_key);
  * With core scheduling a task leaves user mode when a sibling of its CPU picks a task
  * that does not trust it. A grant would keep both there.
  *
- * Return: true if they may.
+ * Return: false if this CPU must not postpone it for one of these reasons.
  */
-bool rseq_slice_cpu_may_grant(void)
+bool rseq_slice_postpone_resched(void)
 {
 	const struct hrtimer_cpu_base *base = this_cpu_ptr(&hrtimer_bases);
 
-	return base->hres_active && !base->hang_detected && !sched_core_enabled(this_rq());
+	if (!base->hres_active || base->hang_detected || sched_core_enabled(this_rq()))
+		return false;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		/* A request that is not lazy stays, and revokes the grant. */
+		clear_thread_flag(TIF_NEED_RESCHED_LAZY);
+	} else {
+		clear_tsk_need_resched(current);
+		clear_preempt_need_resched();
+	}
+	return true;
+}
+
+/**
+ * rseq_slice_rearm_deferred - Program the clock event device if that was deferred
+ * @ti_work:	The work flags of the current task
+ *
+ * To be called in the exit loop with interrupts disabled. Not for modules.
+ */
+void rseq_slice_rearm_deferred(unsigned long ti_work)
+{
+	hrtimer_rearm_deferred_tif(ti_work);
 }
 
 static int __init rseq_slice_cmdline(char *str)
@@ -71,9 +99,9 @@ SYSCALL_DEFINE0(rseq_slice_yield)
 	return rseq_slice_take_yielded(current);
 }
 
-static int rseq_slice_length_seq_show(struct seq_file *m, void *p)
+static int rseq_slice_length_show(struct seq_file *m, void *p)
 {
-	rseq_slice_length_show(m);
+	seq_printf(m, "%u\n", READ_ONCE(rseq_slice_ext_nsecs));
 	return 0;
 }
 
@@ -81,27 +109,16 @@ static ssize_t rseq_slice_length_write(struct file *file, const char __user *ubu
 				       size_t count, loff_t *ppos)
 {
 	unsigned int nsecs;
-	int ret;
 
 	if (kstrtouint_from_user(ubuf, count, 10, &nsecs))
 		return -EINVAL;
+	if (nsecs < SLICE_EXT_NSECS_MIN || nsecs > SLICE_EXT_NSECS_MAX)
+		return -ERANGE;
 
-	ret = rseq_slice_length_store(nsecs);
-	return ret ? ret : count;
+	WRITE_ONCE(rseq_slice_ext_nsecs, nsecs);
+	return count;
 }
-
-static int rseq_slice_length_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, rseq_slice_length_seq_show, inode->i_private);
-}
-
-static const struct file_operations rseq_slice_length_fops = {
-	.open		= rseq_slice_length_open,
-	.read		= seq_read,
-	.write		= rseq_slice_length_write,
-	.llseek		= seq_lseek,
-	.release	= single_release,
-};
+DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_length);
 
 static int rseq_slice_impl_show(struct seq_file *m, void *p)
 {
@@ -129,7 +146,8 @@ static int __init rseq_slice_late_init(void)
 		dput(dir);
 	}
 
-	rseq_slice_announce();
+	pr_info("time slice extension in Rust, %s, %u ns\n",
+		rseq_slice_extension_enabled() ? "on" : "off", rseq_slice_ext_nsecs);
 	return 0;
 }
 late_initcall(rseq_slice_late_init);

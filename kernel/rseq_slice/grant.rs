@@ -3,19 +3,32 @@
 //! The decision on the way out of an interrupt: postpone the reschedule that is due, or not.
 
 use super::{
-    abi::{ByteOrder, Layout, Update},
-    cpu,
-    knobs,
-    state::{Ending, Grant, Phase, Plan, Verdict},
-    stats::{self, Event},
+    abi::{
+        Layout,
+        Modify, //
+    },
+    state::{
+        Ending,
+        Phase,
+        Verdict, //
+    },
     task::Thread,
-    timer, //
+    timer::SliceTimer, //
 };
 use kernel::{
-    interrupt::{local_interrupt_disable, LocalInterruptEnabled},
-    preempt,
+    interrupt::{
+        local_interrupt_disable,
+        LocalInterruptEnabled, //
+    },
+    percpu::PerCpu,
+    rseq::{
+        self,
+        ExitToUser,
+        SliceStat, //
+    },
+    sched::set_need_resched,
     time::{
-        hrtimer,
+        Delta,
         Instant, //
     }, //
 };
@@ -23,72 +36,27 @@ use kernel::{
 /// Decides on the reschedule that `thread`, which has no grant, is about to do before it returns to
 /// user mode.
 ///
-/// `work` are its work flags, `deny` those that forbid a grant. Returns whether the reschedule is
-/// postponed. May sleep.
-#[inline]
+/// `deny` are the work flags that forbid a grant. Returns whether the reschedule is postponed. May
+/// sleep.
 pub(crate) fn at_resched(
     thread: Thread,
-    work: usize,
+    exit: ExitToUser,
     deny: usize,
     irqs: LocalInterruptEnabled,
+    timers: PerCpu<SliceTimer>,
 ) -> bool {
-    let other_work = work & deny != 0;
-    let decide = |plan| match thread.choice().layout() {
-        Layout::Bytes => decide(thread, plan, Layout::Bytes, work, irqs),
-        Layout::Bits => decide(thread, plan, Layout::Bits, work, irqs),
-    };
+    let other_work = exit.work() & deny != 0;
 
-    // One copy of what follows for each plan and layout, the constants of which then cost nothing.
-    if other_work {
-        decide(Plan::new(true))
-    } else {
-        decide(Plan::new(false))
-    }
-}
-
-/// Takes the grant of `thread` back, which is about to reschedule before it returns to user mode.
-/// May sleep.
-#[inline]
-pub(crate) fn take_back(thread: Thread) {
-    let layout = thread.choice().layout();
-    let truthful = if layout.checked_at_revocation() && thread.shows_grant() {
-        let Update { need, clear, set } = Update::ERASE;
-
-        thread
-            .ctrl()
-            .update_u32(need, clear, set)
-            .is_ok_and(|word| layout.truthful(ByteOrder::NATIVE, word, true))
-    } else {
-        thread.ctrl().put_u32(0).is_ok()
-    };
-
-    match Ending::taken_back(truthful) {
-        Ending::Died => kill(thread),
-        ending => end(&thread, ending),
-    }
-}
-
-/// Updates the control word of `thread` as planned, and does what that leads to.
-#[inline(always)]
-fn decide(
-    thread: Thread,
-    plan: Plan,
-    layout: Layout,
-    work: usize,
-    irqs: LocalInterruptEnabled,
-) -> bool {
-    let update = plan.update(layout, ByteOrder::NATIVE);
-
-    let verdict = match thread
-        .ctrl()
-        .update_u32(update.need, update.clear, update.set)
-    {
-        Ok(word) => plan.judge(layout, ByteOrder::NATIVE, word),
-        Err(_) => Verdict::Kill,
+    // One instance of `decide()` each, in which the masks of the word are constants.
+    let verdict = match (thread.mode().layout(), other_work) {
+        (Layout::Bytes, false) => decide(&thread, Layout::Bytes, false),
+        (Layout::Bytes, true) => decide(&thread, Layout::Bytes, true),
+        (Layout::Bits, false) => decide(&thread, Layout::Bits, false),
+        (Layout::Bits, true) => decide(&thread, Layout::Bits, true),
     };
 
     match verdict {
-        Verdict::Grant => return make(thread, work, irqs),
+        Verdict::Grant => return make(thread, exit, irqs, timers),
         Verdict::Refuse => {}
         Verdict::Kill => kill(thread),
     }
@@ -96,111 +64,150 @@ fn decide(
     false
 }
 
-/// Ends the grant of a thread that lied or whose control word is not accessible, and the thread.
+/// Updates the control word of `thread` and decides by what was in it.
+#[inline(always)]
+fn decide(thread: &Thread, layout: Layout, other_work: bool) -> Verdict {
+    let Modify { need, clear, set } = layout.decide(other_work);
+
+    match thread.slice_ctrl().modify_user_u32(need, clear, set) {
+        Ok(word) => Verdict::new(layout, word, other_work),
+        Err(_) => Verdict::Kill,
+    }
+}
+
+/// Makes the grant that the control word already shows. Returns whether that was possible.
+///
+/// A grant is made in one section with interrupts disabled: an interrupt comes before all of it or
+/// after all of it. After the section the timer may fire, in the kernel as well as in user mode,
+/// and the thread may be scheduled out. Neither gets it to user mode with a grant that no timer
+/// bounds: after a switch, rseq's update of user space revokes the grant, and at the end of the
+/// exit loop `rseq_arm_slice_extension_timer()` sends a spent grant through the loop again.
+///
+/// The timer is started before the deferred programming of the clock event device, so that the
+/// device is programmed once.
+///
+/// Not inlined, so that a refusal does not save registers for it.
+#[inline(never)]
+fn make(
+    thread: Thread,
+    exit: ExitToUser,
+    mut irqs: LocalInterruptEnabled,
+    timers: PerCpu<SliceTimer>,
+) -> bool {
+    let made = irqs.with_disabled(|irq| {
+        // After a switch the reschedule has happened, and the update of user space that follows
+        // will erase the control word. One that is due now is another one.
+        if thread.sched_switch() || !exit.postpone_resched(irq) {
+            return false;
+        }
+
+        let timer = timers.this_cpu();
+        let now = Instant::fast_now();
+        let length = Delta::from_nanos(rseq::slice_ext_nsecs().into());
+
+        SliceStat::Granted.inc();
+        thread.begin(timer.get(), irq);
+        thread.set_syscall_work();
+        timer.start(now.saturating_add(length));
+        exit.rearm_deferred(irq);
+        true
+    });
+
+    made || withdraw(thread)
+}
+
+/// Erases a grant that the control word shows but that could not be made.
+#[cold]
+#[inline(never)]
+fn withdraw(thread: Thread) -> bool {
+    if thread.slice_ctrl().put_user_u32(0).is_err() {
+        thread.force_sigsegv();
+    }
+
+    false
+}
+
+/// Revokes the grant of `thread`, which is about to reschedule before it returns to user mode. May
+/// sleep.
+pub(crate) fn revoke(thread: Thread) {
+    let layout = thread.mode().layout();
+    let checked = layout.checked_at_exit();
+    let ctrl = thread.slice_ctrl();
+
+    let consistent = if checked == 0 || !thread.shows_grant() {
+        ctrl.put_user_u32(0).is_ok()
+    } else {
+        let Modify { need, clear, set } = Modify::ERASE;
+
+        ctrl.modify_user_u32(need, clear, set)
+            .is_ok_and(|word| layout.is_consistent(word, true, checked))
+    };
+
+    match Ending::at_revocation(consistent) {
+        Ending::Died => kill(thread),
+        ending => end(&thread, ending),
+    }
+}
+
+/// Sends `SIGSEGV` to a thread after a violation or a fault, and ends its grant if it has one.
 #[cold]
 #[inline(never)]
 fn kill(thread: Thread) {
     if thread.has_grant() {
         end(&thread, Ending::Died);
     }
-    // In decide() the update may have turned a request that came with a lie into a grant.
-    let _ = thread.ctrl().put_u32(0);
-    thread.segv();
-}
-
-/// Takes a grant back that the control word shows but that could not be made.
-#[cold]
-#[inline(never)]
-fn withdraw(thread: Thread) -> bool {
-    if thread.ctrl().put_u32(0).is_err() {
-        thread.segv();
-    }
-
-    false
-}
-
-/// Makes the grant that the control word already shows. Returns whether that was possible.
-///
-/// Everything that makes up a grant stands in one section with interrupts disabled: an interrupt
-/// comes before all of it or after all of it. From its end on the timer may fire, in the kernel as
-/// well as in user mode, and the thread may be switched out. Neither gets it to user mode with a
-/// grant that no timer bounds: rseq's update of user space revokes after a switch, and the gate at
-/// the end of the exit loop sends what is left through the loop again.
-///
-/// The timer is started before the interrupt's deferred programming of the clock event device is
-/// carried out, so that one programming serves both.
-///
-/// Not a part of its caller, which has few instructions to spend on a refusal.
-#[inline(never)]
-fn make(thread: Thread, work: usize, mut irqs: LocalInterruptEnabled) -> bool {
-    let guard = irqs.disable();
-    let irq = guard.disabled();
-
-    if !Grant::possible(thread.scheduled_out(), || cpu::may_grant(irq)) {
-        drop(guard);
-        return withdraw(thread);
-    }
-
-    // CAST: An `Instant` is not negative.
-    let now = Instant::fast_now().as_nanos() as u64;
-    let grant = Grant::new(now, knobs::length(), thread.switches());
-
-    stats::count(Event::Granted);
-    thread.begin(grant, irq);
-    thread.watch_syscall();
-    if cfg!(CONFIG_PREEMPT_RT) {
-        // Another request, should one have arrived by now, stays and revokes.
-        preempt::clear_need_resched_lazy();
-    } else {
-        preempt::clear_need_resched(irq);
-    }
-    timer::arm(&thread, grant, irq);
-    hrtimer::rearm_deferred(irq, work);
-
-    true
+    // The decision may have turned a request in an inconsistent word into a grant.
+    let _ = thread.slice_ctrl().put_user_u32(0);
+    thread.force_sigsegv();
 }
 
 /// Ends the grant of `thread`.
-#[inline]
 pub(crate) fn end(thread: &Thread, how: Ending) {
     thread.end();
-    stats::count(Event::Ended(how));
-}
-
-/// Revokes the grant of a thread that gets a `SIGSEGV` because its `struct rseq` could not be
-/// updated, be that for what is in it or because it is not accessible. May sleep.
-///
-/// The grant does not last until its reschedule, unlike in [`revoke()`]: the scheduler may pick the
-/// thread again before that one, and the gate would force another update. There is no other grant
-/// before the reschedule, as a signal that is pending forbids it. The reschedule comes before the
-/// signal's handler. If the update that follows fails again, the thread gets a second signal, as
-/// after any other revocation, which kills unless the handler leaves the signal open.
-#[cold]
-pub(crate) fn erase_and_revoke(thread: Thread) {
-    // If the word is not accessible either, the signal says so.
-    let _ = thread.ctrl().put_u32(0);
-
-    let irq = local_interrupt_disable();
-    if thread.phase_with_grant() == Phase::Granted {
-        preempt::set_need_resched(&irq);
+    match how {
+        Ending::Yielded => SliceStat::Yielded,
+        Ending::Aborted => SliceStat::Aborted,
+        Ending::Revoked => SliceStat::Revoked,
+        Ending::Died => SliceStat::Died,
     }
-    end(&thread, Ending::Revoked);
+    .inc();
 }
 
-/// Revokes a grant after an update of user space erased the control word.
+/// Revokes the grant of a thread after an update of user space erased the control word.
 ///
-/// Mostly the thread was switched out. If it was not, as when `membarrier(2)` asks for the update,
-/// the reschedule that was postponed is still due. It is asked for, and the grant ends where it is
-/// done, as after an expiry: until then there is no other one.
+/// In most cases the thread was scheduled out. If not, for example when `membarrier(2)` requested
+/// the update, the postponed reschedule is still due. It is requested, and ends the grant as after
+/// an expiry. Until then there is no other grant.
 #[cold]
-pub(crate) fn revoke(thread: Thread) {
+pub(crate) fn user_updated(thread: Thread) {
     let irq = local_interrupt_disable();
 
     if thread.phase_with_grant() == Phase::Granted {
         thread.spend(&irq);
         thread.hide_grant();
-        preempt::set_need_resched(&irq);
+        set_need_resched(&irq);
     } else {
         end(&thread, Ending::Revoked);
     }
+}
+
+/// Revokes the grant of a thread that gets a `SIGSEGV` because rseq could not update its
+/// `struct rseq`. May sleep.
+///
+/// Unlike in [`user_updated()`] the grant ends before its reschedule. Otherwise the scheduler could
+/// pick the thread again before that, and the end of the exit loop would force another update. No
+/// other grant comes before the reschedule, because a pending signal forbids it, and the reschedule
+/// comes before the handler of the signal. If the update that follows fails again, the thread gets
+/// a second signal, as after any other revocation. That one kills unless the handler leaves the
+/// signal open.
+#[cold]
+pub(crate) fn update_failed(thread: Thread) {
+    // If the word is not accessible either, the signal tells.
+    let _ = thread.slice_ctrl().put_user_u32(0);
+
+    let irq = local_interrupt_disable();
+    if thread.phase_with_grant() == Phase::Granted {
+        set_need_resched(&irq);
+    }
+    end(&thread, Ending::Revoked);
 }

@@ -3,64 +3,86 @@
 //! The rseq time slice extension.
 //!
 //! A thread that holds a lock asks not to be preempted: it sets a request in the control word of
-//! its `struct rseq`. When an interrupt wants to reschedule it, the kernel may grant that: it turns
-//! the request into a grant, postpones the reschedule, and arms a timer that bounds the grant to
-//! some microseconds. The thread leaves its critical section and calls `rseq_slice_yield(2)`.
+//! its `struct rseq`. When an interrupt is about to reschedule the thread, the kernel may grant the
+//! request: it turns the request into a grant, postpones the reschedule, and starts a timer that
+//! bounds the grant to some microseconds. The thread leaves its critical section and calls
+//! `rseq_slice_yield(2)`.
 //!
-//! This is one of two implementations; C's, in [`kernel/rseq.c`](srctree/kernel/rseq.c) and
-//! [`include/linux/rseq_entry.h`](srctree/include/linux/rseq_entry.h), is the reference. Kconfig
-//! selects one.
+//! The C implementation in [`kernel/rseq.c`](srctree/kernel/rseq.c) and
+//! [`include/linux/rseq_entry.h`](srctree/include/linux/rseq_entry.h) is the reference. Kconfig
+//! selects one of the two.
 //!
 //! # One grant, from the interrupt to the yield
 //!
-//! 1. The exit path finds a reschedule due. The gate in
-//!    [`include/linux/rseq_slice.h`](srctree/include/linux/rseq_slice.h) lets it pass unless the
-//!    thread was interrupted in user mode with the extension on. `grant::at_resched()` updates
-//!    the control word and carries out what `state::Plan::judge()` says of it.
-//! 2. For a grant, `timer::arm()` starts the timer of this CPU, and the system call entry work is
-//!    set, all in one section with interrupts disabled.
-//! 3. The thread runs on in user mode. If it is still there when the timer fires, or when anything
-//!    else wants to reschedule, the gate leads to `grant::take_back()`, which revokes.
+//! 1. The exit loop finds a reschedule due. The inline fast path in
+//!    [`include/linux/rseq_slice.h`](srctree/include/linux/rseq_slice.h) returns unless the thread
+//!    has the extension on and was interrupted in user mode. `grant::at_resched()` updates the
+//!    control word and acts on `state::Verdict`.
+//! 2. For a grant, `grant::make()` sets the system call entry work, withdraws the reschedule and
+//!    starts the timer of this CPU, all in one section with interrupts disabled.
+//! 3. The thread goes on in user mode. If it is still there when the timer fires, or when another
+//!    reschedule comes, the fast path calls `grant::revoke()`.
 //! 4. If it makes a system call, `syscall::enter()` ends the grant, gives the CPU up and erases
 //!    the control word.
 //! 5. `rseq_slice_yield(2)` then returns what `task::Thread::take_yielded()` finds.
 //!
-//! A thread that is switched out in the kernel comes back through rseq's own update of user space,
-//! which erases the control word and calls `grant::revoke()`. The gate at the end of the exit loop
-//! catches what is left, a spent grant, and sends its thread through the loop again.
+//! A thread that is scheduled out in the kernel comes back through rseq's own update of user space,
+//! which erases the control word and calls `grant::user_updated()`. At the end of the exit loop the
+//! fast path finds a grant that is spent and not updated, and sends its thread through the loop
+//! again.
 //!
-//! What is not of the extension works as if there were none: a restartable sequence is aborted, and
-//! an interrupted unlock of a robust futex completed, by `rseq_event::user_irq`, which stays set
+//! Everything else works as without the extension: a restartable sequence is aborted, and an
+//! interrupted unlock of a robust futex is completed, by `rseq_event::user_irq`, which stays set
 //! until the thread leaves (`rseq_slice_clear_events()`).
+//!
+//! # Words
+//!
+//! - *request*, *grant*: what the control word says. A grant also exists in the kernel, as a phase
+//!   of the thread (`state::Phase`).
+//! - *refuse*: reschedule in spite of a request.
+//! - *revoke*: end a grant that the thread has not ended. *expire*: revoke because the timer fired.
+//! - *yield*, *abort*: end a grant by `rseq_slice_yield(2)`, by another system call.
+//! - *spent*: over for the scheduler, while user space may still see the grant.
+//! - *mode*: off, BYTES or BITS, as a thread sets by prctl. *layout*: how the control word is laid
+//!   out in a mode.
+//! - *consistent*: the control word agrees with the kernel's state. If not: a *violation*.
+//! - *update*: rseq's own write to the fields of `struct rseq` in user space, after a switch.
 //!
 //! # Layers
 //!
-//! `abi` and `state` decide and are pure. `task` owns the thread's fields, `timer` the
-//! timers, and `cpu` asks what the CPU has against grants; `grant`, `syscall` and `prctl` carry
-//! decisions out. `glue.c` has what Rust cannot say. C enters through the functions below, and
-//! through the callback of the timers.
+//! `abi` and `state` decide and are pure. `task` gives the fields of the thread their meaning,
+//! `timer` has the timers. `grant`, `syscall` and `prctl` carry decisions out. C enters through the
+//! functions below, and through the callback of the timers; `glue.c` has what Rust cannot
+//! express.
 
 use kernel::{
     bindings,
     interrupt::LocalInterruptEnabled,
     prelude::*,
-    seq_file::SeqFile, //
+    rseq::{
+        is_slice_yield,
+        CurrentRseq,
+        ExitToUser, //
+    }, //
 };
 
 mod abi;
-mod cpu;
 mod grant;
-mod knobs;
 mod prctl;
 mod state;
-mod stats;
 mod syscall;
 mod task;
 mod timer;
 
+use state::{
+    Call,
+    Ending, //
+};
 use task::Thread;
-
-const __LOG_PREFIX: &[u8] = b"rseq\0";
+use timer::{
+    SliceTimer,
+    TIMERS, //
+};
 
 /// Decides on a reschedule that is due on the way to user mode.
 ///
@@ -69,74 +91,84 @@ const __LOG_PREFIX: &[u8] = b"rseq\0";
 ///
 /// # Safety
 ///
-/// `curr` must be `current`, and interrupts must be enabled.
+/// To be called in the exit loop with interrupts enabled, after `rseq_slice_init_timers()`. `curr`
+/// must be `current`.
 #[export]
 unsafe extern "C" fn rseq_slice_grant(
     curr: *mut bindings::task_struct,
-    ti_work: usize,
-    deny: usize,
+    ti_work: c_ulong,
+    deny: c_ulong,
 ) -> bool {
-    // SAFETY: By the requirements of this function.
-    let (thread, irqs) = unsafe {
-        (
-            Thread::from_current(curr),
-            LocalInterruptEnabled::assume_enabled(),
-        )
-    };
+    // SAFETY: `curr` is `current` by the safety requirements.
+    let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: This is the exit loop by the safety requirements. A grant starts a timer that
+    // requests the withdrawn reschedule.
+    let exit = unsafe { ExitToUser::assume(ti_work) };
+    // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
+    let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
+    // SAFETY: `rseq_slice_init_timers()` was called before, by the safety requirements.
+    let timers = unsafe { TIMERS.assume_init() };
 
-    grant::at_resched(thread, ti_work, deny, irqs)
+    grant::at_resched(thread.into(), exit, deny, irqs, timers)
 }
 
-/// Takes the grant of a thread back that is about to reschedule on the way to user mode.
+/// Revokes the grant of a thread that is about to reschedule on its way to user mode.
 ///
 /// # Safety
 ///
-/// `curr` must be `current`, have a grant, and interrupts must be enabled.
-#[export]
-unsafe extern "C" fn rseq_slice_take_back(curr: *mut bindings::task_struct) {
-    // SAFETY: By the requirements of this function.
-    let thread = unsafe { Thread::from_current(curr) };
-
-    grant::take_back(thread);
-}
-
-/// Revokes the grant of a thread whose control word rseq's update of user space just erased.
-///
-/// # Safety
-///
-/// `curr` must be `current`.
+/// `curr` must be `current` and have a grant, and interrupts must be enabled.
 #[export]
 unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
-    // SAFETY: By the requirements of this function.
-    let thread = unsafe { Thread::from_current(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements.
+    let thread = unsafe { CurrentRseq::from_raw(curr) };
 
-    grant::revoke(thread);
+    grant::revoke(thread.into());
 }
 
-/// Erases the control word of a thread that rseq could not update, and ends its grant.
+/// Revokes the grant of a thread whose control word was erased by rseq's update of user space.
 ///
 /// # Safety
 ///
-/// `curr` must be `current`, and interrupts must be enabled.
+/// `curr` must be `current` and have a grant.
 #[export]
-unsafe extern "C" fn rseq_slice_erase_and_revoke(curr: *mut bindings::task_struct) {
-    // SAFETY: By the requirements of this function.
-    let thread = unsafe { Thread::from_current(curr) };
+unsafe extern "C" fn rseq_slice_user_updated(curr: *mut bindings::task_struct) {
+    // SAFETY: `curr` is `current` by the safety requirements.
+    let thread = unsafe { CurrentRseq::from_raw(curr) };
 
-    grant::erase_and_revoke(thread);
+    grant::user_updated(thread.into());
 }
 
-/// Does the work at system call entry that a grant has asked for.
+/// Revokes the grant of a thread that rseq could not update.
 ///
 /// # Safety
 ///
-/// To be called at system call entry with interrupts enabled.
+/// `curr` must be `current` and have a grant, and interrupts must be enabled.
 #[export]
-unsafe extern "C" fn rseq_syscall_enter_work(syscall: isize) {
-    // SAFETY: By the requirements of this function.
+unsafe extern "C" fn __rseq_slice_update_failed(curr: *mut bindings::task_struct) {
+    // SAFETY: `curr` is `current` by the safety requirements.
+    let thread = unsafe { CurrentRseq::from_raw(curr) };
+
+    grant::update_failed(thread.into());
+}
+
+/// Does the work at system call entry that a grant sets.
+///
+/// # Safety
+///
+/// To be called at system call entry with interrupts enabled, after `rseq_slice_init_timers()`.
+#[export]
+unsafe extern "C" fn rseq_syscall_enter_work(syscall: c_long) {
+    // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
+    // SAFETY: `rseq_slice_init_timers()` was called before, by the safety requirements.
+    let timers = unsafe { TIMERS.assume_init() };
+    let call = if is_slice_yield(syscall) {
+        Call::Yield
+    } else {
+        Call::Other
+    };
 
-    syscall::enter(&Thread::current(), syscall::classify(syscall), irqs);
+    syscall::enter(&CurrentRseq::get().into(), call, irqs, timers);
 }
 
 /// Returns and forgets whether `rseq_slice_yield(2)` gave the CPU up inside a grant: 1 or 0.
@@ -146,90 +178,46 @@ unsafe extern "C" fn rseq_syscall_enter_work(syscall: isize) {
 /// `curr` must be `current`.
 #[export]
 unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -> c_long {
-    // SAFETY: By the requirements of this function.
-    let thread = unsafe { Thread::from_current(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements.
+    let thread = unsafe { CurrentRseq::from_raw(curr) };
 
-    thread.take_yielded().into()
+    Thread::from(thread).take_yielded().into()
 }
 
 /// Handles `prctl(PR_RSEQ_SLICE_EXTENSION, arg2, arg3, 0, 0)`.
 ///
 /// # Safety
 ///
-/// Always safe to call; `#[export]` asks for `unsafe`.
+/// Always safe to call; `#[export]` requires `unsafe`.
 #[export]
-unsafe extern "C" fn rseq_slice_extension_prctl(arg2: usize, arg3: usize) -> c_int {
-    match prctl::call(&Thread::current(), arg2, arg3) {
+unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) -> c_int {
+    match prctl::call(&CurrentRseq::get().into(), arg2, arg3) {
         Ok(value) => value,
         Err(error) => error.to_errno(),
     }
 }
 
-/// Takes out of a child's copy of the state what belongs to its parent.
+/// Counts the end of the grant of a thread that exits.
 ///
 /// # Safety
 ///
-/// `child` must be a valid task that does not run yet.
+/// `curr` must be `current` and have a grant.
 #[export]
-unsafe extern "C" fn rseq_slice_inherit(child: *mut bindings::task_struct) {
-    // SAFETY: By the requirements of this function.
-    unsafe { task::inherit(child) };
+unsafe extern "C" fn __rseq_slice_exit(curr: *mut bindings::task_struct) {
+    // SAFETY: `curr` is `current` by the safety requirements.
+    let thread = unsafe { CurrentRseq::from_raw(curr) };
+
+    grant::end(&thread.into(), Ending::Died);
 }
 
-/// Accounts for the grant of a thread that exits.
-///
-/// # Safety
-///
-/// `curr` must be `current`.
-#[export]
-unsafe extern "C" fn rseq_slice_die(curr: *mut bindings::task_struct) {
-    // SAFETY: By the requirements of this function.
-    let thread = unsafe { Thread::from_current(curr) };
-
-    grant::end(&thread, state::Ending::Died);
-}
-
-/// Sets the timers up.
+/// Initializes the timers.
 ///
 /// # Safety
 ///
 /// To be called once, before there is user space.
 #[export]
 unsafe extern "C" fn rseq_slice_init_timers() {
-    // SAFETY: By the requirements of this function.
-    unsafe { timer::init() };
-}
-
-/// Says in the boot log which implementation runs.
-///
-/// # Safety
-///
-/// Always safe to call; `#[export]` asks for `unsafe`.
-#[export]
-unsafe extern "C" fn rseq_slice_announce() {
-    knobs::announce();
-}
-
-/// Shows the length of an extension in debugfs.
-///
-/// # Safety
-///
-/// `m` must be a valid `seq_file` that nobody else uses.
-#[export]
-unsafe extern "C" fn rseq_slice_length_show(m: *mut bindings::seq_file) {
-    // SAFETY: By the requirements of this function.
-    knobs::show_length(unsafe { SeqFile::from_raw(m) });
-}
-
-/// Sets the length of an extension to `nsecs` nanoseconds. Returns 0, or `-ERANGE` out of bounds.
-///
-/// # Safety
-///
-/// Always safe to call; `#[export]` asks for `unsafe`.
-#[export]
-unsafe extern "C" fn rseq_slice_length_store(nsecs: u32) -> c_int {
-    match knobs::set_length(nsecs) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
+    // SAFETY: This is the only call, and nobody uses the timers before there is user space, by the
+    // safety requirements.
+    unsafe { TIMERS.init(SliceTimer::new) };
 }

@@ -3,100 +3,112 @@
 //! The end of a grant by a system call.
 
 use super::{
-    abi::ByteOrder,
     grant,
-    knobs,
-    state::{AtSyscall, Call, Ending},
+    state::{
+        Call,
+        Ending,
+        Resched, //
+    },
     task::Thread,
-    timer, //
+    timer::{
+        self,
+        SliceTimer, //
+    }, //
 };
 use kernel::{
-    bindings,
     interrupt::LocalInterruptEnabled,
-    preempt, //
+    percpu::{
+        CpuGuard,
+        PerCpu, //
+    },
+    rseq::{
+        self,
+        CurrentRseq, //
+    },
+    sched::{
+        cond_resched,
+        set_need_resched, //
+    }, //
 };
-
-/// What a system call number means to a grant.
-pub(crate) fn classify(syscall: isize) -> Call {
-    // x32 has the numbers of x86-64, and a bit on top.
-    #[cfg(CONFIG_X86_X32_ABI)]
-    let syscall = syscall & !(bindings::__X32_SYSCALL_BIT as isize);
-
-    if syscall == bindings::__NR_rseq_slice_yield as isize {
-        Call::Yield
-    } else {
-        Call::Other
-    }
-}
 
 /// The work at the entry of the first system call after a grant, before anything else of it.
 ///
-/// The grant may have ended in the meantime; then only the control word is checked, if at all, and
-/// the timer cancelled, which is nobody's then. May sleep.
-pub(crate) fn enter(thread: &Thread, call: Call, irqs: LocalInterruptEnabled) {
-    thread.unwatch_syscall();
+/// The grant may have ended in the meantime. Then the control word is checked, if it is checked at
+/// all, and the timer is cancelled, which bounds no grant. May sleep.
+pub(crate) fn enter(
+    thread: &Thread,
+    call: Call,
+    irqs: LocalInterruptEnabled,
+    timers: PerCpu<SliceTimer>,
+) {
+    thread.clear_syscall_work();
 
-    if is_truthful(thread) {
-        leave(thread, call, true, irqs);
+    if is_consistent(thread) {
+        leave(thread, call, true, irqs, timers);
     } else {
-        lie(call, irqs);
+        violation(call, irqs, timers);
     }
 }
 
+/// Not inlined, and without `thread`, so that the path without a violation saves no registers.
 #[cold]
 #[inline(never)]
-fn lie(call: Call, irqs: LocalInterruptEnabled) {
-    let thread = Thread::current();
+fn violation(call: Call, irqs: LocalInterruptEnabled, timers: PerCpu<SliceTimer>) {
+    let thread = Thread::from(CurrentRseq::get());
 
-    thread.segv();
-    leave(&thread, call, false, irqs);
+    thread.force_sigsegv();
+    leave(&thread, call, false, irqs, timers);
 }
 
-/// Ends the grant, if it still lives, and gives the CPU up. The control word is erased when the
+/// Ends the grant, if it has not ended, and gives the CPU up. The control word is erased when the
 /// thread runs again.
 ///
-/// Compiled once for each value of `truthful`, which decides most of what follows.
+/// Compiled once for each value of `consistent`, on which most of the following depends.
 #[inline(always)]
-fn leave(thread: &Thread, call: Call, truthful: bool, mut irqs: LocalInterruptEnabled) {
-    let guard = preempt::Guard::new();
-    timer::cancel(&guard);
+fn leave(
+    thread: &Thread,
+    call: Call,
+    consistent: bool,
+    mut irqs: LocalInterruptEnabled,
+    timers: PerCpu<SliceTimer>,
+) {
+    let guard = CpuGuard::new();
+    timer::cancel(timers, &guard);
 
-    // From here on no timer changes the phase. If it fired before, the reschedule that it asked for
-    // has taken place, or does so when the guard is dropped.
-    match thread.phase().at_syscall(call, truthful) {
-        AtSyscall::NoGrant => return,
-        AtSyscall::GiveUp(ending) => {
-            grant::end(thread, ending);
-            if ending == Ending::Yielded {
-                thread.set_yielded();
-            }
-            preempt::set_need_resched(irqs.disable().disabled());
-        }
-        AtSyscall::GaveUp(ending) => grant::end(thread, ending),
+    // No timer changes the phase after this. If it fired before, the reschedule that it requested
+    // has happened, or happens when the guard is dropped.
+    let Some((ending, resched)) = thread.phase().at_syscall(call, consistent) else {
+        return;
+    };
+    grant::end(thread, ending);
+    if ending == Ending::Yielded {
+        thread.set_yielded();
+    }
+    if resched == Resched::Due {
+        irqs.with_disabled(set_need_resched);
     }
 
     // Reschedules, unless that is left to `cond_resched()`.
     drop(guard);
-    preempt::cond_resched();
+    cond_resched();
 
-    if thread.ctrl().put_u32(0).is_err() {
-        thread.segv();
+    if thread.slice_ctrl().put_user_u32(0).is_err() {
+        thread.force_sigsegv();
     }
 }
 
-/// Whether the control word of the thread agrees with the kernel, as far as that is checked.
+/// Whether the control word of the thread is consistent with the kernel's state, as far as that is
+/// checked.
 ///
-/// Erasing the word is none of this function's business: where there is no grant, what user space
-/// keeps in the word is its own affair.
-fn is_truthful(thread: &Thread) -> bool {
-    let layout = thread.choice().layout();
-    if !layout.checked_at_entry(knobs::debug()) {
-        return true;
-    }
-
+/// The word is not erased here: without a grant its content is up to user space.
+fn is_consistent(thread: &Thread) -> bool {
+    let layout = thread.mode().layout();
     let granted = thread.has_grant();
-    thread
-        .ctrl()
-        .get_u32()
-        .is_ok_and(|word| layout.truthful_at_entry(ByteOrder::NATIVE, word, granted))
+    let checked = layout.checked_at_entry(granted, rseq::debug_enabled());
+
+    checked == 0
+        || thread
+            .slice_ctrl()
+            .get_user_u32()
+            .is_ok_and(|word| layout.is_consistent(word, granted, checked))
 }

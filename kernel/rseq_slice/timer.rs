@@ -2,43 +2,57 @@
 
 //! The timers that bound grants, one for each CPU.
 //!
-//! A timer is armed when a grant is made and cancelled when a system call ends it. It is not
-//! cancelled when the grant ends otherwise: that costs more than an expiry for nothing, and the
-//! context switch is no place for it. So a timer can outlive its grant, and fire while another
-//! thread runs, or the same one without a grant. It does nothing then. A new grant on the CPU arms
-//! it anew. CPU hotplug may have moved it to another CPU, where the thread that runs may have a
-//! grant of its own: the callback looks for one that its own timer bounds.
+//! A timer is started when a grant is made and cancelled when a system call ends it. It is not
+//! cancelled when the grant ends otherwise: that would cost more than an expiry without effect, and
+//! the context switch is no place for it. So a timer can outlive its grant, and fire while another
+//! thread runs, or the same one without a grant. It does nothing then. A new grant on the CPU
+//! restarts it. CPU hotplug may have moved it to another CPU, whose current thread may have a grant
+//! of its own: the callback acts only on a grant that its own timer bounds.
 
 use super::{
-    state::Grant,
-    stats::{self, Event},
-    task::Thread,
+    state::Phase,
+    task::Thread, //
 };
+use core::mem::MaybeUninit;
 use kernel::{
     define_per_cpu,
     impl_has_hr_timer,
-    interrupt::LocalInterruptDisabled,
-    preempt,
+    percpu::{
+        CpuGuard,
+        PerCpu, //
+    },
     prelude::*,
+    rseq::{
+        CurrentRseq,
+        SliceStat, //
+    },
+    sched::set_need_resched,
     time::{
         hrtimer::{
             AbsolutePinnedHardMode,
             HrTimer,
             HrTimerCallback,
             HrTimerCallbackContext,
-            HrTimerRestart,
-            StaticHrTimer, //
+            HrTimerRestart, //
         },
-        Instant,
         Monotonic, //
     }, //
 };
 
 /// The timer of a CPU.
 #[pin_data]
-struct SliceTimer {
+pub(crate) struct SliceTimer {
     #[pin]
     timer: HrTimer<Self>,
+}
+
+impl SliceTimer {
+    /// A timer that is not queued.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            timer <- HrTimer::new(),
+        })
+    }
 }
 
 impl_has_hr_timer! {
@@ -47,73 +61,41 @@ impl_has_hr_timer! {
     }
 }
 
-// SAFETY: This is built in.
-unsafe impl StaticHrTimer for SliceTimer {}
-
-define_per_cpu! {
-    // SAFETY: `init()` below comes before any grant.
-    static TIMER: SliceTimer = unsafe { uninit };
-}
+define_per_cpu!(
+    /// The timers of all CPUs.
+    pub(crate) TIMERS: MaybeUninit<SliceTimer> = MaybeUninit::uninit()
+);
 
 impl HrTimerCallback for SliceTimer {
     type Pointer<'a> = Pin<&'a Self>;
 
-    /// Asks for a reschedule if the interrupted thread runs on the grant that armed the timer.
+    /// Requests a reschedule if the interrupted thread runs on the grant that started the timer.
     ///
-    /// On the way to user mode the grant is revoked then, and at system call entry it counts as
-    /// revoked too. In the kernel the scheduler may come first and pick the thread again, which
-    /// leaves no work for the way to user mode; so a flag of its own takes the thread there.
+    /// The reschedule revokes the grant on the way to user mode. In the kernel the scheduler may
+    /// come first and pick the thread again. No work is left for the way to user mode then, so the
+    /// callback also makes the thread enter the exit loop.
     #[inline]
-    fn run(this: Pin<&Self>, _context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
-        // SAFETY: The timer is of a hard mode, so this is interrupt context.
-        let irq = unsafe { LocalInterruptDisabled::assume_disabled() };
-        let thread = Thread::current();
+    fn run(this: Pin<&Self>, context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        let irq = context.interrupts_disabled();
+        let thread = Thread::from(CurrentRseq::get());
 
-        if thread.phase_bounded_by(this.get_ref(), irq).at_expiry() {
-            stats::count(Event::Expired);
+        if thread.phase_for_timer(this, irq) == Phase::Granted {
+            SliceStat::Expired.inc();
             thread.spend(irq);
-            preempt::set_need_resched(irq);
-            thread.visit_exit_loop(irq);
+            set_need_resched(irq);
+            thread.raise_work();
         }
 
         HrTimerRestart::NoRestart
     }
 }
 
-/// Sets the timers of all CPUs up.
+/// Cancels the timer of this CPU.
 ///
-/// # Safety
-///
-/// To be called once, before any thread can get a grant.
-pub(crate) unsafe fn init() {
-    // SAFETY: It takes a grant to use the timers first. The rest is the caller's promise.
-    unsafe {
-        TIMER.init(|_| {
-            pin_init!(SliceTimer {
-                timer <- HrTimer::new(),
-            })
-        })
-    };
-}
-
-/// Bounds `grant`, which the current thread has begun in the same section with interrupts disabled:
-/// the callback takes a thread in [`Phase::Granted`] that names the timer for who armed it.
-///
-/// [`Phase::Granted`]: super::state::Phase::Granted
-#[inline]
-pub(crate) fn arm(thread: &Thread, grant: Grant, irq: &LocalInterruptDisabled) {
-    let timer = TIMER.this(irq);
-
-    thread.bound_by(&raw const *timer, irq);
-    StaticHrTimer::start(timer, Instant::from_nanos(grant.expires));
-}
-
-/// Cancels the timer of this CPU, whoever armed it.
-///
-/// The only grant that it may still bound is the current thread's: any other thread was switched
-/// out since it got one here. If the callback is running, CPU hotplug has moved the timer, and it
-/// does nothing: on this CPU it would be in an interrupt that has to end before the thread goes on.
-#[inline]
-pub(crate) fn cancel(guard: &preempt::Guard) {
-    StaticHrTimer::try_to_cancel(TIMER.this(guard));
+/// It bounds either a grant of the current thread or none: any other thread was scheduled out since
+/// it got a grant here. If the callback is running, CPU hotplug has moved the timer, and the
+/// callback does nothing: on this CPU it would be in an interrupt that has to end before the thread
+/// goes on.
+pub(crate) fn cancel(timers: PerCpu<SliceTimer>, _guard: &CpuGuard) {
+    timers.this_cpu().try_to_cancel();
 }

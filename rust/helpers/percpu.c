@@ -2,6 +2,8 @@
 
 #include <linux/percpu.h>
 
+/* For modules as the C originals, which are macros: inlined or exported. */
+
 __rust_helper void *rust_helper_raw_cpu_ptr(void __percpu *ptr)
 {
 	return raw_cpu_ptr(ptr);

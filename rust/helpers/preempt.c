@@ -3,6 +3,11 @@
 #include <linux/preempt.h>
 #include <linux/sched.h>
 
+/*
+ * For modules as the C originals, which are inline: inlined or exported. None
+ * withdraws a reschedule.
+ */
+
 __rust_helper void rust_helper_preempt_disable(void)
 {
 	preempt_disable();
@@ -18,23 +23,7 @@ __rust_helper void rust_helper_set_need_resched_current(void)
 	set_need_resched_current();
 }
 
-__rust_helper void rust_helper_clear_need_resched_current(void)
-{
-	clear_tsk_need_resched(current);
-	clear_preempt_need_resched();
-}
-
-__rust_helper void rust_helper_clear_need_resched_lazy_current(void)
-{
-	clear_tsk_thread_flag(current, TIF_NEED_RESCHED_LAZY);
-}
-
 __rust_helper int rust_helper_cond_resched(void)
 {
 	return cond_resched();
-}
-
-__rust_helper bool rust_helper_preemptible(void)
-{
-	return preemptible();
 }

@@ -2,6 +2,8 @@
 
 #include <linux/uaccess.h>
 
+/* For modules as the C originals, which are macros: inlined or exported. */
+
 __rust_helper int rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
 {
 	return get_user(*word, uptr);
@@ -21,7 +23,7 @@ __rust_helper int rust_helper_put_user_u32(u32 __user *uptr, u32 word)
  * One user access region around the whole read-modify-write: objtool rejects a
  * region that spans function calls, and not every build inlines the helpers.
  */
-__rust_helper int rust_helper_update_user_u32(u32 __user *uptr, u32 need, u32 clear,
+__rust_helper int rust_helper_modify_user_u32(u32 __user *uptr, u32 need, u32 clear,
 					      u32 set, u32 *old)
 {
 	u32 word;

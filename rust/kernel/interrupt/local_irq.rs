@@ -1,19 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::LocalInterruptDisabled;
-use crate::{bindings, types::NotThreadSafe};
-use core::marker::PhantomData;
+use crate::{
+    bindings,
+    types::NotThreadSafe, //
+};
 
 /// Evidence that interrupts of the local CPU are enabled.
 ///
-/// It is for paths that C enters with interrupts enabled and that are too hot for
-/// [`local_interrupt_disable()`](super::local_interrupt_disable), which saves the state of
-/// interrupts and counts. Where the state is known, [`disable()`](Self::disable) is a single
-/// instruction on most machines.
+/// It is for hot paths that C enters with interrupts enabled.
+/// [`local_interrupt_disable()`](super::local_interrupt_disable) saves the state of interrupts and
+/// counts; where the state is known, [`with_disabled()`](Self::with_disabled) takes a single
+/// instruction for each end of a section on most machines.
 ///
 /// # Invariants
 ///
 /// Local interrupts are enabled whenever an instance of this type is not borrowed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::interrupt::{
+///     LocalInterruptDisabled,
+///     LocalInterruptEnabled, //
+/// };
+///
+/// fn with_interrupts_disabled(_irq: &LocalInterruptDisabled) -> u32 {
+///     42
+/// }
+///
+/// // SAFETY: A doctest runs with interrupts enabled, and makes no other token.
+/// let mut irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
+///
+/// assert_eq!(irqs.with_disabled(|irq| with_interrupts_disabled(irq)), 42);
+/// ```
 pub struct LocalInterruptEnabled(NotThreadSafe);
 
 impl LocalInterruptEnabled {
@@ -21,71 +41,28 @@ impl LocalInterruptEnabled {
     ///
     /// # Safety
     ///
-    /// - Local interrupts must be enabled.
-    /// - Until the returned value is gone, a [`LocalInterruptDisabled`] that is not this value's
-    ///   must only live inside one of its guards or while there is none, and guards must be
-    ///   dropped.
+    /// Local interrupts must be enabled. Until the value is gone, another
+    /// [`LocalInterruptDisabled`] must not outlive a section of
+    /// [`with_disabled()`](Self::with_disabled) that it is made in, and no such section may be
+    /// entered while one exists.
     #[inline]
     pub unsafe fn assume_enabled() -> Self {
-        // INVARIANT: By the requirements of this function.
+        // INVARIANT: Interrupts are enabled by the safety requirements, and `with_disabled()`
+        // borrows the value while they are not.
         Self(NotThreadSafe)
     }
 
-    /// Disables local interrupts until the guard is dropped.
+    /// Calls `section` with local interrupts disabled. The counterpart of C's `guard(irq)`.
     #[inline]
-    pub fn disable(&mut self) -> LocalIrqGuard<'_> {
+    pub fn with_disabled<R>(&mut self, section: impl FnOnce(&LocalInterruptDisabled) -> R) -> R {
         // SAFETY: Disabling interrupts has no preconditions.
         unsafe { bindings::local_irq_disable() };
 
-        // INVARIANT: Interrupts were just disabled. They were enabled before, by the type
-        // invariants of `self`, which stays borrowed as long as the guard lives.
-        LocalIrqGuard(PhantomData)
-    }
-}
+        // SAFETY: Interrupts were just disabled, and are enabled again below.
+        let result = section(unsafe { LocalInterruptDisabled::assume_disabled() });
 
-/// A section with local interrupts disabled, which ends when the guard is dropped.
-///
-/// The counterpart of C's `guard(irq)`.
-///
-/// # Invariants
-///
-/// Local interrupts are disabled while an instance of this type exists, and were enabled before.
-#[must_use = "interrupts are enabled again when the guard is dropped"]
-pub struct LocalIrqGuard<'a>(PhantomData<&'a mut LocalInterruptEnabled>);
-
-impl LocalIrqGuard<'_> {
-    /// The proof that functions want which must run with interrupts disabled.
-    #[inline]
-    pub fn disabled(&self) -> &LocalInterruptDisabled {
-        // SAFETY: Interrupts are disabled as long as `self` is borrowed, by the type invariants.
-        unsafe { LocalInterruptDisabled::assume_disabled() }
-    }
-}
-
-impl Drop for LocalIrqGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants interrupts were enabled before the guard was made.
+        // SAFETY: By the type invariants interrupts were enabled before the section.
         unsafe { bindings::local_irq_enable() };
-    }
-}
-
-#[cfg(all(CONFIG_RUST_CPU_LOCAL_KUNIT_TEST, CONFIG_PREEMPT_COUNT))]
-#[macros::kunit_tests(rust_interrupt_local_irq)]
-mod tests {
-    use super::*;
-    use crate::preempt::preemptible;
-
-    #[test]
-    fn interrupts_are_off_until_the_guard_is_dropped() {
-        assert!(preemptible());
-        // SAFETY: KUnit runs tests with interrupts enabled, as was just checked.
-        let mut enabled = unsafe { LocalInterruptEnabled::assume_enabled() };
-
-        let guard = enabled.disable();
-        assert!(!preemptible());
-        let _: &LocalInterruptDisabled = guard.disabled();
-        drop(guard);
-        assert!(preemptible());
+        result
     }
 }

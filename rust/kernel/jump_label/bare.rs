@@ -2,23 +2,33 @@
 
 /// Evaluates a `struct static_key_true` of C, expecting it to be enabled.
 ///
-/// Takes the name of the key, as opposed to
-/// [`static_branch_unlikely!`](crate::static_branch_unlikely), which takes a structure and the
-/// field of it that is the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a
+/// Takes the name of the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a
 /// jump when the key is disabled.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(CONFIG_RSEQ_SLICE_EXTENSION)]
+/// # {
+/// use kernel::jump_label::static_branch_likely;
+///
+/// let enabled: bool = static_branch_likely!(rseq_slice_extension_key);
+/// # let _ = enabled;
+/// # }
+/// ```
 #[macro_export]
-macro_rules! static_key_true_enabled {
+macro_rules! static_branch_likely {
     ($key:ident) => {{
         let _key: *const $crate::bindings::static_key_true = &raw const $crate::bindings::$key;
 
         #[cfg(not(CONFIG_JUMP_LABEL))]
-        // SAFETY: What `bindings` has of this type is a static key defined by C.
+        // SAFETY: A static of this type in `bindings` is a static key that C defines.
         unsafe {
             $crate::bindings::static_key_count(_key.cast_mut().cast()) > 0
         }
 
         #[cfg(CONFIG_JUMP_LABEL)]
-        // SAFETY: What `bindings` has of this type is a static key defined by C.
+        // SAFETY: A static of this type in `bindings` is a static key that C defines.
         unsafe {
             !$crate::jump_label::arch_static_branch! {
                 $crate::bindings::$key,
@@ -29,25 +39,23 @@ macro_rules! static_key_true_enabled {
         }
     }};
 }
-pub use static_key_true_enabled;
+pub use static_branch_likely;
 
-/// Evaluates a `struct static_key_false` of C, expecting it to be disabled.
-///
-/// Takes the name of the key. With `CONFIG_JUMP_LABEL` this is a no-op, which is patched into a
-/// jump when the key is enabled.
+/// [`static_branch_unlikely!`](crate::static_branch_unlikely) of a key by its name.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! static_key_false_enabled {
+macro_rules! static_branch_unlikely_by_name {
     ($key:ident) => {{
         let _key: *const $crate::bindings::static_key_false = &raw const $crate::bindings::$key;
 
         #[cfg(not(CONFIG_JUMP_LABEL))]
-        // SAFETY: What `bindings` has of this type is a static key defined by C.
+        // SAFETY: A static of this type in `bindings` is a static key that C defines.
         unsafe {
             $crate::bindings::static_key_count(_key.cast_mut().cast()) > 0
         }
 
         #[cfg(CONFIG_JUMP_LABEL)]
-        // SAFETY: What `bindings` has of this type is a static key defined by C.
+        // SAFETY: A static of this type in `bindings` is a static key that C defines.
         unsafe {
             $crate::jump_label::arch_static_branch! {
                 $crate::bindings::$key,
@@ -58,4 +66,3 @@ macro_rules! static_key_false_enabled {
         }
     }};
 }
-pub use static_key_false_enabled;

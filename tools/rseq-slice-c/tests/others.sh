@@ -19,14 +19,42 @@ cplusplus() {
 	./cpp
 }
 
+# host_why: the cause on this machine, if there is one
+host_why() {
+	printf '%s\n' '#include "rseq_slice.h"' 'int main(void) { return rseq_slice_support(); }' |
+		gcc -I"$INCLUDE" -x c -o why - && { ./why || echo $?; }
+}
+
 # section.c knows by itself what it has to find on a kernel without the extension.
 section_on_host() {
 	c -pthread -o section "$HERE/section.c" "$HERE/section-plugin.c"
 	./section --off --why 9
 	local why
-	why=$(printf '%s\n' '#include "rseq_slice.h"' 'int main(void) { return rseq_slice_support(); }' |
-		gcc -I"$INCLUDE" -x c -o why - && { ./why || echo $?; })
+	why=$(host_why)
 	[[ -z $why ]] || ./section --why "$why"
+}
+
+# What tests/guest does with filter.c, on a kernel without the extension: that the cause is the filter's
+# if it refuses a call that set-up makes.
+filters_on_host() {
+	c -pthread -o filter "$HERE/filter.c"
+	export GLIBC_TUNABLES=glibc.pthread.rseq=0
+	ulimit -c 0
+	local why call answer rc
+	why=$(host_why)
+	[[ -n $why ]] || { echo "SKIP the kernel has the extension: make guest"; return; }
+	for call in rseq prctl yield getpid openat read close; do
+		for answer in errno trap kill; do
+			case $call-$answer in
+			rseq-kill | prctl-kill)
+				rc=0
+				./filter $call $answer || rc=$?
+				((rc == 159)) || { echo "$call $answer: status $rc"; return 1; } ;;
+			rseq-* | prctl-*) ./filter $call $answer --why 10 ;;
+			*) ./filter $call $answer --why "$why" ;;
+			esac
+		done
+	done
 }
 
 absent() {
@@ -153,6 +181,7 @@ others() {
 		check "cpp_${cc}_20" cplusplus $cc -std=c++20
 	done
 	check section_on_host section_on_host
+	check filters_on_host filters_on_host
 	check absent absent
 	check layout layout
 	check unloading unloading

@@ -12,7 +12,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "rseq_slice.h"
+#include "competitor.h"
 #include "section.h"
 
 #define PATIENCE 5	/* seconds until grants must have come */
@@ -154,19 +154,6 @@ static void handler(int signal)
 	handled++;
 }
 
-/* Wakes up often, on the same CPU, to have the others preempted. */
-static pid_t start_competitor(void)
-{
-	const struct timespec pause = { 0, 100 * 1000 };
-	pid_t parent = getpid(), pid = fork();
-
-	if (pid)
-		return pid;
-	while (getppid() == parent)
-		nanosleep(&pause, 0);
-	_exit(0);
-}
-
 static int check_support(const char *who, int wanted_area)
 {
 	int why = rseq_slice_support(), area = rseq_slice_area();
@@ -280,7 +267,6 @@ int main(int argc, char **argv)
 {
 	static const char *const areas[] = { "none", "libc", "own", "taken-over" };
 	unsigned int policy = 0;
-	cpu_set_t cpus;
 	int i;
 
 	for (i = 1; i < argc; i++) {
@@ -302,9 +288,7 @@ int main(int argc, char **argv)
 		else
 			return fprintf(stderr, "section: what is %s? See the head of section.c\n", argv[i]), 2;
 	}
-	CPU_ZERO(&cpus);
-	CPU_SET(0, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+	if (stay_on_first_cpu())
 		fail("no CPU 0");
 	if (rseq_slice_policy(policy))
 		fail("the policy came too late");

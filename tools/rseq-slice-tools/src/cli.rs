@@ -23,7 +23,8 @@ pub(crate) enum Command {
     /// Tells whether the extension works here, and if not, why
     ///
     /// Exit status: 0 it works, 1 it does not, 2 it could, with a change that is named; 64 and above:
-    /// the question could not be answered.
+    /// the question could not be answered. With --pid, 0 means that all threads have it on, and 2 that
+    /// only some have, or none although they could.
     Check(CheckArgs),
     /// Starts an unmodified program that asks for extensions while it holds locks
     Run(RunArgs),

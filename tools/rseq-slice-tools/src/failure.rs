@@ -3,7 +3,7 @@
 //! Why the program could not do what it was asked for.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Exit status: wrong use.
@@ -54,10 +54,15 @@ impl Failure {
 
     /// Tells it on standard error.
     pub(crate) fn report(&self) -> ExitCode {
-        // Nobody is left to tell that nobody listens.
+        // If standard error cannot be written, the exit status still tells.
         let _ = write_to(&mut anstream::stderr(), self);
         ExitCode::from(self.status)
     }
+}
+
+/// Writes a line to standard error, if that can be written.
+pub(crate) fn warn(what: impl fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "rseq-slice: {what}");
 }
 
 fn write_to(to: &mut impl io::Write, failure: &Failure) -> io::Result<()> {

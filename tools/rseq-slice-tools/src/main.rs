@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 #![doc = include_str!("../README.md")]
+// They panic where the output cannot be written.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod check;
 mod cli;
@@ -21,11 +23,12 @@ use failure::{Failure, USAGE};
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // Help and the version are no errors.
         Err(text) => {
-            let status = if text.use_stderr() { USAGE } else { 0 };
-            return match text.print() {
-                Ok(()) => ExitCode::from(status),
+            let printed = text.print();
+            return match printed {
+                _ if text.use_stderr() => ExitCode::from(USAGE),
+                // Help and the version are no errors.
+                Ok(()) => ExitCode::SUCCESS,
                 Err(error) => Failure::from(error).report(),
             };
         }

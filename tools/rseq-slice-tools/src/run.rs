@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 
 use crate::check::{self, Cause, Facts};
 use crate::cli::RunArgs;
-use crate::failure::{Failure, NOT_FOUND, NOT_RUNNABLE, UNAVAILABLE};
+use crate::failure::{self, Failure, NOT_FOUND, NOT_RUNNABLE, UNAVAILABLE};
 use interpreter::Libc;
 
 pub(crate) fn main(args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -28,12 +28,12 @@ pub(crate) fn main(args: &RunArgs) -> Result<ExitCode, Failure> {
         if args.require {
             return Err(Failure::new(UNAVAILABLE, reason.says, reason.cure));
         }
-        eprintln!(
-            "rseq-slice: {name} runs without extensions: {} ({})",
+        failure::warn(format_args!(
+            "{} runs without extensions: {} ({})",
+            name.to_string_lossy(),
             reason.says,
-            reason.cure,
-            name = name.to_string_lossy()
-        );
+            reason.cure
+        ));
     }
     let mut command = Command::new(&program);
     command.arg0(name).args(rest);

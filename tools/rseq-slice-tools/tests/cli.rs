@@ -119,6 +119,22 @@ fn a_reader_that_has_enough_is_no_error_to_report() {
 }
 
 #[test]
+fn an_unwritable_standard_error_changes_no_status() {
+    let commands: [&[&str]; 5] = [
+        &["chekc"],
+        &["check"],
+        &["check", "--pid", "0"],
+        &["run", "no-such-program"],
+        &["demo", "1"],
+    ];
+    for args in commands {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let status = run(tool(args).stderr(full)).status;
+        assert_eq!(status, run(&mut tool(args)).status, "{args:?}");
+    }
+}
+
+#[test]
 fn stat_counts_or_says_why_not() {
     let came = run(&mut tool(["stat", "sh", "-c", "exit 7"]));
     if File::open("/sys/kernel/debug/rseq/slice_ext_nsec").is_ok() {

@@ -82,6 +82,12 @@ fn a_process_is_looked_at_and_goes_on() {
     assert_eq!(json["process"]["name"], "sleep");
     let threads = json["process"]["threads"].as_array().unwrap();
     assert_eq!(threads.len(), 1, "{json}");
+    let counts = ["threads_on", "threads_total", "threads_unknown"];
+    assert_eq!(
+        counts.map(|name| &json["process"][name]),
+        [0, 1, 0],
+        "{json}"
+    );
     assert_eq!(threads[0]["asked"], true, "{json}");
     assert_eq!(threads[0]["tid"].to_string(), subject.pid());
     // sleep(1) takes no locks.
@@ -179,10 +185,16 @@ extern "C" fn end_thread(_: i32) {
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
-/// What the next test starts, in a process of its own.
+/// Is set in the process in which `first_thread_ends` does that.
+const ALONE: &str = "FIRST_THREAD_MAY_END";
+
+/// What the next tests start, in a process of its own.
 #[test]
 #[ignore = "ends the first thread of its process"]
 fn first_thread_ends() {
+    if std::env::var_os(ALONE).is_none() {
+        return;
+    }
     let handler: extern "C" fn(i32) = end_thread;
     // SAFETY: The handler makes one system call.
     unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
@@ -192,11 +204,29 @@ fn first_thread_ends() {
     thread::sleep(Duration::from_secs(1000));
 }
 
+fn first_thread_ends_in_child() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--include-ignored", "--exact", "first_thread_ends"]);
+    command
+}
+
+#[test]
+fn the_ignored_test_ends_where_others_run() {
+    let mut subject = Subject::start(first_thread_ends_in_child().env_remove(ALONE));
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = subject.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "it still runs");
+        thread::sleep(Duration::from_millis(1));
+    };
+    assert!(status.success(), "{status}");
+}
+
 #[test]
 fn a_first_thread_that_has_ended_hides_no_other() {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let ignored = ["--ignored", "--exact", "first_thread_ends"];
-    let subject = Subject::start(command.args(ignored));
+    let subject = Subject::start(first_thread_ends_in_child().env(ALONE, "1"));
     subject.await_state("Z");
     let (came, json) = subject.check();
     assert!(came.status <= 2, "{came:?}");

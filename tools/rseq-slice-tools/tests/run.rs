@@ -90,6 +90,25 @@ fn elf(class: u8, machine: u16) -> Vec<u8> {
     head
 }
 
+/// An ELF program of this machine that names a dynamic linker, and has nothing else.
+fn elf_with_linker(linker: &str) -> Vec<u8> {
+    const PT_INTERP: u32 = 3;
+    let mut file = elf(2, MACHINE);
+    let (header, program_header) = (64, 56);
+    // Where the program headers lie, and how many there are.
+    file[32..40].copy_from_slice(&u64::to_le_bytes(header));
+    file[56..58].copy_from_slice(&u16::to_le_bytes(1));
+    file.extend(PT_INTERP.to_le_bytes());
+    file.extend(u32::to_le_bytes(4));
+    let size = linker.len() as u64 + 1;
+    for field in [header + program_header, 0, 0, size, size, 1] {
+        file.extend(field.to_le_bytes());
+    }
+    file.extend(linker.as_bytes());
+    file.push(0);
+    file
+}
+
 /// `EM_...` of this machine.
 const MACHINE: u16 = if cfg!(target_arch = "x86_64") {
     62
@@ -176,6 +195,14 @@ fn a_kernel_or_a_c_library_without_is_told_of() {
 }
 
 #[test]
+fn an_unwritable_standard_error_keeps_no_program_from_running() {
+    let folder = Folder::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let came = common::run(folder.command(&["echo", "ran"]).stderr(full));
+    assert_eq!((came.status, came.out.as_str()), (0, "ran\n"), "{came:?}");
+}
+
+#[test]
 fn what_cannot_be_preloaded_is_126() {
     let folder = Folder::new();
     let is_static = folder.file("static", elf(2, MACHINE), 0o755);
@@ -220,9 +247,38 @@ fn scripts_go_by_their_interpreters() {
     folder.refused(&[&of_static], 126, "is statically linked");
     let lost = folder.file("lost", "#!/no/such/interpreter\n", 0o755);
     folder.refused(&[&lost], 126, "/no/such/interpreter, which is not there");
+    let of_lost = folder.file("of-lost", format!("#!{lost}\n"), 0o755);
+    folder.refused(&[&of_lost], 126, "/no/such/interpreter, which is not there");
+    let foreign_lines = folder.file("foreign-lines", "#!/bin/sh\r\n", 0o755);
+    folder.refused(&[&foreign_lines], 126, "/bin/sh with a carriage return");
+    let plain = folder.file("plain", "#!/bin/sh\n", 0o644);
+    let of_plain = folder.file("of-plain", format!("#!{plain}\n"), 0o755);
+    let refusal = format!("{plain} is not an executable file");
+    folder.refused(&[&of_plain], 126, &refusal);
     let own = folder.path("self");
     let endless = folder.file("self", format!("#!{}\n", own.display()), 0o755);
     folder.refused(&[&endless], 126, "a script run by scripts");
+}
+
+#[test]
+fn a_missing_dynamic_linker_is_named() {
+    let folder = Folder::new();
+    let lost = folder.file("lost", elf_with_linker("/no/such/ld.so"), 0o755);
+    folder.refused(
+        &[&lost],
+        126,
+        "needs the dynamic linker /no/such/ld.so, which is not there",
+    );
+    let of_lost = folder.file("of-lost", format!("#!{lost}\n"), 0o755);
+    folder.refused(
+        &[&of_lost],
+        126,
+        "needs the dynamic linker /no/such/ld.so, which is not there",
+    );
+    let plain = folder.file("plain", "", 0o644);
+    let of_plain = folder.file("of-plain", elf_with_linker(&plain), 0o755);
+    let refusal = format!("{plain} is not an executable file");
+    folder.refused(&[&of_plain], 126, &refusal);
 }
 
 /// A program that gives rights to whoever runs it.

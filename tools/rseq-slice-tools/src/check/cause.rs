@@ -51,6 +51,8 @@ pub(crate) enum Cause {
     NeverGranted,
     /// A process whose threads could have extensions and did not ask.
     NotAsked,
+    /// A process of which only some threads have extensions on.
+    SomeThreads,
 }
 
 impl From<Reason> for Cause {
@@ -85,7 +87,8 @@ impl Cause {
             | Self::SwitchedOff
             | Self::Seccomp
             | Self::CoarseTimers
-            | Self::NotAsked => Status::Could,
+            | Self::NotAsked
+            | Self::SomeThreads => Status::Could,
         }
     }
 
@@ -147,6 +150,7 @@ impl Cause {
                 "the extension is on, but no grant could be given back in 2 seconds".to_owned()
             }
             Self::NotAsked => "its threads have not asked for extensions".to_owned(),
+            Self::SomeThreads => "only some of its threads have extensions on".to_owned(),
         }
     }
 
@@ -199,6 +203,20 @@ impl Cause {
                 Cure(
                     "rseq_slice.h, or the crate rseq-slice",
                     "for programs with locks of their own",
+                ),
+            ],
+            Self::SomeThreads => &[
+                Cure(
+                    "check again later",
+                    "a thread asks at its first section; one without locks needs no extension",
+                ),
+                Cure(
+                    "rseq-slice run --locks LIST PROGRAM",
+                    "if the other threads take other kinds of pthread locks",
+                ),
+                Cure(
+                    "rseq_slice.h, or the crate rseq-slice",
+                    "if they have locks of their own",
                 ),
             ],
         }

@@ -66,19 +66,9 @@ impl Process {
                 break;
             }
             for tid in new {
-                let seccomp = seccomp_of(&format!("{folder}/task/{tid}/status"));
-                // That of the process would be that of its first thread, which may have ended.
-                let memory = match File::open(format!("{folder}/task/{tid}/mem")) {
-                    Ok(memory) => memory,
-                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                        return Err(denied());
-                    }
-                    Err(_) => {
-                        threads.insert(tid, None);
-                        continue;
-                    }
-                };
-                let look = threads::look(tid, &memory)
+                let task = format!("{folder}/task/{tid}");
+                let seccomp = seccomp_of(&format!("{task}/status"));
+                let look = threads::look(tid, Path::new(&task))
                     .map_err(|error| Failure::system(format_args!("thread {tid}"), error))?;
                 let (asked, area) = match look {
                     Look::Area(area) => (true, area),
@@ -88,7 +78,7 @@ impl Process {
                         continue;
                     }
                     // The kernel also refuses threads that have ended and are still listed.
-                    Look::Denied if has_ended(&format!("{folder}/task/{tid}/status")) => {
+                    Look::Denied if has_ended(&format!("{task}/status")) => {
                         threads.insert(tid, None);
                         continue;
                     }
@@ -116,6 +106,16 @@ impl Process {
         })
     }
 
+    /// How many threads have extensions on.
+    pub(super) fn on(&self) -> usize {
+        self.count(|area| area.enabled)
+    }
+
+    /// How many threads did not stop to be asked.
+    pub(super) fn unknown(&self) -> usize {
+        self.threads.iter().filter(|thread| !thread.asked).count()
+    }
+
     fn count(&self, is: impl Fn(&ThreadArea) -> bool) -> usize {
         let areas = self.threads.iter().filter_map(|thread| thread.area);
         areas.filter(is).count()
@@ -131,9 +131,11 @@ fn tasks(folder: &str) -> io::Result<Vec<i32>> {
         .collect())
 }
 
-/// Whether a thread is a zombie, as a first thread that ended before the others is.
-fn has_ended(status: &str) -> bool {
-    let status = fs::read_to_string(status).unwrap_or_default();
+/// Whether a thread has ended. It is a zombie then, or already no longer listed.
+pub(super) fn has_ended(status: &str) -> bool {
+    let Ok(status) = fs::read_to_string(status) else {
+        return true;
+    };
     let state = status
         .lines()
         .find_map(|line| line.strip_prefix("State:\t"));
@@ -201,10 +203,15 @@ fn symbol<'data, R: ReadRef<'data>>(data: R) -> object::Result<bool> {
 
 /// The verdict on a process, on this machine.
 pub(crate) fn decide(process: &Process, facts: &Facts) -> Verdict {
-    let on = process.count(|area| area.enabled);
-    let says = says(process, on);
-    if on > 0 {
+    let (on, total) = (process.on(), process.threads.len());
+    let says = says(process);
+    if on > 0 && on + process.unknown() == total {
         return Verdict::works(says, Vec::new());
+    }
+    if on > 0 {
+        let mut verdict = Verdict::caused(Cause::SomeThreads, facts, vec![says]);
+        verdict.says = format!("only {on} of {total} threads have extensions on");
+        return verdict;
     }
     let legacy = process.count(|area| area.size <= LEGACY_LEN) > 0;
     let cause = match verdict::cause(facts) {
@@ -232,20 +239,16 @@ pub(crate) fn decide(process: &Process, facts: &Facts) -> Verdict {
 }
 
 /// All that is known of a process, in a line.
-fn says(process: &Process, on: usize) -> String {
-    let total = process.threads.len();
-    let not_asked = process
-        .threads
-        .iter()
-        .filter(|thread| !thread.asked)
-        .count();
+fn says(process: &Process) -> String {
+    let (on, total) = (process.on(), process.threads.len());
     let could = process.count(|area| area.available && !area.enabled);
     let mut remarks = Vec::new();
     if could > 0 {
         remarks.push(format!("{could} could and did not ask"));
     }
-    if not_asked > 0 {
-        remarks.push(format!("{not_asked} did not stop to be asked"));
+    match process.unknown() {
+        0 => {}
+        unknown => remarks.push(format!("{unknown} did not stop to be asked")),
     }
     let remarks = match remarks.join(", ") {
         none if none.is_empty() => none,

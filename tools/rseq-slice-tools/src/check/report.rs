@@ -34,7 +34,12 @@ pub(crate) fn process(verdict: &Verdict, process: &Process, json: bool) -> io::R
         return object(&Object {
             verdict,
             machine: None,
-            process: Some(process),
+            process: Some(Counted {
+                threads_on: process.on(),
+                threads_total: process.threads.len(),
+                threads_unknown: process.unknown(),
+                process,
+            }),
         });
     }
     print(&mut anstream::stdout().lock(), verdict)
@@ -47,7 +52,16 @@ struct Object<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     machine: Option<&'a Facts>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    process: Option<&'a Process>,
+    process: Option<Counted<'a>>,
+}
+
+#[derive(Serialize)]
+struct Counted<'a> {
+    threads_on: usize,
+    threads_total: usize,
+    threads_unknown: usize,
+    #[serde(flatten)]
+    process: &'a Process,
 }
 
 fn object(object: &Object<'_>) -> io::Result<()> {

@@ -256,18 +256,43 @@ fn process(areas: &[Option<ThreadArea>]) -> Process {
 }
 
 #[test]
-fn a_process_works_if_a_thread_does() {
-    let process = process(&[
-        Some(area(33, true)),
-        Some(area(33, true)),
-        Some(area(33, false)),
-    ]);
-    let verdict = process::decide(&process, &facts(on(Serves::Libc, None)));
-    assert_eq!(verdict.status, Status::Works);
+fn a_process_works_if_all_its_threads_do() {
+    let mut process = process(&[Some(area(33, true)); 3]);
+    let machine = facts(on(Serves::Libc, None));
+    let verdict = process::decide(&process, &machine);
+    assert_eq!((verdict.status, verdict.exit_status), (Status::Works, 0));
     assert_eq!(
         verdict.says,
-        "unbound: 2 of 3 threads on (1 could and did not ask); area 33 bytes; seccomp none; tcmalloc no"
+        "unbound: 3 of 3 threads on; area 33 bytes; seccomp none; tcmalloc no"
     );
+    // One that could not be asked is no reason to doubt.
+    process.threads[1].asked = false;
+    process.threads[1].area = None;
+    let verdict = process::decide(&process, &machine);
+    assert_eq!(verdict.status, Status::Works);
+    assert!(
+        verdict
+            .says
+            .starts_with("unbound: 2 of 3 threads on (1 did not stop to be asked);"),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn a_process_of_which_only_some_threads_do_could() {
+    let on_thread = Some(area(33, true));
+    for off in [None, Some(area(32, false)), Some(area(33, false))] {
+        let process = process(&[off, on_thread, on_thread]);
+        let verdict = process::decide(&process, &facts(on(Serves::Libc, None)));
+        assert_eq!(verdict.cause, Some(Cause::SomeThreads));
+        assert_eq!((verdict.status, verdict.exit_status), (Status::Could, 2));
+        assert_eq!(verdict.says, "only 2 of 3 threads have extensions on");
+        assert!(!verdict.cures.is_empty());
+        assert!(
+            verdict.also[0].starts_with("unbound: 2 of 3 threads on"),
+            "{verdict:?}"
+        );
+    }
 }
 
 #[test]
@@ -308,6 +333,12 @@ fn all_is_said_of_a_process() {
     process.threads[0].area = None;
     let verdict = process::decide(&process, &facts(on(Serves::Own, None)));
     assert!(verdict.also[0].contains("; area not known;"), "{verdict:?}");
+}
+
+#[test]
+fn a_thread_that_is_not_listed_has_ended() {
+    assert!(process::has_ended("/proc/self/task/0/status"));
+    assert!(!process::has_ended("/proc/thread-self/status"));
 }
 
 #[test]

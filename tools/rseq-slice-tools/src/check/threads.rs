@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::mem;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::ptr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,8 +52,8 @@ pub(crate) enum Look {
     Denied,
 }
 
-/// Stops a thread, asks for its area, and lets it go on. `memory` is the `mem` of its process.
-pub(crate) fn look(thread: i32, memory: &File) -> io::Result<Look> {
+/// Stops a thread, asks for its area, and lets it go on. `folder` is the one of the thread in `/proc`.
+pub(crate) fn look(thread: i32, folder: &Path) -> io::Result<Look> {
     let thread = Pid::from_raw(thread);
     let mut seized = match Seized::new(thread) {
         Ok(seized) => seized,
@@ -66,12 +67,19 @@ pub(crate) fn look(thread: i32, memory: &File) -> io::Result<Look> {
         Err(Errno::ESRCH | Errno::ECHILD) => return Ok(Look::Gone),
         Err(error) => return Err(error.into()),
     }
-    Ok(match configuration(thread) {
-        Ok(None) => Look::Area(None),
-        Ok(Some((address, size))) => Look::Area(Some(ThreadArea::read(address, size, memory)?)),
-        Err(Errno::ESRCH) => Look::Gone,
+    let (address, size) = match configuration(thread) {
+        Ok(None) => return Ok(Look::Area(None)),
+        Ok(Some(configuration)) => configuration,
+        Err(Errno::ESRCH) => return Ok(Look::Gone),
         Err(error) => return Err(error.into()),
-    })
+    };
+    // The address belongs to the program that the stopped thread runs now. The file stays with the
+    // program that ran when it was opened.
+    match File::open(folder.join("mem")) {
+        Ok(memory) => ThreadArea::read(address, size, &memory),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Look::Denied),
+        Err(_) => Ok(Look::Gone),
+    }
 }
 
 /// A thread that this program traces, until it is dropped.
@@ -154,16 +162,21 @@ fn configuration(thread: Pid) -> Result<Option<(u64, u32)>, Errno> {
 }
 
 impl ThreadArea {
-    fn read(address: u64, size: u32, memory: &File) -> io::Result<Self> {
+    fn read(address: u64, size: u32, memory: &File) -> io::Result<Look> {
         let mut flags = [0; 4];
-        memory.read_exact_at(&mut flags, address + FLAGS_OFFSET as u64)?;
+        match memory.read_exact_at(&mut flags, address + FLAGS_OFFSET as u64) {
+            Ok(()) => {}
+            // The address space is empty: the process has ended since it was stopped.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Look::Gone),
+            Err(error) => return Err(error),
+        }
         let flags = u32::from_ne_bytes(flags);
-        Ok(Self {
+        Ok(Look::Area(Some(Self {
             address,
             size,
             available: flags & RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE != 0,
             enabled: flags & RSEQ_CS_FLAG_SLICE_EXT_ENABLED != 0,
-        })
+        })))
     }
 }
 
@@ -175,6 +188,26 @@ mod tests {
     use nix::sys::signal::kill;
 
     use super::*;
+
+    #[test]
+    fn a_process_that_ends_after_its_stop_is_gone() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let memory = File::open(format!("/proc/{}/mem", child.id())).unwrap();
+        // No mapping lies at the first page, but the address space is there.
+        assert!(ThreadArea::read(0, 33, &memory).is_err());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(ThreadArea::read(0, 33, &memory).unwrap(), Look::Gone);
+    }
+
+    #[test]
+    fn a_thread_that_ended_before_is_gone() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        let folder = format!("/proc/{pid}/task/{pid}");
+        assert_eq!(look(pid as i32, Path::new(&folder)).unwrap(), Look::Gone);
+    }
 
     #[test]
     fn a_signal_that_stops_the_thread_first_is_delivered() {

@@ -103,33 +103,37 @@ fn script(path: &Path) -> Result<Option<PathBuf>, Failure> {
     let mut head = Vec::new();
     let read = open(path)?.take(256).read_to_end(&mut head);
     read.map_err(|error| Failure::system(path.display(), error))?;
-    match named(&head) {
-        None => Ok(None),
-        Some(name) => {
-            let interpreter = PathBuf::from(OsString::from_vec(name.to_owned()));
-            if interpreter.is_file() {
-                Ok(Some(interpreter))
-            } else {
-                Err(refuse(
-                    path,
-                    format_args!(
-                        "is a script for {}, which is not there",
-                        interpreter.display()
-                    ),
-                    "install the interpreter, or correct the first line",
-                ))
-            }
-        }
+    let Some(name) = named(&head) else {
+        return Ok(None);
+    };
+    let interpreter = PathBuf::from(OsString::from_vec(name.to_owned()));
+    if interpreter.exists() {
+        return runnable(interpreter).map(Some);
     }
+    let (interpreter, cure) = match name.strip_suffix(b"\r") {
+        Some(name) => (
+            format!("{} with a carriage return", String::from_utf8_lossy(name)),
+            format!(
+                "end its lines as Linux does: sed -i 's/\\r$//' {}",
+                path.display()
+            ),
+        ),
+        None => (
+            interpreter.display().to_string(),
+            "install the interpreter, or correct the first line".to_owned(),
+        ),
+    };
+    let what = format_args!("is a script for {interpreter}, which is not there");
+    Err(refuse(path, what, cure))
 }
 
-/// What stands behind `#!`.
+/// What stands behind `#!`, up to where the kernel sees the end of it.
 fn named(head: &[u8]) -> Option<&[u8]> {
     let line = head
         .strip_prefix(b"#!")?
         .split(|&byte| byte == b'\n')
         .next()?;
-    line.split(u8::is_ascii_whitespace)
+    line.split(|byte| b" \t\0".contains(byte))
         .find(|word| !word.is_empty())
 }
 
@@ -239,7 +243,17 @@ fn linker(path: &Path) -> Result<PathBuf, Failure> {
             "build it with rseq_slice.h or the crate rseq-slice",
         ));
     }
-    Ok(linker)
+    if !linker.exists() {
+        return Err(refuse(
+            path,
+            format_args!(
+                "needs the dynamic linker {}, which is not there",
+                linker.display()
+            ),
+            "install the C library that it was built for, or build it for the one that is installed",
+        ));
+    }
+    runnable(linker)
 }
 
 /// What matters of an ELF file.
@@ -299,6 +313,7 @@ mod tests {
             Some(&b"/usr/bin/env"[..])
         );
         assert_eq!(named(b"#!\n/bin/sh"), None);
+        assert_eq!(named(b"#!/bin/sh\r\n"), Some(&b"/bin/sh\r"[..]));
         assert_eq!(named(b"\x7fELF"), None);
     }
 

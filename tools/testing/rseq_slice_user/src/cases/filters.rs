@@ -26,7 +26,7 @@ type Call = (
     fn(Situation) -> Option<Expect>,
 );
 
-const CALLS: [Call; 4] = [
+const CALLS: [Call; 7] = [
     // The exit is another call then.
     ("yield", YIELD, |_| false, |_| Some(Expect::Passes)),
     ("rseq", libc::SYS_rseq, needs_rseq, |situation| {
@@ -35,10 +35,23 @@ const CALLS: [Call; 4] = [
     ("prctl", libc::SYS_prctl, needs_prctl, |situation| {
         killed_if(needs_prctl(situation))
     }),
-    // The look for the filter, at the first grant. What cannot look leaves by the safe call.
+    (
+        "getpid",
+        libc::SYS_getpid,
+        |_| false,
+        |_| Some(Expect::Killed),
+    ),
+    // The look for the filter, at the first grant. If it fails, a filter is assumed.
     (
         "openat",
         libc::SYS_openat,
+        |_| false,
+        |_| Some(Expect::Killed),
+    ),
+    ("read", libc::SYS_read, |_| false, |_| Some(Expect::Killed)),
+    (
+        "close",
+        libc::SYS_close,
         |_| false,
         |_| Some(Expect::Killed),
     ),
@@ -97,6 +110,10 @@ pub(super) fn cases() -> Vec<Case> {
 fn refused(situation: Situation, call: libc::c_long, action: Action, needed: bool) -> Result<()> {
     start_bare(situation)?;
     let _rival = Rival::start()?;
+    if !needed {
+        // Shows that the exit is another call, whatever becomes of the look for the filter.
+        refuse(YIELD, Action::Kill)?;
+    }
     refuse(call, action)?;
     allocator::begin_sections();
     if needed && action != Action::Kill {

@@ -7,9 +7,8 @@ use core::fmt;
 use crate::{
     config::{Config, UserOp},
     kernel::Outcome,
-    machine::is_preemptible,
     property::Broken,
-    rules::Rules,
+    rules::{is_preemptible, Rules},
     thread::{Call, Cpu, Pc, Place, Tid, Work},
     world::World,
 };
@@ -19,11 +18,11 @@ use crate::{
 pub(crate) enum Cause {
     /// The timer of this CPU, which may be queued on another one, expires.
     Timer(Cpu),
-    /// The scheduler's tick or a wakeup asks for a reschedule, lazily or not.
+    /// The scheduler's tick or a wakeup requests a reschedule, lazily or not.
     Resched(Work),
-    /// membarrier(2) asks for an update of user space.
+    /// membarrier(2) requests an update of user space.
     Membarrier,
-    /// Nothing but to look at the flags that others have set. A page fault, an IPI.
+    /// The interrupt itself changes nothing, but the flags that others have set are read: an IPI.
     Nothing,
 }
 
@@ -32,26 +31,26 @@ pub(crate) enum Cause {
 pub(crate) enum Action {
     /// Time passes.
     Tick,
-    /// A thread in user mode executes an instruction.
+    /// A thread executes an instruction in user mode.
     User(Tid, UserOp),
     /// A thread in the kernel takes its next step.
     Step(Tid, Outcome),
-    /// An interrupt on a CPU, up to where interrupts are enabled again.
+    /// An interrupt on a CPU, until interrupts are enabled again.
     Interrupt(Cpu, Cause, Outcome),
-    /// Somebody sets a flag of a thread.
+    /// Another thread or CPU sets a flag of a thread.
     Remote(Tid, Work),
-    /// A CPU goes on with a thread.
+    /// A CPU continues with a thread.
     SwitchIn(Cpu, Tid),
-    /// A thread that waits is moved to the other CPU.
+    /// A waiting thread is moved to the other CPU.
     Migrate(Tid),
     /// The second CPU goes offline.
     Unplug,
-    /// And online.
+    /// The second CPU goes online.
     Plug,
 }
 
 impl Action {
-    /// The same with the CPUs the other way round.
+    /// The same action with the CPUs exchanged.
     pub(crate) fn mirrored(self) -> Self {
         match self {
             Self::Interrupt(cpu, Cause::Timer(slot), outcome) => {
@@ -64,11 +63,11 @@ impl Action {
     }
 }
 
-/// What chance can decide in the next step of a thread in the kernel.
+/// The outcomes that the next step of a thread in the kernel may have.
 fn outcomes<A>(config: &Config, pc: Pc<A>, work: Work) -> &'static [Outcome] {
     use Outcome::{Die, Fault, FaultLate, ForgedFlags, Handle, Keep, Long, Out, Plain, Skip};
 
-    // What a step cannot have is sorted out when it is tried.
+    // Outcomes that a step cannot have are found when it is tried.
     match pc {
         Pc::Schedule(_) => &[Keep, Out],
         Pc::Fetch | Pc::Exception => &[Plain, Keep, Out],
@@ -90,18 +89,18 @@ fn outcomes<A>(config: &Config, pc: Pc<A>, work: Work) -> &'static [Outcome] {
     }
 }
 
-/// Adds all that can happen in `world`, and some that cannot.
+/// Adds all actions that are possible in `world`, and some that are not.
 pub(crate) fn all<R: Rules>(config: &Config, world: &World<R::At>, actions: &mut Vec<Action>) {
     if world.broken.intersects(Broken::FINAL) {
         return;
     }
 
     let mut scratch = *world;
-    if scratch.can_tick() && config.in_one_go(world).is_none() {
+    if scratch.can_tick() && world.in_one_go().is_none() {
         actions.push(Action::Tick);
     }
 
-    if let Some(tid) = config.in_one_go(world) {
+    if let Some(tid) = world.in_one_go() {
         let thread = world.thread(tid);
         actions.extend(
             outcomes(config, thread.pc, thread.work)
@@ -144,7 +143,7 @@ pub(crate) fn all<R: Rules>(config: &Config, world: &World<R::At>, actions: &mut
                 }
             }
         }
-        // The end of the exit loop has them disabled.
+        // The end of the exit loop has interrupts disabled.
         if !current.is_some_and(|tid| matches!(world.thread(tid).pc, Pc::Exit)) {
             interrupts::<R>(config, world, cpu, actions);
         }
@@ -172,7 +171,7 @@ fn resched(config: &Config) -> impl Iterator<Item = Work> {
     core::iter::once(Work::RESCHED).chain(lazy)
 }
 
-/// Whether a reschedule `more` makes a difference to a thread that has `flags`.
+/// Whether the request `more` for a reschedule changes anything for a thread that has `flags`.
 fn adds(flags: Work, more: Work) -> bool {
     !flags.intersects(more | Work::RESCHED)
 }
@@ -232,7 +231,7 @@ impl fmt::Display for Action {
             Self::User(tid, op) => match op {
                 UserOp::Request => write!(f, "{tid}: user: requests"),
                 UserOp::Clear => write!(f, "{tid}: user: clears the request"),
-                UserOp::LieAboutGrant => write!(f, "{tid}: user: lies about the grant"),
+                UserOp::ForgeGrant => write!(f, "{tid}: user: forges the grant"),
                 UserOp::Scribble => write!(f, "{tid}: user: scribbles"),
                 UserOp::Begin => write!(f, "{tid}: user: begins a sequence"),
                 UserOp::Commit => write!(f, "{tid}: user: commits the sequence"),
@@ -253,17 +252,17 @@ impl fmt::Display for Action {
                     Cause::Resched(Work::LAZY) => f.write_str("lazy reschedule due")?,
                     Cause::Resched(_) => f.write_str("reschedule due")?,
                     Cause::Membarrier => f.write_str("membarrier")?,
-                    Cause::Nothing => f.write_str("of no account")?,
+                    Cause::Nothing => f.write_str("without a cause of its own")?,
                 }
                 Ok(())
             }
             Self::Remote(tid, Work::NOTIFY) => write!(f, "other CPU: queues task work for {tid}"),
-            Self::Remote(tid, Work::SIGNAL) => write!(f, "somebody: sends {tid} a signal"),
+            Self::Remote(tid, Work::SIGNAL) => write!(f, "other thread: sends {tid} a signal"),
             Self::Remote(tid, Work::LAZY) => {
                 write!(f, "other CPU: lazy reschedule of {tid} due")
             }
             Self::Remote(tid, _) => write!(f, "other CPU: reschedule of {tid} due"),
-            Self::SwitchIn(cpu, tid) => write!(f, "{cpu}: goes on with {tid}"),
+            Self::SwitchIn(cpu, tid) => write!(f, "{cpu}: continues with {tid}"),
             Self::Migrate(tid) => write!(f, "{tid}: moved to the other CPU"),
             Self::Unplug => f.write_str("cpu1: goes offline"),
             Self::Plug => f.write_str("cpu1: comes online"),

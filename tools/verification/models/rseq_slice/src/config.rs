@@ -4,26 +4,25 @@
 
 use crate::{
     abi::Layout,
-    thread::{Call, Pc, Tid, Work},
-    world::World,
+    thread::{Call, Tid, Work},
 };
 
-/// What a thread does in user mode, one instruction.
+/// One instruction of a thread in user mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum UserOp {
-    /// Requests an extension, as its layout has it.
+    /// Requests an extension, in its layout.
     Request,
     /// Clears the request.
     Clear,
-    /// Turns the grant's part of the control word around.
-    LieAboutGrant,
+    /// Inverts the bit of the grant in the control word.
+    ForgeGrant,
     /// Sets a bit of the control word that has no meaning.
     Scribble,
     /// Begins a restartable sequence.
     Begin,
     /// Commits it.
     Commit,
-    /// Touches a page that is not there.
+    /// Accesses a page that is not present.
     Touch,
     /// Makes a system call.
     Call(Call),
@@ -33,13 +32,13 @@ pub(crate) enum UserOp {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
     pub(crate) name: &'static str,
-    /// What the threads have chosen at first.
+    /// The first mode of the threads.
     pub(crate) layout: Layout,
     /// `rseq_debug`.
     pub(crate) debug: bool,
     /// `CONFIG_PREEMPT_RT`.
     pub(crate) rt: bool,
-    /// One or two threads. A child of one alone is looked at and then forgotten.
+    /// One or two threads. With one, a child is checked and then dropped.
     pub(crate) threads: usize,
     /// What the first thread does.
     pub(crate) ops: &'static [UserOp],
@@ -53,9 +52,9 @@ pub(crate) struct Config {
     pub(crate) skips: bool,
     /// membarrier(2) of another thread interrupts.
     pub(crate) membarrier: bool,
-    /// Another CPU sets flags some time before its interrupt comes, if one comes.
+    /// Another CPU sets flags before its interrupt comes, or without one.
     pub(crate) remote: bool,
-    /// The same for other work, which only denies a grant and leads through the exit loop.
+    /// The same for other work. It denies a grant and leads through the exit loop.
     pub(crate) task_work: bool,
     /// Lazy reschedules, which differ from others in the kernel and on `PREEMPT_RT`.
     pub(crate) lazy: bool,
@@ -63,7 +62,7 @@ pub(crate) struct Config {
     pub(crate) hotplug: bool,
     /// The length of an extension changes between one and two ticks.
     pub(crate) lengths: bool,
-    /// The CPUs must not grant, as their timers are late by a tick.
+    /// The CPUs must not grant: their timers are late by a tick.
     pub(crate) unfit: bool,
 }
 
@@ -76,17 +75,6 @@ impl Config {
     /// Whether the CPUs are alike.
     pub(crate) fn is_symmetric(&self) -> bool {
         self.threads == 1 && !self.hotplug
-    }
-
-    /// The thread that goes through the kernel before anything else happens, if it is there.
-    ///
-    /// That is the second one. Two threads have no more than the timers in common, and of those only
-    /// the one of the CPU that they run on: it makes no difference to the first one where the other
-    /// is interrupted.
-    pub(crate) fn in_one_go<A: Copy>(&self, world: &World<A>) -> Option<Tid> {
-        let thread = world.thread(Tid(1));
-
-        (thread.cpu().is_some() && !matches!(thread.pc, Pc::User)).then_some(Tid(1))
     }
 
     /// `TIF_SLICE_EXT_DENY` of `kernel/entry/common.c`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a run has to have seen: a model in which nothing happens keeps every invariant.
+//! What a run has to see: a model in which nothing happens keeps every invariant.
 
 use bitflags::bitflags;
 
@@ -22,59 +22,59 @@ bitflags! {
         const EXPIRED_IN_USER_MODE = 1 << 5;
         /// In system call entry, before the slice work.
         const EXPIRED_AT_ENTRY = 1 << 6;
-        /// Inside of it.
+        /// Inside the slice work.
         const EXPIRED_IN_ENTRY_WORK = 1 << 7;
         const EXPIRED_ON_THE_WAY_OUT = 1 << 8;
         /// A timer fired and did nothing.
         const IGNORED = 1 << 9;
-        /// So did one that hotplug had moved.
+        /// A timer that hotplug had moved fired and did nothing.
         const IGNORED_MOVED = 1 << 10;
-        /// One fired after its time.
+        /// A timer fired late.
         const FIRED_LATE = 1 << 11;
         const CANCELLED = 1 << 12;
         /// A grant could not be made after the control word showed it.
         const WITHDRAWN = 1 << 13;
-        /// The kernel was preempted inside of the grant decision.
+        /// The kernel was preempted inside the grant decision.
         const PREEMPTED_IN_DECISION = 1 << 14;
         /// The same for system call entry work.
         const PREEMPTED_IN_ENTRY = 1 << 15;
-        /// A grant was carried to another CPU.
+        /// A thread with a grant was moved to another CPU.
         const MIGRATED = 1 << 16;
         /// `rseq_slice_yield(2)` returned 1.
         const RETURNED_1 = 1 << 17;
-        /// It returned 0 although it was called inside of a grant.
+        /// It returned 0 although it was called inside a grant.
         const RETURNED_0 = 1 << 18;
         const FAULT = 1 << 19;
-        const LIE = 1 << 20;
+        const VIOLATION = 1 << 20;
         const FORKED = 1 << 21;
         const RESET = 1 << 22;
-        /// The choice was changed by prctl(2).
-        const CHOSE = 1 << 23;
+        /// prctl(2) changed the mode.
+        const MODE_SET = 1 << 23;
         /// A system call that ended a grant was skipped.
         const SKIPPED = 1 << 24;
         /// An update of user space without a context switch ended a grant.
         const UPDATED = 1 << 25;
-        /// The gate at the end of the exit loop sent a thread back.
+        /// A thread went through the exit loop again because of its grant.
         const SENT_BACK = 1 << 26;
-        /// A thread that is gone was started anew while a timer still names it.
+        /// A new thread has the address of one that a timer still names.
         const REUSED = 1 << 27;
         /// User space was updated by the slow path.
         const SLOW = 1 << 28;
-        /// A thread cancelled the timer that another one had armed.
+        /// A thread cancelled the timer of another one's grant.
         const CANCELLED_FOR_ANOTHER = 1 << 29;
         /// A sequence was restarted.
         const RESTARTED = 1 << 30;
-        /// The same without anything that required it, as after an expiry.
+        /// A sequence was restarted without need, for example after an expiry.
         const RESTARTED_IN_PLACE = 1 << 31;
-        /// rseq looked for a sequence before a signal handler.
+        /// rseq checked for a sequence before a signal handler.
         const SEQUENCE_AT_SIGNAL = 1 << 32;
-        /// `rseq_debug` found a system call inside of a sequence.
+        /// `rseq_debug` found a system call inside a sequence.
         const CALLED_INSIDE = 1 << 33;
-        /// A reschedule was asked for between the two reads of the flags, and found by the second.
+        /// A reschedule was requested between the two reads of the flags, and found by the second.
         const BETWEEN = 1 << 34;
-        /// A thread left with a spent grant that no gate has seen.
-        const SLIPPED = 1 << 35;
-        /// A timer fired while an exception was served.
+        /// A thread left with a spent grant without the check at the end of the exit loop.
+        const UNCHECKED = 1 << 35;
+        /// A timer fired while an exception was handled.
         const EXPIRED_IN_EXCEPTION = 1 << 36;
         /// An update of user space that failed ended a grant.
         const ENDED_BY_FAILURE = 1 << 37;
@@ -93,7 +93,7 @@ impl Cover {
         };
         let sequences = config.ops.contains(&UserOp::Begin);
         let checked = config.debug || config.layout == Layout::Bits;
-        let lies = config.ops.contains(&UserOp::LieAboutGrant);
+        let forges = config.ops.contains(&UserOp::ForgeGrant);
 
         [
             (!(rust && config.unfit), Self::ALWAYS),
@@ -106,7 +106,7 @@ impl Cover {
             (sequences && config.signals, Self::SEQUENCE_AT_SIGNAL),
             (sequences && config.debug, Self::CALLED_INSIDE),
             (rust && config.remote && !config.rt, Self::BETWEEN),
-            (calls(|call| *call == Call::Argument), Self::SLIPPED),
+            (calls(|call| *call == Call::Argument), Self::UNCHECKED),
             (
                 config.ops.contains(&UserOp::Touch) && !(rust && config.unfit),
                 Self::EXPIRED_IN_EXCEPTION,
@@ -114,7 +114,7 @@ impl Cover {
             (config.faults, Self::FAULT | Self::SLOW),
             (rust && config.faults, Self::ENDED_BY_FAILURE),
             (rust && (config.faults || config.signals), Self::DIED),
-            (lies && checked, Self::LIE),
+            (forges && checked, Self::VIOLATION),
             (
                 calls(|call| matches!(call, Call::Fork { .. })),
                 Self::FORKED,
@@ -122,7 +122,7 @@ impl Cover {
             (config.threads > 1, Self::REUSED),
             (rust && config.threads > 1, Self::CANCELLED_FOR_ANOTHER),
             (calls(|call| *call == Call::Exec), Self::RESET),
-            (calls(|call| matches!(call, Call::Prctl(_))), Self::CHOSE),
+            (calls(|call| matches!(call, Call::Prctl(_))), Self::MODE_SET),
             (config.skips, Self::SKIPPED),
             (!rust || config.membarrier && !config.unfit, Self::SENT_BACK),
             (config.membarrier && !(rust && config.unfit), Self::UPDATED),

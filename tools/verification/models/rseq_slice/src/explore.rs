@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The exploration: every state that can be reached, breadth first.
+//! The exploration: every reachable state, breadth first.
 
 use core::{
     fmt,
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use stateright::{Checker as _, HasDiscoveries, Model};
 
 use crate::{
-    abi::{Choice, Layout},
+    abi::{Layout, Mode},
     action::{self, Action},
     config::Config,
     cover::Cover,
     kernel::Log,
     machine,
-    property::{self, Broken, Property},
+    property::{self, Broken, Holds, Property},
     rules::Rules,
     thread::{Cpu, Thread},
     trace,
@@ -32,31 +32,22 @@ pub(crate) struct Exploration<R> {
     known: AtomicU32,
 }
 
-impl<R> Exploration<R> {
-    /// Whether `broken` was found before. The first time it was not.
-    pub(crate) fn is_known(&self, broken: Broken) -> bool {
-        let before = self.known.fetch_or(broken.bits(), Ordering::Relaxed);
-
-        before & broken.bits() != 0
-    }
-}
-
 impl<R: Rules> Model for Exploration<R> {
     type State = World<R::At>;
     type Action = Action;
 
     fn init_states(&self) -> Vec<Self::State> {
-        let choice = match self.config.layout {
-            Layout::Bytes => Choice::BYTES,
-            Layout::Bits => Choice::BITS,
+        let mode = match self.config.layout {
+            Layout::Bytes => Mode::BYTES,
+            Layout::Bits => Mode::BITS,
         };
         let second = if self.config.threads > 1 {
-            Thread::new(Cpu(1), choice)
+            Thread::new(Cpu(1), mode)
         } else {
             Thread::GONE
         };
 
-        vec![World::new([Thread::new(Cpu(0), choice), second])]
+        vec![World::new([Thread::new(Cpu(0), mode), second])]
     }
 
     fn actions(&self, world: &Self::State, actions: &mut Vec<Action>) {
@@ -78,14 +69,26 @@ impl<R: Rules> Model for Exploration<R> {
     }
 }
 
-/// What came of an exploration.
+impl<R: Rules> Holds for Exploration<R> {
+    /// Only the first state that breaks `property` is reported: it has the shortest path.
+    fn holds(&self, world: &Self::State, property: Broken) -> bool {
+        if !world.broken.contains(property) {
+            return true;
+        }
+        let known = self.known.fetch_or(property.bits(), Ordering::Relaxed);
+
+        known & property.bits() != 0
+    }
+}
+
+/// The results of an exploration.
 pub(crate) struct Findings {
     pub(crate) states: usize,
     pub(crate) steps: usize,
     pub(crate) depth: usize,
     pub(crate) time: Duration,
     pub(crate) cover: Cover,
-    /// The properties that do not hold, each with the shortest way to where it does not.
+    /// The properties that do not hold, each with a shortest path to a state that breaks it.
     pub(crate) broken: Vec<(Property, Vec<String>)>,
 }
 
@@ -102,7 +105,7 @@ impl fmt::Display for Findings {
     }
 }
 
-/// Explores `config` with `rules`, to the end or until `wanted` is found broken.
+/// Explores `config` with `rules`, completely or until `wanted` is found broken.
 pub(crate) fn explore<R: Rules>(rules: R, config: Config, wanted: Option<Property>) -> Findings {
     let start = Instant::now();
     let exploration = Exploration {
@@ -111,7 +114,7 @@ pub(crate) fn explore<R: Rules>(rules: R, config: Config, wanted: Option<Propert
         cover: AtomicU64::new(0),
         known: AtomicU32::new(0),
     };
-    // One thread: only then is the first state in which a property does not hold a nearest one.
+    // Only with one thread is the first state that breaks a property one of the nearest.
     let mut checker = exploration.checker().threads(1);
     if let Some(property) = wanted {
         checker = checker.finish_when(HasDiscoveries::AllOf([property.name].into()));

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel offers to the implementations: the fields of the thread, user access, flags,
-//! timers, the scheduler. The properties of single steps are checked here, so that no
-//! implementation can do anything unseen.
+//! The kernel for the implementations: the fields of the thread, user access, flags, timers, the
+//! scheduler. Everything that an implementation does goes through here and is checked.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,16 +19,16 @@ use crate::{
 mod memory;
 mod timer;
 
-/// What chance decides in a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Nothing out of the ordinary.
     Plain,
     /// The step's access to user memory faults for good.
     Fault,
-    /// Its second one does.
+    /// The step's second access to user memory faults for good.
     FaultLate,
-    /// The flags in user space are not what the kernel stored.
+    /// User space changed the flags that the kernel stored.
     ForgedFlags,
     /// The length of an extension is two ticks.
     Long,
@@ -57,7 +56,7 @@ pub(crate) enum Event {
     Ended(Ending),
 }
 
-/// Who asks for a reschedule because of a grant.
+/// Where a reschedule is requested because of a grant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Site {
     Entry,
@@ -65,7 +64,7 @@ pub(crate) enum Site {
     Exit,
 }
 
-/// What is told of steps.
+/// What is recorded of steps.
 pub(crate) struct Log<'a> {
     pub(crate) cover: &'a AtomicU64,
     pub(crate) notes: Option<&'a mut Vec<String>>,
@@ -123,12 +122,12 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
         }
     }
 
-    /// Whether what chance decided could happen in this step.
+    /// Whether the outcome was possible in this step.
     pub(crate) fn is_possible(&self) -> bool {
         self.spent
     }
 
-    /// Whether chance decided for `outcome`.
+    /// Whether the step has the outcome `outcome`.
     pub(crate) fn is(&mut self, outcome: Outcome) -> bool {
         let is = self.outcome == outcome;
 
@@ -152,7 +151,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
     ///
     /// # Panics
     ///
-    /// If it is not.
+    /// If it is not entering one.
     pub(crate) fn entered(&self) -> Call {
         match self.thread().pc {
             Pc::Enter(call, _) => call,
@@ -203,8 +202,8 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
 
     /// `force_sig(SIGSEGV)` because of the slice extension.
     pub(crate) fn segv(&mut self) {
-        if !self.thread().ghost.guilty {
-            self.break_property(Broken::SHOT);
+        if !self.thread().ghost.sigsegv_due {
+            self.break_property(Broken::SIGSEGV_WITHOUT_CAUSE);
         }
         self.force_segv();
     }
@@ -214,7 +213,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
         note!(self, "SIGSEGV");
         let thread = self.thread_mut();
 
-        thread.ghost.guilty = false;
+        thread.ghost.sigsegv_due = false;
         thread.segv = true;
         thread.work |= Work::SIGNAL;
     }
@@ -239,14 +238,14 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
 
     // Reschedules.
 
-    /// `rseq_slice_cpu_may_grant()` of glue.c.
+    /// Whether `rseq_slice_postpone_resched()` of glue.c finds no reason of the CPU against it.
     pub(crate) fn may_grant(&self) -> bool {
         !self.config.unfit
     }
 
-    /// `set_need_resched_current()` for the sake of a grant.
+    /// `set_need_resched_current()` because of a grant.
     pub(crate) fn set_need_resched(&mut self, site: Site) {
-        note!(self, "asks for the reschedule");
+        note!(self, "requests the reschedule");
         if self.thread().ghost.last.is_none_or(|last| last.out) {
             self.break_property(match site {
                 Site::Entry => Broken::TWICE_AT_ENTRY,
@@ -257,7 +256,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
         self.thread_mut().work |= Work::RESCHED;
     }
 
-    /// Postpones the reschedule: takes `which` out of the flags, until `bound`.
+    /// Postpones the reschedule until `bound`: clears the flags `which`.
     pub(crate) fn clear_need_resched(&mut self, which: Work, bound: Moment) {
         let thread = *self.thread();
         let pending = thread.work & which;
@@ -312,7 +311,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
         let cpu = self.cpu();
         let (keep, out) = (self.is(Outcome::Keep), self.is(Outcome::Out));
 
-        // Chance has to decide.
+        // One of both has to happen.
         self.spent = keep || out;
         let thread = self.thread_mut();
         thread.work -= Work::ANY_RESCHED;
@@ -323,7 +322,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
                 last.out = true;
             }
             thread.place = Place::Off(cpu);
-            thread.taken_out();
+            thread.must_restart();
             note!(self, "scheduled out");
         } else {
             note!(self, "the scheduler picks it again");

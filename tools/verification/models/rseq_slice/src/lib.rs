@@ -2,16 +2,16 @@
 
 //! An exhaustive model of the rseq time slice extension.
 //!
-//! [`abi`] and [`state`] are the very files that the kernel is built from, and `cargo test` runs
-//! their unit tests. Around them stands a model of the kernel and of user space, small enough to go
-//! through each of its states: README.md says what is in it and what is not.
+//! [`abi`] and [`state`] are the files that the kernel is built from, and `cargo test` runs their
+//! unit tests. The rest is a model of the kernel and of user space that is small enough to visit
+//! every state. README.md says what is in it and what is not.
 //!
-//! - `world`, `thread`, `moment`: what a state consists of.
-//! - `action`: what can happen in it.
-//! - `machine`, `syscall`: what the kernel around the extension does then.
-//! - `rules`: what the extension does, in Rust, in C, and wrong.
-//! - `kernel`: through which it does so, and where each step is checked.
-//! - `property`, `ghost`, `cover`: what is checked, what that needs to know, and what has to be seen.
+//! - `world`, `thread`, `moment`: the state.
+//! - `action`: what can happen in a state.
+//! - `machine`, `syscall`: the kernel around the extension.
+//! - `rules`: the extension in Rust, in C, and with mistakes.
+//! - `kernel`: the interface between the two, which checks each step.
+//! - `property`, `ghost`, `cover`: what is checked, what that records, and what has to be seen.
 //! - `config`, `matrix`: what is explored.
 //! - `explore`, `trace`, `run`: the exploration and what it prints.
 

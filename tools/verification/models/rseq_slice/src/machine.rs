@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel around the slice extension, as far as it matters: interrupts, the exit loop, system
-//! calls, the scheduler, rseq's update of user space.
+//! The kernel around the slice extension: interrupts, the exit loop, system calls, the scheduler,
+//! rseq's update of user space.
 //!
 //! This is the base's code, the same for both implementations.
 
@@ -24,22 +24,13 @@ mod sched;
 mod sequence;
 
 use exit::{
-    after_resched, debug_call, exit, exit_loop, exit_prepare, notify, signals, slip, update_failed,
+    after_resched, debug_call, exit, exit_loop, exit_prepare, leave_unchecked, notify, signals,
+    update_failed,
 };
 use irq::{enter_from_user_mode, interrupt};
 use sched::{migrate, sched_switch_event, unplug};
 
-/// Whether the kernel can be preempted at `pc`.
-pub(crate) fn is_preemptible<R: Rules>(pc: Pc<R::At>) -> bool {
-    match pc {
-        Pc::Grant(_, at) | Pc::Enter(_, at) | Pc::SlowClear(at) | Pc::SlowFailed(at) => {
-            R::is_preemptible(at)
-        }
-        _ => true,
-    }
-}
-
-/// What `action` makes of `world`, unless it cannot happen.
+/// The world after `action`, unless that is not possible in `world`.
 pub(crate) fn apply<R: Rules>(
     rules: &R,
     config: &Config,
@@ -49,7 +40,7 @@ pub(crate) fn apply<R: Rules>(
 ) -> Option<World<R::At>> {
     let mut next = *world;
     next.broken = Broken::empty();
-    next.forgive();
+    next.settle();
 
     let possible = match action {
         Action::Tick => {
@@ -104,8 +95,8 @@ pub(crate) fn apply<R: Rules>(
     (next != *world).then_some(next)
 }
 
-/// What `action` leads to in the exploration: threads of which the steps are not told apart go
-/// through the kernel at once, and of worlds that are mirror images there is one.
+/// The world after `action` in the exploration: the second thread goes through the kernel in one
+/// step, and of two worlds that are mirror images there is one.
 pub(crate) fn explore<R: Rules>(
     rules: &R,
     config: &Config,
@@ -122,7 +113,7 @@ pub(crate) fn explore<R: Rules>(
     })
 }
 
-/// The same without the mirror.
+/// The same with both of two mirror images.
 pub(crate) fn explore_real<R: Rules>(
     rules: &R,
     config: &Config,
@@ -132,7 +123,7 @@ pub(crate) fn explore_real<R: Rules>(
 ) -> Option<World<R::At>> {
     let mut next = apply(rules, config, world, action, log)?;
 
-    while let Some(tid) = config.in_one_go(&next) {
+    while let Some(tid) = next.in_one_go() {
         if !next.broken.is_empty() {
             break;
         }
@@ -162,7 +153,7 @@ fn user<A: Copy>(thread: &mut Thread<A>, op: UserOp) {
             thread.word = (thread.word & !request) | u32::from_ne_bytes([1, 0, 0, 0])
         }
         UserOp::Clear => thread.word &= !request,
-        UserOp::LieAboutGrant => {
+        UserOp::ForgeGrant => {
             thread.word ^= if bits {
                 2
             } else {
@@ -221,7 +212,7 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
                 failing(k, next);
             } else {
                 k.erase_word_surely();
-                let next = rules.updated(k);
+                let next = rules.user_updated(k);
                 clearing(k, next);
             }
         }
@@ -233,7 +224,7 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
             let failed = if k.is(Outcome::Fault) {
                 true
             } else if !sequence::is_skipped(k) && !sequence::look(k) {
-                sequence::judge(k);
+                sequence::check_sigsegv(k);
                 true
             } else {
                 false
@@ -261,7 +252,7 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
         pc @ (Pc::Fetch | Pc::Exception) => {
             if k.is(Outcome::Plain) {
                 if matches!(pc, Pc::Fetch) {
-                    slip(k);
+                    leave_unchecked(k);
                 }
                 exit_prepare(k);
             } else {
@@ -272,11 +263,11 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
 
         Pc::Entry(call) => {
             // Syscall user dispatch comes first.
-            if call == Call::Dispatched || !k.thread().watch {
+            if call == Call::Dispatched || !k.thread().syscall_work {
                 k.thread_mut().pc = Pc::Body(call);
             } else {
                 note!(k, "system call entry work");
-                k.judge_at_entry();
+                k.check_word_at_entry();
                 let next = rules.enter(k, call);
                 entering(k, call, next);
             }

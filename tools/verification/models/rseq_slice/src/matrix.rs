@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The configurations that are explored, and what is known to be found in them.
+//! The configurations that are explored, and the properties that are known to be broken there.
 
 use crate::{
     abi::Layout,
     config::{
         Config,
-        UserOp::{
-            self, Begin, Call as Makes, Clear, Commit, LieAboutGrant, Request, Scribble, Touch,
-        },
+        UserOp::{self, Begin, Call as Makes, Clear, Commit, ForgeGrant, Request, Scribble, Touch},
     },
     property::Broken,
     rules::Sabotage,
     thread::Call,
 };
 
-/// A thread that does whatever it can to its control word, with signals and faults all over.
+/// A thread that writes anything to its control word, with signals and faults.
 const HOSTILE: &[UserOp] = &[
     Request,
     Clear,
-    LieAboutGrant,
+    ForgeGrant,
     Scribble,
     Touch,
     Makes(Call::Yield),
@@ -39,7 +37,7 @@ const RESTARTABLE: &[UserOp] = &[
     Makes(Call::Argument),
 ];
 
-/// A thread that changes everything else.
+/// A thread that makes the calls that change its state.
 const LIFE: &[UserOp] = &[
     Request,
     Begin,
@@ -55,14 +53,14 @@ const LIFE: &[UserOp] = &[
     Makes(Call::Exit),
 ];
 
-/// A thread that now and then has a child.
+/// A thread that forks.
 const PARENT: &[UserOp] = &[Request, Makes(Call::Yield), Makes(Call::Fork { vm: false })];
 
-/// The child, which dies and makes room for the next one.
+/// The child, which exits and makes room for the next one.
 const CHILD: &[UserOp] = &[Request, Makes(Call::Yield), Makes(Call::Exit)];
 
-/// What an honest thread does, and syscall user dispatch.
-const HONEST: &[UserOp] = &[
+/// A thread without violations, with syscall user dispatch.
+const COOPERATIVE: &[UserOp] = &[
     Request,
     Clear,
     Touch,
@@ -91,8 +89,8 @@ const BASE: Config = Config {
     unfit: false,
 };
 
-const LIES: Config = Config {
-    name: "lies",
+const VIOLATIONS: Config = Config {
+    name: "violations",
     faults: false,
     ..BASE
 };
@@ -104,7 +102,7 @@ const SEQUENCES: Config = Config {
     ..BASE
 };
 
-/// The same without faults, for C, which has more to break.
+/// The same without faults, for C, which has more states.
 const SEQUENCES_MAPPED: Config = Config {
     faults: false,
     ..SEQUENCES
@@ -112,7 +110,7 @@ const SEQUENCES_MAPPED: Config = Config {
 
 const UNFIT: Config = Config {
     name: "unfit",
-    ops: HONEST,
+    ops: COOPERATIVE,
     faults: false,
     signals: false,
     remote: false,
@@ -141,7 +139,7 @@ const PAIR_BYTES: Config = Config {
 
 const HOTPLUG: Config = Config {
     name: "hotplug",
-    ops: HONEST,
+    ops: COOPERATIVE,
     faults: false,
     signals: false,
     hotplug: true,
@@ -152,7 +150,7 @@ const HOTPLUG: Config = Config {
 const RT: Config = Config {
     name: "rt",
     rt: true,
-    ops: HONEST,
+    ops: COOPERATIVE,
     faults: false,
     lazy: true,
     ..BASE
@@ -160,7 +158,7 @@ const RT: Config = Config {
 
 const SMALL: Config = Config {
     name: "small",
-    ops: HONEST,
+    ops: COOPERATIVE,
     faults: false,
     signals: false,
     remote: false,
@@ -181,7 +179,7 @@ const fn bits(config: Config) -> Config {
     }
 }
 
-/// What the Rust implementation goes through, and what it breaks there: nothing.
+/// The configurations for the Rust implementation, and what it breaks there: nothing.
 pub(crate) const RUST: &[(Config, Broken)] = &[
     (PAIR_BYTES, Broken::empty()),
     (BASE, Broken::empty()),
@@ -214,20 +212,24 @@ const C_BREAKS: Broken = Broken::LATE
     .union(Broken::CLAIM_AFTER_SWITCH)
     .union(Broken::CLAIM_AFTER_BOTH);
 
-/// What the C implementation goes through, and what it breaks there.
+/// The configurations for the C implementation, and what it breaks there.
 pub(crate) const C: &[(Config, Broken)] = &[
     (
         BASE,
         C_BREAKS.union(Broken::SURVIVED).union(Broken::UNBOUNDED),
     ),
     (
-        debug(LIES),
-        C_BREAKS.union(Broken::UNBOUNDED).union(Broken::SHOT),
+        debug(VIOLATIONS),
+        C_BREAKS
+            .union(Broken::UNBOUNDED)
+            .union(Broken::SIGSEGV_WITHOUT_CAUSE),
     ),
     (SEQUENCES_MAPPED, C_BREAKS.union(Broken::UNBOUNDED)),
     (
         debug(SEQUENCES_MAPPED),
-        C_BREAKS.union(Broken::UNBOUNDED).union(Broken::SHOT),
+        C_BREAKS
+            .union(Broken::UNBOUNDED)
+            .union(Broken::SIGSEGV_WITHOUT_CAUSE),
     ),
     (
         UNFIT,
@@ -235,7 +237,7 @@ pub(crate) const C: &[(Config, Broken)] = &[
     ),
     (
         LIFE_BYTES,
-        C_BREAKS.union(Broken::SURVIVED).union(Broken::INHERITED),
+        C_BREAKS.union(Broken::SURVIVED).union(Broken::WRONG_CHILD),
     ),
     (
         HOTPLUG,
@@ -246,11 +248,11 @@ pub(crate) const C: &[(Config, Broken)] = &[
     (RT, C_BREAKS.union(Broken::URGENT).union(Broken::UNBOUNDED)),
 ];
 
-/// Where `sabotage` shows as `broken`, in each of them.
+/// The configurations in which `sabotage` has to be found as `broken`.
 pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
     match sabotage {
-        Sabotage::BareFlag => bare_flag(broken),
-        Sabotage::QuietTimer => vec![
+        Sabotage::FlagClearsEvents => bare_flag(broken),
+        Sabotage::ExpiryRaisesNoFlag => vec![
             Config {
                 name: "exception",
                 ops: &[Request, Touch],
@@ -267,7 +269,7 @@ pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
 }
 
 fn bare_flag(broken: Broken) -> Vec<Config> {
-    // What takes the thread out of its sequence, or where the kernel waits meanwhile.
+    // Different reasons to schedule, and places where the kernel waits.
     let signal = Config {
         name: "signal",
         faults: false,
@@ -291,47 +293,49 @@ fn bare_flag(broken: Broken) -> Vec<Config> {
     let debugged = plain.clone().map(debug);
 
     match broken {
-        Broken::SHOT_IN_SEQUENCE => debugged.collect(),
+        Broken::SIGSEGV_IN_SEQUENCE => debugged.collect(),
         _ => plain.chain(debugged).collect(),
     }
 }
 
 fn sabotaged_alone(sabotage: Sabotage, broken: Broken) -> Config {
     match sabotage {
-        Sabotage::ZealousTimer if broken == Broken::FOREIGN_TIMER => Config {
+        Sabotage::TimerEndsAnyGrant if broken == Broken::FOREIGN_TIMER => Config {
             hotplug: true,
             ..SMALL
         },
-        Sabotage::UncountedDeath | Sabotage::Haste | Sabotage::Oblivion => Config {
-            signals: true,
-            ..SMALL
-        },
-        Sabotage::Arrogance => Config {
+        Sabotage::UncountedDeath | Sabotage::OtherWorkIgnored | Sabotage::UpdateClearsEvents => {
+            Config {
+                signals: true,
+                ..SMALL
+            }
+        }
+        Sabotage::AllPostponed => Config {
             rt: true,
             lazy: true,
             remote: true,
             ..SMALL
         },
-        Sabotage::Generosity => Config {
+        Sabotage::SyscallIsInterrupt => Config {
             remote: true,
             ..SMALL
         },
-        Sabotage::Recklessness => Config {
+        Sabotage::UnfitCpuGrants => Config {
             unfit: true,
             ..SMALL
         },
-        Sabotage::LastingGrant => Config {
+        Sabotage::FailureKeepsGrant => Config {
             faults: true,
             membarrier: false,
             ..SMALL
         },
-        Sabotage::PatientFailure | Sabotage::LastingWord => Config {
+        Sabotage::FailureOnlySpends | Sabotage::FailureKeepsWord => Config {
             faults: true,
             ..SMALL
         },
-        Sabotage::Severity => debug(SMALL),
-        Sabotage::Heritage | Sabotage::Memory => Config { ops: LIFE, ..SMALL },
-        Sabotage::Mercy => Config {
+        Sabotage::RequestIsViolation => debug(SMALL),
+        Sabotage::ForkCopiesAll | Sabotage::ResetKeepsMode => Config { ops: LIFE, ..SMALL },
+        Sabotage::NoSigsegvAtEntry => Config {
             ops: HOSTILE,
             ..bits(SMALL)
         },

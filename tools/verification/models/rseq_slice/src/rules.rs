@@ -2,14 +2,14 @@
 
 //! The implementations under test.
 //!
-//! Each is cut into steps at the points where an interrupt makes a difference. What such a step does
-//! is carried out through [`Kernel`], which checks it.
+//! Each is split into steps at the points where an interrupt makes a difference. The steps act
+//! through [`Kernel`], which checks them.
 
 use core::{fmt::Debug, hash::Hash};
 
 use crate::{
     kernel::{Fault, Kernel},
-    thread::{Call, Cpu, Rseq, Work},
+    thread::{Call, Cpu, Pc, Rseq, Work},
 };
 
 mod c;
@@ -20,12 +20,12 @@ pub(crate) use c::C;
 pub(crate) use rust::Rust;
 pub(crate) use sabotage::{Sabotage, Sabotaged};
 
-/// What follows a step of a function that interrupts can split.
+/// What follows a step of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next<A> {
-    /// Another step of it.
+    /// Another step of the function.
     At(A),
-    /// It returns. The value counts for the grant decision only: the reschedule is postponed.
+    /// The function returns. Only for the grant decision: whether the reschedule is postponed.
     Done(bool),
 }
 
@@ -57,7 +57,7 @@ pub(crate) trait Rules: Copy + Debug + Send + Sync + 'static {
     fn enter(&self, k: &mut Kernel<'_, '_, Self::At>, call: Call) -> Next<Self::At>;
 
     /// The first step after an update of user space has erased the control word.
-    fn updated(&self, k: &mut Kernel<'_, '_, Self::At>) -> Next<Self::At>;
+    fn user_updated(&self, k: &mut Kernel<'_, '_, Self::At>) -> Next<Self::At>;
 
     /// The first step after an update of user space has failed, in the slow path.
     fn update_failed(&self, k: &mut Kernel<'_, '_, Self::At>) -> Next<Self::At>;
@@ -68,17 +68,18 @@ pub(crate) trait Rules: Copy + Debug + Send + Sync + 'static {
     /// `rseq_slice_clear_events()`, after an update of user space.
     fn clear_events(&self, rseq: &mut Rseq);
 
-    /// The end of the exit loop: whether the thread has to go through it again.
-    fn gate(&self, k: &mut Kernel<'_, '_, Self::At>) -> bool;
+    /// `rseq_arm_slice_extension_timer()` at the end of the exit loop: whether the thread has to go
+    /// through it again.
+    fn arm_timer(&self, k: &mut Kernel<'_, '_, Self::At>) -> bool;
 
-    /// The callback of the timer of the CPU `slot`, with the thread as the interrupted one.
+    /// The callback of the timer of the CPU `slot`. It interrupts the thread.
     fn expired(&self, k: &mut Kernel<'_, '_, Self::At>, slot: Cpu);
 
     /// What `rseq_slice_yield(2)` returns.
     fn take_yielded(&self, k: &mut Kernel<'_, '_, Self::At>) -> bool;
 
     /// `PR_RSEQ_SLICE_EXTENSION_SET`.
-    fn set_choice(&self, k: &mut Kernel<'_, '_, Self::At>, value: u8) -> Result<(), Errno>;
+    fn set_mode(&self, k: &mut Kernel<'_, '_, Self::At>, value: u8) -> Result<(), Errno>;
 
     /// `rseq_reset()`, for `CLONE_VM`, exec and unregistration. The base's code for both.
     fn reset(&self, _rseq: Rseq) -> Rseq {
@@ -90,4 +91,14 @@ pub(crate) trait Rules: Copy + Debug + Send + Sync + 'static {
 
     /// A thread dies.
     fn exit(&self, k: &mut Kernel<'_, '_, Self::At>);
+}
+
+/// Whether the kernel can be preempted at `pc`.
+pub(crate) fn is_preemptible<R: Rules>(pc: Pc<R::At>) -> bool {
+    match pc {
+        Pc::Grant(_, at) | Pc::Enter(_, at) | Pc::SlowClear(at) | Pc::SlowFailed(at) => {
+            R::is_preemptible(at)
+        }
+        _ => true,
+    }
 }

@@ -21,7 +21,7 @@ use crate::{
     rules::{Rust, Sabotage, Sabotaged, C},
 };
 
-/// What is explored, and what has to be found broken.
+/// A configuration, with the properties that have to be found broken.
 #[derive(Clone, Copy)]
 enum Job {
     Rust(Config, Broken),
@@ -107,7 +107,7 @@ struct Outcome {
     lines: Vec<String>,
 }
 
-/// What came of a job.
+/// The results of a job.
 struct Report {
     head: String,
     results: Vec<Outcome>,
@@ -140,8 +140,8 @@ fn word(ok: bool) -> &'static str {
     }
 }
 
-/// Holds what was found against what is `known` to be broken, and what was seen against what has to
-/// be `seen`.
+/// Compares the findings with the properties that are `known` to be broken, and with what has to be
+/// `seen`.
 fn compare(findings: &Findings, known: Broken, seen: Cover) -> Report {
     let mut results: Vec<_> = ALL
         .iter()
@@ -180,11 +180,11 @@ fn compare(findings: &Findings, known: Broken, seen: Cover) -> Report {
 }
 
 /// Explores the configurations whose name contains `filter`, as many at once as there are CPUs, and
-/// prints what came of each. Returns whether all is as it should be.
+/// prints the results of each. Returns whether all are as expected.
 ///
 /// # Panics
 ///
-/// If the model does: that is a mistake in it.
+/// If there is a mistake in the model.
 pub fn run(filter: &str) -> bool {
     let start = Instant::now();
     let jobs: Vec<_> = Job::all()

@@ -29,10 +29,10 @@ pub(crate) fn body<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, call: Cal
             k.thread_mut().work |= Work::SIGNAL;
         }
         Call::Prctl(value) => {
-            let choice = k.thread().rseq.enabled;
-            if k.thread().rseq.registered && rules.set_choice(k, value).is_ok() {
-                k.log.cover(Cover::CHOSE);
-                note!(k, "choice {choice} becomes {}", k.thread().rseq.enabled);
+            let mode = k.thread().rseq.enabled;
+            if k.thread().rseq.registered && rules.set_mode(k, value).is_ok() {
+                k.log.cover(Cover::MODE_SET);
+                note!(k, "mode {mode} becomes {}", k.thread().rseq.enabled);
             }
         }
         Call::Register { on } => register(k, on),
@@ -67,7 +67,7 @@ fn returns<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
         (true, GaveUp::Expired) => k.break_property(Broken::CLAIM_AFTER_EXPIRY),
         (true, GaveUp::Again) => k.break_property(Broken::CLAIM_AFTER_SWITCH),
         (true, GaveUp::ExpiredAgain) => k.break_property(Broken::CLAIM_AFTER_BOTH),
-        (false, GaveUp::Yes) => k.break_property(Broken::DENIAL),
+        (false, GaveUp::Yes) => k.break_property(Broken::UNREPORTED),
         (false, _) => {}
     }
     k.thread_mut().ghost.gave_up = GaveUp::No;
@@ -117,7 +117,7 @@ fn fork<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, vm: bool) {
         pc: Pc::Return,
         by_irq: false,
         work: parent.work & Work::RSEQ,
-        watch: parent.watch,
+        syscall_work: parent.syscall_work,
         rseq: parent.rseq,
         ..Thread::GONE
     };
@@ -134,11 +134,11 @@ fn fork<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, vm: bool) {
     if vm && child.rseq != Rseq::RESET {
         k.break_property(Broken::NOT_RESET);
     }
-    let inherits = child.rseq.granted
+    let wrong = child.rseq.granted
         || child.rseq.yielded
         || (!vm && child.rseq.enabled != parent.rseq.enabled);
-    if inherits {
-        k.break_property(Broken::INHERITED);
+    if wrong {
+        k.break_property(Broken::WRONG_CHILD);
     }
     if k.config.threads > 1 {
         if k.world

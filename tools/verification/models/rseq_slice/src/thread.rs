@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A thread: where it is, what the kernel knows of it, and its control word.
+//! A thread: its place, the kernel's state of it, and its control word.
 
 use core::fmt;
 
 use bitflags::bitflags;
 
-use crate::{abi::Choice, ghost::Ghost, moment::Moment};
+use crate::{abi::Mode, ghost::Ghost, moment::Moment};
 
 /// A CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ impl fmt::Display for Cpu {
     }
 }
 
-/// A `task_struct`. One that is gone may be used again, with the same address.
+/// A `task_struct`. After its thread is gone another one may have the same address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tid(pub(crate) u8);
 
@@ -53,7 +53,7 @@ impl fmt::Display for Tid {
 }
 
 bitflags! {
-    /// `thread_info::flags`, as far as the exit loop looks at them.
+    /// The bits of `thread_info::flags` that the exit loop reads.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub(crate) struct Work: u8 {
         const RESCHED = 1 << 0;
@@ -85,9 +85,9 @@ pub(crate) enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Call {
     Yield,
-    /// One that does not matter, `sigreturn(2)` among them.
+    /// One without a meaning here, such as `sigreturn(2)`.
     Other,
-    /// Any that syscall user dispatch turns into a `SIGSYS` before all other entry work.
+    /// One that syscall user dispatch turns into a `SIGSYS` before all other entry work.
     Dispatched,
     /// A 32-bit fast one whose last argument cannot be fetched: it leaves without entry work.
     Argument,
@@ -106,8 +106,8 @@ pub(crate) enum Call {
     Exit,
 }
 
-/// What a thread does next. Interrupts come before each step that this stands for; a step itself is
-/// not interrupted, because it has interrupts disabled or touches nothing that an interrupt does.
+/// The next step of a thread. Interrupts come before a step, never inside it: a step has interrupts
+/// disabled or accesses nothing that an interrupt accesses.
 ///
 /// `A` are the steps of the implementation under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,7 +117,7 @@ pub(crate) enum Pc<A> {
 
     /// `__exit_to_user_mode_loop()`, interrupts just enabled, a reschedule among its work.
     Resched(Work),
-    /// Inside of `rseq_grant_slice_extension()`.
+    /// Inside `rseq_grant_slice_extension()`.
     Grant(Work, A),
     /// Before `schedule()`.
     Schedule(Work),
@@ -127,26 +127,26 @@ pub(crate) enum Pc<A> {
     Notify,
     /// `rseq_slowpath_update_usr()`, before it writes to user space.
     SlowUpdate,
-    /// The same, inside of `rseq_slice_clear_grant()`.
+    /// The same, inside `rseq_slice_clear_grant()`.
     SlowClear(A),
-    /// The same, before it looks at the critical section.
+    /// The same, before it checks the critical section.
     SlowSection,
-    /// The same, inside of `rseq_slice_update_failed()`.
+    /// The same, inside `rseq_slice_update_failed()`.
     SlowFailed(A),
     /// Before `local_irq_disable()` at the bottom of the loop.
     Bottom,
     /// After it and after the work flags were read: `rseq_exit_to_user_mode_restart()`. Only other
-    /// CPUs still do anything.
+    /// CPUs can still set flags.
     Exit,
 
     /// `__do_fast_syscall_32()`, where it fetches the argument. It may sleep.
     Fetch,
-    /// An exception in user mode that is served with interrupts enabled, as a page fault is. It may
-    /// sleep.
+    /// An exception in user mode that is handled with interrupts enabled, such as a page fault. It
+    /// may sleep.
     Exception,
     /// System call entry, before any work.
     Entry(Call),
-    /// Inside of `rseq_syscall_enter_work()`.
+    /// Inside `rseq_syscall_enter_work()`.
     Enter(Call, A),
     /// Before the system call itself.
     Body(Call),
@@ -192,7 +192,7 @@ pub(crate) struct Rseq {
     pub(crate) registered: bool,
     pub(crate) enabled: u8,
     pub(crate) granted: bool,
-    /// An update of user space has erased the grant, which lasts until its reschedule.
+    /// An update of user space has erased the control word of the grant.
     pub(crate) hidden: bool,
     /// `None` where there is no grant.
     pub(crate) expires: Option<Moment>,
@@ -242,15 +242,15 @@ pub(crate) struct Thread<A> {
     pub(crate) by_irq: bool,
     pub(crate) work: Work,
     /// `SYSCALL_WORK_SYSCALL_RSEQ_SLICE`.
-    pub(crate) watch: bool,
+    pub(crate) syscall_work: bool,
     pub(crate) rseq: Rseq,
-    /// How often it was switched out. Counted while that matters, and no further than to one.
+    /// How often it was scheduled out since its grant, at most 1.
     pub(crate) switches: u8,
     /// A `SIGSEGV` that was forced on it is pending.
     pub(crate) segv: bool,
     /// `rseq::slice_ctrl`.
     pub(crate) word: u32,
-    /// Whether its instruction pointer is inside of the restartable sequence in `rseq::rseq_cs`.
+    /// Whether its instruction pointer is inside the restartable sequence in `rseq::rseq_cs`.
     pub(crate) inside: bool,
     pub(crate) ghost: Ghost,
 }
@@ -262,7 +262,7 @@ impl<A> Thread<A> {
         pc: Pc::Dead,
         by_irq: false,
         work: Work::empty(),
-        watch: false,
+        syscall_work: false,
         rseq: Rseq::RESET,
         switches: 0,
         segv: false,
@@ -272,13 +272,13 @@ impl<A> Thread<A> {
     };
 
     /// A thread in user mode with a registered area.
-    pub(crate) fn new(cpu: Cpu, choice: Choice) -> Self {
+    pub(crate) fn new(cpu: Cpu, mode: Mode) -> Self {
         Self {
             place: Place::On(cpu),
             pc: Pc::User,
             rseq: Rseq {
                 registered: true,
-                enabled: choice.enabled(),
+                enabled: mode.enabled(),
                 ..Rseq::RESET
             },
             ..Self::GONE

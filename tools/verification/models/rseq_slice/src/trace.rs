@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Traces that can be read.
+//! Traces for people.
 
 use core::sync::atomic::AtomicU64;
 
@@ -8,17 +8,17 @@ use crate::{
     action::Action, config::Config, kernel::Log, machine, rules::Rules, thread::Tid, world::World,
 };
 
-/// Tells a path, one line a step.
+/// Describes a path, one line for each step.
 ///
 /// # Panics
 ///
-/// If it is not one that the exploration took.
+/// If the exploration did not take this path.
 pub(crate) fn tell<R: Rules>(
     rules: &R,
     config: &Config,
     path: Vec<(World<R::At>, Option<Action>)>,
 ) -> Vec<String> {
-    // The exploration knows one world of those that are mirror images; this follows the real one.
+    // Of two worlds that are mirror images the exploration keeps one. The trace follows the real one.
     let mut world = path[0].0;
     let mut mirrored = false;
     let mut ticks = 0;
@@ -51,7 +51,7 @@ pub(crate) fn tell<R: Rules>(
             Action::Step(tid, _) => {
                 line += &place(&before, tid);
                 if notes.is_empty() {
-                    notes.push(format!("goes on to {}", world.thread(tid).pc));
+                    notes.push(format!("continues to {}", world.thread(tid).pc));
                 }
             }
             Action::User(tid, _) => line += &place(&before, tid),

@@ -3,7 +3,7 @@
 //! The state of the model: threads, CPUs and their timers.
 
 use crate::{
-    abi::{ByteOrder, Choice, Layout},
+    abi::{Layout, Mode},
     config::Config,
     moment::Moment,
     property::Broken,
@@ -13,7 +13,7 @@ use crate::{
 /// The timer of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
-    /// The CPU on whose queue it is: another one after this CPU went offline.
+    /// The CPU on whose queue the timer is: the other one after this CPU went offline.
     pub(crate) base: Option<Cpu>,
     pub(crate) expires: Moment,
     pub(crate) owner: Option<Tid>,
@@ -43,7 +43,7 @@ pub(crate) struct World<A> {
     pub(crate) slots: [Slot; 2],
     /// Whether the second CPU is online. The first one always is.
     pub(crate) second_online: bool,
-    /// What the step that led here has broken.
+    /// The properties that the step to this state has broken.
     pub(crate) broken: Broken,
 }
 
@@ -69,11 +69,19 @@ impl<A: Copy> World<A> {
         cpu == Cpu(0) || self.second_online
     }
 
-    /// Who runs on `cpu`. `None` is some thread without the extension.
+    /// The thread that runs on `cpu`. `None` is some thread without the extension.
     pub(crate) fn current(&self, cpu: Cpu) -> Option<Tid> {
         Tid::ALL
             .into_iter()
             .find(|&tid| self.thread(tid).place == Place::On(cpu))
+    }
+
+    /// The thread that has to leave the kernel before anything else happens: the second one. Two threads share nothing but the timer of the CPU that they run on
+    /// in turn, so the first one cannot tell where in the kernel the other is interrupted.
+    pub(crate) fn in_one_go(&self) -> Option<Tid> {
+        let thread = self.thread(Tid(1));
+
+        (thread.cpu().is_some() && !matches!(thread.pc, Pc::User)).then_some(Tid(1))
     }
 
     /// Whether `cpu` gets a timer interrupt as soon as interrupts are enabled.
@@ -93,7 +101,7 @@ impl<A: Copy> World<A> {
         }
     }
 
-    /// Whether anything depends on a tick.
+    /// Whether a tick changes anything.
     pub(crate) fn can_tick(&mut self) -> bool {
         let mut pending = self
             .threads
@@ -116,7 +124,7 @@ impl<A: Copy> World<A> {
         }
     }
 
-    /// Forgets what makes no difference any more, so that states that behave alike are one.
+    /// Removes differences that have no effect, so that states with the same future are equal.
     pub(crate) fn normalize(&mut self) {
         for slot in &mut self.slots {
             if slot.base.is_none() {
@@ -127,8 +135,8 @@ impl<A: Copy> World<A> {
             thread.normalize();
         }
 
-        // A timer that is due fires. What matters of when it was set to is whether that is the end
-        // of a grant, because any later grant ends later.
+        // A timer that is due fires. Of its expiry only matters whether it is the end of a grant,
+        // because any later grant ends later.
         let ends = self.threads.map(|thread| thread.rseq.expires);
         for slot in self.slots.iter_mut().filter(|slot| slot.base.is_some()) {
             if slot.expires.is_due() {
@@ -146,8 +154,8 @@ impl<A: Copy> World<A> {
         }
     }
 
-    /// A miscount was reported when it was seen; what follows is another matter.
-    pub(crate) fn forgive(&mut self) {
+    /// Corrects the counts of threads in user mode: a wrong count is reported once.
+    pub(crate) fn settle(&mut self) {
         for thread in &mut self.threads {
             if matches!(thread.pc, Pc::User) {
                 thread.ghost.open = i8::from(thread.rseq.granted);
@@ -155,7 +163,7 @@ impl<A: Copy> World<A> {
         }
     }
 
-    /// The same with the CPUs the other way round.
+    /// The same world with the CPUs exchanged.
     pub(crate) fn mirrored(&self) -> Self {
         let mut mirrored = *self;
 
@@ -174,7 +182,7 @@ impl<A: Copy> World<A> {
         mirrored
     }
 
-    /// Picks one of two worlds that are mirror images, for a thread alone.
+    /// Picks one of two worlds that are mirror images. For a single thread.
     pub(crate) fn representative(&self) -> Self {
         match self.threads[0].place {
             Place::On(Cpu(1)) | Place::Off(Cpu(1)) => self.mirrored(),
@@ -182,7 +190,7 @@ impl<A: Copy> World<A> {
         }
     }
 
-    /// What is wrong with this state.
+    /// The properties that this state breaks.
     pub(crate) fn check(&self, config: &Config) -> Broken {
         let mut broken = Broken::empty();
 
@@ -203,7 +211,7 @@ impl<A: Copy> World<A> {
 
             broken.set(
                 Broken::UNBOUNDED,
-                thread.rseq.granted && (thread.rseq.hidden || !bounded) && !thread.ghost.slipped,
+                thread.rseq.granted && (thread.rseq.hidden || !bounded) && !thread.ghost.unchecked,
             );
             broken.set(
                 Broken::LATE,
@@ -220,11 +228,11 @@ impl<A: Copy> World<A> {
                 thread.ghost.open != i8::from(thread.rseq.granted),
             );
             broken.set(
-                Broken::DISAGREEMENT,
-                !thread.ghost.forged && !thread.agrees(),
+                Broken::INCONSISTENT,
+                !thread.ghost.forged && !thread.is_consistent(),
             );
-            broken.set(Broken::SPARED, thread.ghost.guilty);
-            broken.set(Broken::TORN, thread.ghost.restart);
+            broken.set(Broken::MISSING_SIGSEGV, thread.ghost.sigsegv_due);
+            broken.set(Broken::UNRESTARTED, thread.ghost.restart);
         }
 
         broken
@@ -234,12 +242,12 @@ impl<A: Copy> World<A> {
 impl<A> Thread<A> {
     /// The layout of the control word, if the extension is on.
     pub(crate) fn layout(&self) -> Option<Layout> {
-        let choice = Choice::from_enabled(self.rseq.enabled);
+        let mode = Mode::from_enabled(self.rseq.enabled);
 
-        (choice != Choice::OFF).then(|| choice.layout())
+        (mode != Mode::OFF).then(|| mode.layout())
     }
 
-    /// The bits of the control word that say whether there is a grant, as user space knows them.
+    /// The bits of the control word that show a grant to user space.
     pub(crate) fn grant_bits(&self) -> u32 {
         match self.layout() {
             None => 0,
@@ -248,8 +256,8 @@ impl<A> Thread<A> {
         }
     }
 
-    /// The control word that tells the truth about a grant.
-    pub(crate) fn truth(&self) -> u32 {
+    /// The control word without a request that is consistent with the kernel's state.
+    pub(crate) fn expected_word(&self) -> u32 {
         match self.layout() {
             Some(Layout::Bytes) if self.rseq.granted => u32::from_ne_bytes([0, 1, 0, 0]),
             Some(Layout::Bits) if self.rseq.granted => 2,
@@ -257,11 +265,9 @@ impl<A> Thread<A> {
         }
     }
 
-    /// Notes that a thread was taken out of user mode, in which it must not go on as if nothing had
-    /// happened: it was switched out, or membarrier(2) interrupted.
-    ///
-    /// A thread that makes a system call inside of a restartable sequence has no claim.
-    pub(crate) fn taken_out(&mut self) {
+    /// Notes that the thread was scheduled out or interrupted by membarrier(2): a restartable
+    /// sequence that it is in has to be restarted, unless it made a system call inside.
+    pub(crate) fn must_restart(&mut self) {
         self.ghost.restart |= self.inside && self.by_irq;
     }
 
@@ -271,9 +277,9 @@ impl<A> Thread<A> {
         self.ghost.restart = false;
     }
 
-    /// Whether user space and the kernel agree about the grant.
-    fn agrees(&self) -> bool {
-        self.word & self.grant_bits() == self.truth()
+    /// Whether the control word shows a grant exactly if the kernel has one.
+    fn is_consistent(&self) -> bool {
+        self.word & self.grant_bits() == self.expected_word()
     }
 
     fn normalize(&mut self) {
@@ -289,7 +295,7 @@ impl<A> Thread<A> {
         if !self.rseq.granted {
             self.rseq.expires = None;
             self.rseq.hidden = false;
-            self.ghost.slipped = false;
+            self.ghost.unchecked = false;
             if !inside {
                 self.ghost.last = None;
             }
@@ -302,11 +308,8 @@ impl<A> Thread<A> {
         if matches!(self.pc, Pc::User) {
             self.by_irq = false;
             self.ghost.handler = false;
-            // A thread that turned the extension off has no grant to disagree about.
-            self.ghost.forged &= self.rseq.enabled == 0 || !self.agrees();
+            // Where the extension is off, no word shows a grant.
+            self.ghost.forged &= self.rseq.enabled == 0 || !self.is_consistent();
         }
     }
 }
-
-/// The order of bytes of the machine that the model is of.
-pub(crate) const ORDER: ByteOrder = ByteOrder::NATIVE;

@@ -4,7 +4,7 @@
 
 use super::{note, Fault, Kernel, Outcome};
 use crate::{
-    abi::{Layout, Update},
+    abi::{Layout, Modify},
     cover::Cover,
 };
 
@@ -16,7 +16,7 @@ impl<A: Copy> Kernel<'_, '_, A> {
         if self.is(Outcome::Fault) {
             self.log.cover(Cover::FAULT);
             note!(self, "faults on user memory");
-            self.thread_mut().ghost.guilty = true;
+            self.thread_mut().ghost.sigsegv_due = true;
             return Err(Fault);
         }
 
@@ -45,60 +45,61 @@ impl<A: Copy> Kernel<'_, '_, A> {
         thread.ghost.forged = false;
     }
 
-    /// `rust_helper_update_user_u32()`: one region of user access.
-    pub(crate) fn update_word(&mut self, update: Update) -> Result<u32, Fault> {
+    /// `rust_helper_modify_user_u32()`: one region of user access.
+    pub(crate) fn modify_word(&mut self, modify: Modify) -> Result<u32, Fault> {
         self.access()
             .inspect_err(|_| self.thread_mut().ghost.forged = true)?;
 
         let thread = self.thread_mut();
         let old = thread.word;
-        if old & update.need != 0 {
-            thread.word = (old & !update.clear) | update.set;
+        if old & modify.need != 0 {
+            thread.word = (old & !modify.clear) | modify.set;
             thread.ghost.forged = false;
         }
         Ok(old)
     }
 
-    /// Notes what the grant decision has to find in `word`.
-    pub(crate) fn judge_at_decision(&mut self, word: u32) {
+    /// Notes whether the grant decision or a revocation has to find a violation in `word`.
+    pub(crate) fn check_word_at_decision(&mut self, word: u32) {
         let thread = self.thread();
-        let lie = thread.layout() == Some(Layout::Bits) && word & !1 != thread.truth();
+        let violation =
+            thread.layout() == Some(Layout::Bits) && word & !1 != thread.expected_word();
 
-        if lie {
-            self.lied();
+        if violation {
+            self.violation();
         }
     }
 
-    /// Notes what system call entry has to find in the control word.
-    pub(crate) fn judge_at_entry(&mut self) {
+    /// Notes whether system call entry has to find a violation in the control word.
+    pub(crate) fn check_word_at_entry(&mut self) {
         let thread = self.thread();
-        let lie = match thread.layout() {
+        let violation = match thread.layout() {
             None | Some(Layout::Bytes) => {
-                // A request alone is none: there are system calls that a thread cannot avoid.
+                // A request alone is no violation: a thread cannot avoid every system call.
                 let ignored = if thread.rseq.granted { 0 } else { REQUEST };
 
-                self.config.debug && thread.word & !ignored != thread.truth()
+                self.config.debug && thread.word & !ignored != thread.expected_word()
             }
-            Some(Layout::Bits) => thread.word & !1 != thread.truth(),
+            Some(Layout::Bits) => thread.word & !1 != thread.expected_word(),
         };
 
-        if lie {
-            self.lied();
+        if violation {
+            self.violation();
         }
     }
 
-    fn lied(&mut self) {
-        self.log.cover(Cover::LIE);
-        note!(self, "the control word lies");
-        self.thread_mut().ghost.guilty = true;
+    fn violation(&mut self) {
+        self.log.cover(Cover::VIOLATION);
+        note!(self, "the control word is a violation");
+        self.thread_mut().ghost.sigsegv_due = true;
     }
 
-    /// Whether the flags in user space are what the kernel stored.
+    /// Whether user space changed the flags that the kernel stored.
     pub(crate) fn flags_are_forged(&mut self) -> bool {
         let forged = self.is(Outcome::ForgedFlags);
 
         if forged {
-            self.thread_mut().ghost.guilty = true;
+            self.thread_mut().ghost.sigsegv_due = true;
         }
         forged
     }

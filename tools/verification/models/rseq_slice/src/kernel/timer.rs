@@ -4,22 +4,17 @@
 
 use super::{note, Kernel, Outcome};
 use crate::{
-    abi::Length,
     cover::Cover,
-    moment::{Moment, TICK},
+    moment::Moment,
     property::Broken,
     thread::{Cpu, Pc},
     world::Slot,
 };
 
 impl<A: Copy> Kernel<'_, '_, A> {
-    /// The length of an extension in nanoseconds.
-    pub(crate) fn length(&mut self) -> u32 {
-        let ticks = if self.is(Outcome::Long) { 2 } else { 1 };
-
-        Length::from_nanos(ticks * TICK)
-            .expect("a length within bounds")
-            .as_nanos()
+    /// The end of an extension that begins now.
+    pub(crate) fn expiry(&mut self) -> Moment {
+        Moment(if self.is(Outcome::Long) { 2 } else { 1 })
     }
 
     pub(crate) fn slot(&mut self) -> &mut Slot {
@@ -28,11 +23,11 @@ impl<A: Copy> Kernel<'_, '_, A> {
         &mut self.world.slots[cpu.index()]
     }
 
-    /// Starts this CPU's timer and notes for whom.
+    /// Starts this CPU's timer and notes for which thread.
     pub(crate) fn arm(&mut self, expires: Moment) {
         note!(
             self,
-            "arms the timer of {} for {}",
+            "starts the timer of {} for {}",
             self.cpu(),
             self.at(expires)
         );
@@ -61,12 +56,12 @@ impl<A: Copy> Kernel<'_, '_, A> {
         }
     }
 
-    /// Notes whose callback runs.
+    /// Notes the timer whose callback runs.
     pub(crate) fn fire(&mut self, slot: Cpu) {
         self.firing = Some(slot);
     }
 
-    /// The callback acts.
+    /// Checks a callback that acts on a grant.
     pub(super) fn expired(&mut self) {
         let slot_cpu = self.firing.expect("a callback that runs");
         let slot = self.world.slots[slot_cpu.index()];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way to user mode: `include/linux/irq-entry-common.h`, `kernel/entry/common.c` and rseq's part
-//! of it.
+//! The way to user mode: `include/linux/irq-entry-common.h`, `kernel/entry/common.c` and the part of
+//! rseq in it.
 
 use super::sequence;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     thread::{Pc, Work},
 };
 
-/// Where `__exit_to_user_mode_loop()` goes on after the reschedule.
+/// Where `__exit_to_user_mode_loop()` continues after the reschedule.
 pub(super) fn after_resched<A>(work: Work) -> Pc<A> {
     if work.contains(Work::SIGNAL) {
         Pc::Signals(work)
@@ -45,10 +45,10 @@ pub(super) fn signals<A: Copy>(k: &mut Kernel<'_, '_, A>, work: Work) {
     // rseq_signal_deliver()
     let looks = thread.rseq.registered && thread.rseq.user_irq;
     if forgotten {
-        k.break_property(Broken::FORGOTTEN);
+        k.break_property(Broken::MISSING_USER_IRQ);
     }
     if looks && k.is(Outcome::Fault) {
-        // Nothing more is known of the sequence.
+        // The sequence is not followed any further.
         k.thread_mut().leave_sequence();
         k.force_segv();
     } else if k.is(Outcome::Handle) {
@@ -56,13 +56,13 @@ pub(super) fn signals<A: Copy>(k: &mut Kernel<'_, '_, A>, work: Work) {
             k.log.cover(Cover::SEQUENCE_AT_SIGNAL);
             let _ = sequence::look(k);
         }
-        note!(k, "goes on in a signal handler");
+        note!(k, "continues in a signal handler");
         let thread = k.thread_mut();
         let torn = thread.inside && thread.by_irq;
         thread.leave_sequence();
         thread.ghost.handler = thread.by_irq;
         if torn {
-            k.break_property(Broken::TORN);
+            k.break_property(Broken::UNRESTARTED);
         }
     }
 }
@@ -135,7 +135,7 @@ fn restart<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) -> bool {
         k.thread_mut().ghost.forced = false;
     }
 
-    let again = rules.gate(k);
+    let again = rules.arm_timer(k);
     if again {
         let thread = k.thread_mut();
         thread.ghost.forced = thread.rseq.sched_switch;
@@ -143,7 +143,7 @@ fn restart<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) -> bool {
         if between {
             k.log.cover(Cover::BETWEEN);
         }
-        note!(k, "is sent back into the exit loop");
+        note!(k, "goes through the exit loop again");
     }
     again
 }
@@ -161,7 +161,7 @@ fn update<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) -> bool {
     if thread.rseq.granted && thread.ghost.last.is_some_and(|last| !last.out) {
         k.log.cover(Cover::UPDATED);
     }
-    let mut next = rules.updated(k);
+    let mut next = rules.user_updated(k);
     while let Next::At(at) = next {
         next = rules.resume(k, at);
     }
@@ -177,7 +177,7 @@ pub(super) fn update_failed<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     let ghost = k.thread().ghost;
 
     if ghost.failed && ghost.forced {
-        k.break_property(Broken::SHOT_TWICE);
+        k.break_property(Broken::SIGSEGV_TWICE);
     }
     k.thread_mut().ghost.failed = true;
     k.force_segv();
@@ -192,19 +192,19 @@ pub(super) fn debug_call<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     if k.is(Outcome::Fault) {
         k.force_segv();
     } else if !sequence::look(k) {
-        sequence::judge(k);
+        sequence::check_sigsegv(k);
         k.force_segv();
     }
 }
 
-/// Notes that a thread without work takes a grant to user mode whose reschedule has taken place.
-pub(super) fn slip<A: Copy>(k: &mut Kernel<'_, '_, A>) {
+/// Notes that a thread without work enters user mode with a grant whose reschedule has happened.
+pub(super) fn leave_unchecked<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     let thread = k.thread_mut();
     let out = thread.ghost.last.is_some_and(|last| last.out);
 
     if thread.work.is_empty() && thread.rseq.granted && out {
-        thread.ghost.slipped = true;
-        k.log.cover(Cover::SLIPPED);
+        thread.ghost.unchecked = true;
+        k.log.cover(Cover::UNCHECKED);
     }
 }
 

@@ -2,19 +2,19 @@
 
 //! Interrupts.
 
-use super::{exit::exit_prepare, is_preemptible, sched::sched_switch_event};
+use super::{exit::exit_prepare, sched::sched_switch_event};
 use crate::{
     action::Cause,
     config::Config,
     cover::Cover,
     kernel::{note, Kernel, Log, Outcome},
     moment::Moment,
-    rules::Rules,
+    rules::{is_preemptible, Rules},
     thread::{Cpu, Pc, Thread, Work},
     world::World,
 };
 
-/// An interrupt, up to where interrupts are enabled again. Returns whether it is possible.
+/// An interrupt, until interrupts are enabled again. Returns whether it is possible.
 pub(super) fn interrupt<R: Rules>(
     rules: &R,
     config: &Config,
@@ -42,7 +42,7 @@ pub(super) fn interrupt<R: Rules>(
         Cause::Resched(work) => k.thread_mut().work |= work,
         // ipi_rseq()
         Cause::Membarrier => {
-            k.thread_mut().taken_out();
+            k.thread_mut().must_restart();
             sched_switch_event(k.thread_mut());
         }
         Cause::Nothing => {}
@@ -92,6 +92,6 @@ fn ignored<A>(world: &World<A>, log: &mut Log<'_>, cpu: Cpu, slot: Cpu) {
         log.cover(Cover::IGNORED_MOVED);
     }
     if let Some(notes) = &mut log.notes {
-        notes.push("nothing comes of it".into());
+        notes.push("no effect".into());
     }
 }

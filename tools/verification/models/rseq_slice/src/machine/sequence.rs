@@ -8,20 +8,20 @@ use crate::{
     property::Broken,
 };
 
-/// Whether `rseq_update_usr()` does not look at the sequence.
+/// Whether `rseq_update_usr()` skips the sequence.
 pub(super) fn is_skipped<A: Copy>(k: &Kernel<'_, '_, A>) -> bool {
     !k.thread().rseq.user_irq && !k.config.debug
 }
 
-/// `rseq_update_user_cs()`: restarts the sequence if the thread is inside of it.
+/// `rseq_update_user_cs()`: restarts the sequence if the thread is inside it.
 ///
-/// Returns whether that was possible. With `rseq_debug` it is not after a system call.
+/// Returns whether it did not fail. With `rseq_debug` it fails after a system call.
 pub(super) fn look<A: Copy>(k: &mut Kernel<'_, '_, A>) -> bool {
     if !k.thread().inside {
         return true;
     }
     if k.config.debug && !k.thread().rseq.user_irq {
-        note!(k, "is inside of a sequence and was not interrupted");
+        note!(k, "is inside a sequence and was not interrupted");
         return false;
     }
 
@@ -35,11 +35,11 @@ pub(super) fn look<A: Copy>(k: &mut Kernel<'_, '_, A>) -> bool {
     true
 }
 
-/// Judges the `SIGSEGV` by `rseq_debug` that follows, for a system call inside of a sequence. Such a
-/// call is the only entry that is no interrupt.
-pub(super) fn judge<A: Copy>(k: &mut Kernel<'_, '_, A>) {
+/// Checks a `SIGSEGV` by `rseq_debug`: it is for a system call inside a sequence, and only system
+/// calls enter the kernel without an interrupt.
+pub(super) fn check_sigsegv<A: Copy>(k: &mut Kernel<'_, '_, A>) {
     k.log.cover(Cover::CALLED_INSIDE);
     if k.thread().by_irq {
-        k.break_property(Broken::SHOT_IN_SEQUENCE);
+        k.break_property(Broken::SIGSEGV_IN_SEQUENCE);
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C implementation as of Linux 7.3, in our words: what kernel/rseq.c and
-//! include/linux/rseq_entry.h decide, in their order.
+//! The C implementation of Linux 7.3: the decisions of kernel/rseq.c and
+//! include/linux/rseq_entry.h, in their order.
 
 use crate::{
     cover::Cover,
     kernel::{note, Event, Kernel, Site},
-    moment::{Moment, NOW},
+    moment::Moment,
     rules::{Errno, Next, Rules},
     state::Ending,
     thread::{Call, Cpu, Rseq, Work},
@@ -76,7 +76,7 @@ impl Rules for C {
     fn enter(&self, k: &mut K<'_, '_>, _call: Call) -> Next<At> {
         let granted = k.thread().rseq.granted;
 
-        k.thread_mut().watch = false;
+        k.thread_mut().syscall_work = false;
         if k.config.debug {
             let expected = if granted { GRANTED } else { 0 };
             if !k.get_word().is_ok_and(|word| word == expected) {
@@ -90,7 +90,7 @@ impl Rules for C {
         }
     }
 
-    fn updated(&self, _: &mut K<'_, '_>) -> Next<At> {
+    fn user_updated(&self, _: &mut K<'_, '_>) -> Next<At> {
         Next::At(At::Updated)
     }
 
@@ -132,7 +132,7 @@ impl Rules for C {
                 Next::At(At::SetExpires)
             }
             At::SetExpires => {
-                let expires = Moment::from_nanos(NOW + u64::from(k.length()));
+                let expires = k.expiry();
                 k.thread_mut().rseq.expires = Some(expires);
                 Next::At(At::Postpone)
             }
@@ -190,7 +190,7 @@ impl Rules for C {
     }
 
     /// `rseq_arm_slice_extension_timer()`
-    fn gate(&self, k: &mut K<'_, '_>) -> bool {
+    fn arm_timer(&self, k: &mut K<'_, '_>) -> bool {
         if !k.thread().rseq.granted {
             return false;
         }
@@ -200,7 +200,7 @@ impl Rules for C {
             return true;
         }
         k.arm(expires);
-        k.thread_mut().watch = true;
+        k.thread_mut().syscall_work = true;
         false
     }
 
@@ -219,7 +219,7 @@ impl Rules for C {
     }
 
     /// `rseq_slice_extension_prctl()`
-    fn set_choice(&self, k: &mut K<'_, '_>, value: u8) -> Result<(), Errno> {
+    fn set_mode(&self, k: &mut K<'_, '_>, value: u8) -> Result<(), Errno> {
         if value & !1 != 0 {
             return Err(Errno::Inval);
         }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Rust implementation: the decisions are the kernel's own, the order of the actions around them
-//! mirrors the functions that the comments name. Whoever changes one of those changes this file.
+//! The Rust implementation. The decisions are the kernel's own code. The order of the actions
+//! around them mirrors the functions that the comments name: `scripts/check mirror` fails when
+//! one of them has changed.
 
 use crate::{
-    abi::{self, Choice, Prctl, Update},
+    abi::{self, Mode, Modify, Prctl},
     cover::Cover,
     kernel::{note, Event, Kernel, Site},
-    moment::{Moment, NOW},
     rules::{Errno, Next, Rules},
-    state::{self, AtSyscall, Ending, Grant, Phase, Plan, Verdict},
+    state::{self, Ending, Phase, Resched, Verdict},
     thread::{Call, Cpu, Rseq, Work},
-    world::ORDER,
 };
 
 /// The Rust implementation.
@@ -22,99 +21,41 @@ pub(crate) struct Rust;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum At {
     // grant::at_resched()
-    Update(Planned),
+    Decide { other_work: bool },
     Make,
     Withdraw,
     Kill,
 
-    // grant::take_back()
-    TakeBack,
-    Taken { how: Ended },
-
-    // grant::erase_and_revoke()
-    EraseFailed,
-    RevokeFailed,
-
     // grant::revoke()
     Revoke,
+    Revoked { how: Ending },
+
+    // grant::update_failed()
+    UpdateFailed,
+    EndFailed,
+
+    // grant::user_updated()
+    UserUpdated,
 
     // syscall::leave()
-    Guard { truthful: bool },
-    Cancel { truthful: bool },
-    Decide { truthful: bool },
-    Finish { how: Ended, owes: bool },
-    Ask { owes: bool },
+    Guard { consistent: bool },
+    Cancel { consistent: bool },
+    Look { consistent: bool },
+    End { how: Ending, resched: Resched },
+    Request { resched: Resched },
     Drop,
     DropEarly,
     Erase,
 }
 
-/// `state::Plan`, which the kernel has no use for a hash of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Planned {
-    Offer,
-    Refuse,
-}
-
-impl From<Plan> for Planned {
-    fn from(plan: Plan) -> Self {
-        match plan {
-            Plan::Offer => Self::Offer,
-            Plan::Refuse => Self::Refuse,
-        }
-    }
-}
-
-impl From<Planned> for Plan {
-    fn from(plan: Planned) -> Self {
-        match plan {
-            Planned::Offer => Self::Offer,
-            Planned::Refuse => Self::Refuse,
-        }
-    }
-}
-
-/// `state::Ending`, the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ended {
-    Yielded,
-    Aborted,
-    Revoked,
-    Died,
-}
-
-impl From<Ending> for Ended {
-    fn from(how: Ending) -> Self {
-        match how {
-            Ending::Yielded => Self::Yielded,
-            Ending::Aborted => Self::Aborted,
-            Ending::Revoked => Self::Revoked,
-            Ending::Died => Self::Died,
-        }
-    }
-}
-
-impl From<Ended> for Ending {
-    fn from(how: Ended) -> Self {
-        match how {
-            Ended::Yielded => Self::Yielded,
-            Ended::Aborted => Self::Aborted,
-            Ended::Revoked => Self::Revoked,
-            Ended::Died => Self::Died,
-        }
-    }
-}
-
-/// `Grant::SPENT`, which no thread's count reaches here either.
-const SPENT: u8 = u8::MAX;
+/// `Phase::SPENT_SWITCHES`, a count that no thread reaches here either.
+pub(super) const SPENT: u8 = u8::MAX;
 
 type K<'a, 'l> = Kernel<'a, 'l, At>;
 
 /// `Thread::phase()` of task.rs.
 fn phase(k: &K<'_, '_>) -> Phase {
-    let rseq = &k.thread().rseq;
-
-    if rseq.granted {
+    if k.thread().rseq.granted {
         phase_with_grant(k)
     } else {
         Phase::Idle
@@ -124,21 +65,25 @@ fn phase(k: &K<'_, '_>) -> Phase {
 /// `Thread::phase_with_grant()` of task.rs.
 pub(super) fn phase_with_grant(k: &K<'_, '_>) -> Phase {
     let made = match k.thread().rseq.switches {
-        SPENT => Grant::SPENT,
+        SPENT => Phase::SPENT_SWITCHES,
         made => made.into(),
     };
 
-    Phase::with_grant(made, switches(k))
+    Phase::with_grant(made, k.thread().switches.into())
 }
 
-/// `Thread::switches()` of task.rs.
-fn switches(k: &K<'_, '_>) -> usize {
-    k.thread().switches.into()
+/// `Thread::phase_for_timer()` of task.rs.
+fn phase_for_timer(k: &K<'_, '_>, timer: Cpu) -> Phase {
+    if k.thread().rseq.timer == Some(timer) {
+        phase_with_grant(k)
+    } else {
+        Phase::Idle
+    }
 }
 
-/// `Thread::choice()` of task.rs.
-fn choice(k: &K<'_, '_>) -> Choice {
-    Choice::from_enabled(k.thread().rseq.enabled)
+/// `Thread::mode()` of task.rs.
+fn mode(k: &K<'_, '_>) -> Mode {
+    Mode::from_enabled(k.thread().rseq.enabled)
 }
 
 /// `end()` of grant.rs.
@@ -150,47 +95,52 @@ pub(super) fn end(k: &mut K<'_, '_>, how: Ending) {
 }
 
 impl Rust {
-    /// `make()` of grant.rs, which has interrupts disabled.
+    /// `make()` of grant.rs up to `withdraw()`. Interrupts are disabled.
     pub(super) fn make(self, k: &mut K<'_, '_>, cpu_may_grant: bool) -> bool {
-        let scheduled_out = k.thread().rseq.sched_switch;
-        if !Grant::possible(scheduled_out, || cpu_may_grant) {
+        if k.thread().rseq.sched_switch {
             return false;
         }
-        let grant = Grant::new(NOW, k.length(), switches(k));
-        let expires = Moment::from_nanos(grant.expires);
+        let expires = k.expiry();
+        let timer = k.cpu();
 
-        k.count(Event::Granted);
-        // For the properties, which want to know when it ends.
-        k.thread_mut().rseq.expires = Some(expires);
-        // Thread::begin()
-        let rseq = &mut k.thread_mut().rseq;
-        rseq.switches = u8::try_from(grant.switches).expect("a count that is 0 or 1");
-        rseq.yielded = false;
-        k.store_granted(true);
-        // Thread::watch_syscall()
-        k.thread_mut().watch = true;
+        // rseq_slice_postpone_resched() of glue.c
+        if !cpu_may_grant {
+            return false;
+        }
         let which = if k.config.rt {
             Work::LAZY
         } else {
             Work::ANY_RESCHED
         };
         k.clear_need_resched(which, expires);
-        // timer::arm()
-        k.thread_mut().rseq.timer = Some(k.cpu());
+
+        k.count(Event::Granted);
+        // For the properties.
+        k.thread_mut().rseq.expires = Some(expires);
+        // Thread::begin()
+        let switches = k.thread().switches;
+        let rseq = &mut k.thread_mut().rseq;
+        rseq.switches = switches;
+        rseq.timer = Some(timer);
+        rseq.yielded = false;
+        rseq.hidden = false;
+        k.store_granted(true);
+        // Thread::set_syscall_work()
+        k.thread_mut().syscall_work = true;
+        // PerCpuRef::start()
         k.arm(expires);
         true
     }
 
-    /// `is_truthful()` of syscall.rs.
-    fn is_truthful(self, k: &mut K<'_, '_>) -> bool {
-        let layout = choice(k).layout();
-        if !layout.checked_at_entry(k.config.debug) {
-            return true;
-        }
-
+    /// `is_consistent()` of syscall.rs.
+    fn is_consistent(self, k: &mut K<'_, '_>) -> bool {
+        let layout = mode(k).layout();
         let granted = k.thread().rseq.granted;
-        k.get_word()
-            .is_ok_and(|word| layout.truthful_at_entry(ORDER, word, granted))
+        let checked = layout.checked_at_entry(granted, k.config.debug);
+
+        checked == 0
+            || k.get_word()
+                .is_ok_and(|word| layout.is_consistent(word, granted, checked))
     }
 }
 
@@ -202,70 +152,78 @@ impl Rules for Rust {
         !matches!(
             at,
             At::Cancel { .. }
-                | At::Decide { .. }
-                | At::Finish { .. }
-                | At::Ask { .. }
+                | At::Look { .. }
+                | At::End { .. }
+                | At::Request { .. }
                 | At::Drop
                 | At::DropEarly
         )
     }
 
-    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` or `take_back()` of
+    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` or `revoke()` of
     /// grant.rs.
     fn grant(&self, k: &mut K<'_, '_>, work: Work) -> Next<At> {
         let rseq = k.thread().rseq;
-        let enabled = rseq.enabled != 0 && rseq.user_irq;
-        if !enabled && !rseq.granted {
+
+        if rseq.granted {
+            note!(k, "revoke(): {:?}", phase(k));
+            return Next::At(At::Revoke);
+        }
+        if rseq.enabled == 0 || !rseq.user_irq {
             return Next::Done(false);
         }
 
-        if rseq.granted {
-            note!(k, "take_back(): {:?}", phase(k));
-            return Next::At(At::TakeBack);
-        }
-
-        let plan = Plan::new(work.intersects(k.config.deny()));
-        note!(k, "at_resched(): {plan:?}");
-        Next::At(At::Update(plan.into()))
+        let other_work = work.intersects(k.config.deny());
+        note!(
+            k,
+            "at_resched(): {}",
+            if other_work {
+                "other work"
+            } else {
+                "no other work"
+            }
+        );
+        Next::At(At::Decide { other_work })
     }
 
-    /// `rseq_syscall_enter_work()`, that is `enter()` of syscall.rs, and `lie()` where it lies.
+    /// `rseq_syscall_enter_work()`, that is `enter()` of syscall.rs, and `violation()` up to
+    /// `leave()`.
     fn enter(&self, k: &mut K<'_, '_>, _call: Call) -> Next<At> {
-        k.thread_mut().watch = false;
+        // Thread::clear_syscall_work()
+        k.thread_mut().syscall_work = false;
 
-        let truthful = self.is_truthful(k);
-        if !truthful {
+        let consistent = self.is_consistent(k);
+        if !consistent {
             k.segv();
         }
-        Next::At(At::Guard { truthful })
+        Next::At(At::Guard { consistent })
     }
 
-    /// `rseq_slice_clear_grant()` of rseq_slice.h, then `revoke()` of grant.rs.
-    fn updated(&self, k: &mut K<'_, '_>) -> Next<At> {
+    /// `rseq_slice_clear_grant()` of rseq_slice.h, then `user_updated()` of grant.rs.
+    fn user_updated(&self, k: &mut K<'_, '_>) -> Next<At> {
         if !k.thread().rseq.granted {
             return Next::Done(false);
         }
-        Next::At(At::Revoke)
+        Next::At(At::UserUpdated)
     }
 
-    /// `rseq_slice_update_failed()` of rseq_slice.h, then `erase_and_revoke()` of grant.rs.
+    /// `rseq_slice_update_failed()` of rseq_slice.h, then `update_failed()` of grant.rs.
     fn update_failed(&self, k: &mut K<'_, '_>) -> Next<At> {
         if !k.thread().rseq.granted {
             return Next::Done(false);
         }
-        Next::At(At::EraseFailed)
+        Next::At(At::UpdateFailed)
     }
 
     fn resume(&self, k: &mut K<'_, '_>, at: At) -> Next<At> {
         match at {
-            // at_resched()
-            At::Update(plan) => {
-                let plan = Plan::from(plan);
-                let layout = choice(k).layout();
-                let verdict = match k.update_word(plan.update(layout, ORDER)) {
+            // at_resched(), decide()
+            At::Decide { other_work } => {
+                let layout = mode(k).layout();
+                let verdict = match k.modify_word(layout.decide(other_work)) {
                     Ok(word) => {
-                        k.judge_at_decision(word);
-                        plan.judge(layout, ORDER, word)
+                        k.check_word_at_decision(word);
+                        Verdict::new(layout, word, other_work)
                     }
                     Err(_) => Verdict::Kill,
                 };
@@ -301,34 +259,34 @@ impl Rules for Rust {
                 Next::Done(false)
             }
 
-            // take_back()
-            At::TakeBack => {
-                let layout = choice(k).layout();
-                let shown = !k.thread().rseq.hidden;
-                let truthful = if layout.checked_at_revocation() && shown {
-                    k.update_word(Update::ERASE).is_ok_and(|word| {
-                        k.judge_at_decision(word);
-                        layout.truthful(ORDER, word, true)
-                    })
-                } else {
+            // revoke()
+            At::Revoke => {
+                let layout = mode(k).layout();
+                let checked = layout.checked_at_exit();
+                let consistent = if checked == 0 || k.thread().rseq.hidden {
                     k.erase_word().is_ok()
+                } else {
+                    k.modify_word(Modify::ERASE).is_ok_and(|word| {
+                        k.check_word_at_decision(word);
+                        layout.is_consistent(word, true, checked)
+                    })
                 };
-                Next::At(match Ending::taken_back(truthful) {
+                Next::At(match Ending::at_revocation(consistent) {
                     Ending::Died => At::Kill,
-                    how => At::Taken { how: how.into() },
+                    how => At::Revoked { how },
                 })
             }
-            At::Taken { how } => {
-                end(k, how.into());
+            At::Revoked { how } => {
+                end(k, how);
                 Next::Done(false)
             }
 
-            // erase_and_revoke()
-            At::EraseFailed => {
+            // update_failed()
+            At::UpdateFailed => {
                 let _ = k.erase_word();
-                Next::At(At::RevokeFailed)
+                Next::At(At::EndFailed)
             }
-            At::RevokeFailed => {
+            At::EndFailed => {
                 if phase_with_grant(k) == Phase::Granted {
                     k.set_need_resched(Site::Exit);
                 }
@@ -336,8 +294,8 @@ impl Rules for Rust {
                 Next::Done(false)
             }
 
-            // revoke()
-            At::Revoke => {
+            // user_updated()
+            At::UserUpdated => {
                 if phase_with_grant(k) == Phase::Granted {
                     let rseq = &mut k.thread_mut().rseq;
                     // Thread::spend()
@@ -352,40 +310,34 @@ impl Rules for Rust {
             }
 
             // leave()
-            At::Guard { truthful } => Next::At(At::Cancel { truthful }),
-            At::Cancel { truthful } => {
+            At::Guard { consistent } => Next::At(At::Cancel { consistent }),
+            At::Cancel { consistent } => {
                 // timer::cancel()
                 k.cancel();
-                Next::At(At::Decide { truthful })
+                Next::At(At::Look { consistent })
             }
-            At::Decide { truthful } => {
+            At::Look { consistent } => {
                 let call = match k.entered() {
                     Call::Yield => state::Call::Yield,
                     _ => state::Call::Other,
                 };
                 let phase = phase(k);
                 note!(k, "leave(): {phase:?}");
-                match phase.at_syscall(call, truthful) {
-                    AtSyscall::NoGrant => Next::At(At::DropEarly),
-                    AtSyscall::GiveUp(how) => Next::At(At::Finish {
-                        how: how.into(),
-                        owes: true,
-                    }),
-                    AtSyscall::GaveUp(how) => Next::At(At::Finish {
-                        how: how.into(),
-                        owes: false,
-                    }),
-                }
+                Next::At(match phase.at_syscall(call, consistent) {
+                    None => At::DropEarly,
+                    Some((how, resched)) => At::End { how, resched },
+                })
             }
-            At::Finish { how, owes } => {
-                end(k, how.into());
-                if how == Ended::Yielded {
+            At::End { how, resched } => {
+                end(k, how);
+                if how == Ending::Yielded {
+                    // Thread::set_yielded()
                     k.thread_mut().rseq.yielded = true;
                 }
-                Next::At(At::Ask { owes })
+                Next::At(At::Request { resched })
             }
-            At::Ask { owes } => {
-                if owes {
+            At::Request { resched } => {
+                if resched == Resched::Due {
                     k.set_need_resched(Site::Entry);
                 }
                 Next::At(At::Drop)
@@ -414,7 +366,7 @@ impl Rules for Rust {
     }
 
     /// `rseq_arm_slice_extension_timer()` of rseq_slice.h.
-    fn gate(&self, k: &mut K<'_, '_>) -> bool {
+    fn arm_timer(&self, k: &mut K<'_, '_>) -> bool {
         let thread = *k.thread();
 
         if !thread.rseq.granted || thread.rseq.switches == thread.switches {
@@ -431,14 +383,12 @@ impl Rules for Rust {
 
     /// `SliceTimer::run()` of timer.rs.
     fn expired(&self, k: &mut K<'_, '_>, slot: Cpu) {
-        let bounded = k.thread().rseq.timer == Some(slot);
-
-        if bounded && phase_with_grant(k).at_expiry() {
+        if phase_for_timer(k, slot) == Phase::Granted {
             k.count(Event::Expired);
             // Thread::spend()
             k.thread_mut().rseq.switches = SPENT;
             k.set_need_resched(Site::Expiry);
-            // Thread::visit_exit_loop()
+            // CurrentRseq::raise_work()
             k.thread_mut().work |= Work::RSEQ;
         }
     }
@@ -449,11 +399,11 @@ impl Rules for Rust {
     }
 
     /// `call()`, `set()` and `write()` of prctl.rs.
-    fn set_choice(&self, k: &mut K<'_, '_>, value: u8) -> Result<(), Errno> {
+    fn set_mode(&self, k: &mut K<'_, '_>, value: u8) -> Result<(), Errno> {
         let Some(Prctl::Set(to)) = Prctl::parse(abi::PR_SET, value.into()) else {
             return Err(Errno::Inval);
         };
-        let from = choice(k);
+        let from = mode(k);
         if to == from {
             return Ok(());
         }
@@ -466,7 +416,7 @@ impl Rules for Rust {
             } else {
                 stored
             };
-            if !abi::flags_truthful(flags, from) {
+            if !abi::flags_consistent(flags, from) {
                 return Err(Errno::Fault);
             }
             if abi::erases_ctrl(from, to) {
@@ -475,12 +425,12 @@ impl Rules for Rust {
             Ok(())
         };
         write().inspect_err(|_| k.segv())?;
-        // Thread::set_choice()
+        // Thread::set_mode()
         k.thread_mut().rseq.enabled = to.enabled();
         Ok(())
     }
 
-    /// `inherit()` of task.rs.
+    /// `rseq_slice_fork()` of rseq_slice.h.
     fn fork(&self, child: &mut Rseq) {
         child.granted = false;
         child.hidden = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Rust implementation with one thing wrong, for each property: a property that still holds then
+//! The Rust implementation with one mistake, for each property. A property that still holds then
 //! checks nothing.
 
 use crate::{
@@ -8,120 +8,120 @@ use crate::{
     moment::Moment,
     property::Broken,
     rules::{
-        rust::{end, phase_with_grant, At, Ended},
+        rust::{end, phase_with_grant, At, SPENT},
         Errno, Next, Rules, Rust,
     },
-    state::{Ending, Phase},
+    state::{Ending, Phase, Resched},
     thread::{Call, Cpu, Rseq, Work},
 };
 
-/// What is wrong.
+/// The mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sabotage {
-    /// The end of the exit loop does not look at grants.
-    BlindGate,
+    /// The end of the exit loop does not check for grants.
+    NoExitCheck,
     /// The timer does nothing.
-    DeadTimer,
-    /// `TIF_RSEQ` clears all events, also where it stands alone and nobody looked at them, and the
-    /// gate sends on whoever has a reschedule due.
-    BareFlag,
+    NoExpiry,
+    /// `TIF_RSEQ` clears all events, also without an update that handled them. The end of the exit
+    /// loop goes through it again if a reschedule is due.
+    FlagClearsEvents,
     /// An update of user space clears all events.
-    Oblivion,
-    /// It raises nothing but the reschedule.
-    QuietTimer,
-    /// A grant on a CPU that must not make any.
-    Recklessness,
-    /// `rseq_debug`: a request without a grant counts as a lie.
-    Severity,
-    /// The timer ends whatever grant there is.
-    ZealousTimer,
-    /// A grant that ends does not forget its timer.
-    StickyTimer,
+    UpdateClearsEvents,
+    /// The timer requests the reschedule but does not raise `TIF_RSEQ`.
+    ExpiryRaisesNoFlag,
+    /// A CPU that must not grant does.
+    UnfitCpuGrants,
+    /// `rseq_debug`: a request without a grant is a violation.
+    RequestIsViolation,
+    /// The timer acts on any grant.
+    TimerEndsAnyGrant,
+    /// The end of a grant keeps the address of its timer.
+    EndKeepsTimer,
     /// A second reschedule does not end the grant.
     NoRevocation,
-    /// An update of user space does not ask for the postponed reschedule.
-    ForgetfulUpdate,
-    /// It asks for it even if it has taken place.
-    InsistentUpdate,
-    /// One that fails leaves the grant alone.
-    LastingGrant,
-    /// It leaves one alone until its reschedule.
-    PatientFailure,
-    /// It leaves the control word as it is.
-    LastingWord,
-    /// System call entry asks for it even if it has taken place.
-    InsistentEntry,
+    /// An update of user space does not request the postponed reschedule.
+    UpdateRequestsNothing,
+    /// An update of user space requests it even if it has happened.
+    UpdateAlwaysRequests,
+    /// An update of user space that fails does not end the grant.
+    FailureKeepsGrant,
+    /// An update of user space that fails spends the grant, as one that succeeds does.
+    FailureOnlySpends,
+    /// An update of user space that fails ends the grant and keeps the control word.
+    FailureKeepsWord,
+    /// System call entry requests the reschedule even if it has happened.
+    EntryAlwaysRequests,
     /// The end of a grant by a system call is not counted.
     UncountedEntry,
     /// A thread's death is not counted.
     UncountedDeath,
-    /// System call entry leaves the control word as it is.
-    NoErasure,
-    /// A grant does not forget the result of an older yield.
-    OldResult,
-    /// Any call inside of a grant makes rseq_slice_yield(2) return 1.
-    Boast,
+    /// System call entry does not erase the control word.
+    EntryKeepsWord,
+    /// A grant keeps the result of an older yield.
+    GrantKeepsResult,
+    /// A system call that finds a spent grant counts as a yield.
+    RevokedCallYields,
     /// rseq_slice_yield(2) returns 0.
-    Modesty,
-    /// Other work does not count.
-    Haste,
-    /// System calls count as interrupts.
-    Generosity,
+    YieldReturnsZero,
+    /// Other work does not deny a grant.
+    OtherWorkIgnored,
+    /// A grant on the way out of a system call.
+    SyscallIsInterrupt,
     /// `PREEMPT_RT`: every reschedule is postponed.
-    Arrogance,
-    /// A child gets all of its parent's state.
-    Heritage,
-    /// The choice survives `rseq_reset()`.
-    Memory,
+    AllPostponed,
+    /// A child keeps its parent's grant and yield.
+    ForkCopiesAll,
+    /// `rseq_reset()` keeps the mode.
+    ResetKeepsMode,
     /// There is no `SIGSEGV` at system call entry.
-    Mercy,
-    /// There always is.
-    Wrath,
+    NoSigsegvAtEntry,
+    /// There always is a `SIGSEGV` at system call entry.
+    SigsegvAtEntry,
 }
 
 impl Sabotage {
-    /// What has to be found, and by what.
+    /// Each with a property that has to be found broken.
     pub(crate) const ALL: &'static [(Self, Broken)] = &[
-        (Self::BlindGate, Broken::UNBOUNDED),
-        (Self::QuietTimer, Broken::UNBOUNDED),
-        (Self::DeadTimer, Broken::LATE),
-        (Self::Recklessness, Broken::LATE),
-        (Self::Recklessness, Broken::UNFIT),
-        (Self::ForgetfulUpdate, Broken::POSTPONED_AGAIN),
+        (Self::NoExitCheck, Broken::UNBOUNDED),
+        (Self::ExpiryRaisesNoFlag, Broken::UNBOUNDED),
+        (Self::NoExpiry, Broken::LATE),
+        (Self::UnfitCpuGrants, Broken::LATE),
+        (Self::UnfitCpuGrants, Broken::UNFIT),
+        (Self::UpdateRequestsNothing, Broken::POSTPONED_AGAIN),
         (Self::NoRevocation, Broken::SURVIVED),
-        (Self::InsistentEntry, Broken::TWICE_AT_ENTRY),
-        (Self::ZealousTimer, Broken::TWICE_AT_EXPIRY),
-        (Self::InsistentUpdate, Broken::TWICE_AT_EXIT),
-        (Self::ForgetfulUpdate, Broken::LOST),
+        (Self::EntryAlwaysRequests, Broken::TWICE_AT_ENTRY),
+        (Self::TimerEndsAnyGrant, Broken::TWICE_AT_EXPIRY),
+        (Self::UpdateAlwaysRequests, Broken::TWICE_AT_EXIT),
+        (Self::UpdateRequestsNothing, Broken::LOST),
         (Self::UncountedEntry, Broken::MISCOUNTED),
         (Self::UncountedDeath, Broken::MISCOUNTED_DEATH),
-        (Self::NoErasure, Broken::DISAGREEMENT),
-        (Self::LastingWord, Broken::DISAGREEMENT),
-        (Self::ZealousTimer, Broken::STALE_TIMER),
-        (Self::StickyTimer, Broken::STALE_TIMER),
-        (Self::ZealousTimer, Broken::FOREIGN_TIMER),
-        (Self::OldResult, Broken::CLAIM_WITHOUT_GRANT),
-        (Self::Boast, Broken::CLAIM_AFTER_EXPIRY),
-        (Self::Boast, Broken::CLAIM_AFTER_SWITCH),
-        (Self::Boast, Broken::CLAIM_AFTER_BOTH),
-        (Self::Modesty, Broken::DENIAL),
-        (Self::Haste, Broken::DESPITE_WORK),
-        (Self::Generosity, Broken::NO_INTERRUPT),
-        (Self::Arrogance, Broken::URGENT),
-        (Self::Heritage, Broken::INHERITED),
-        (Self::Memory, Broken::NOT_RESET),
-        (Self::Mercy, Broken::SPARED),
-        (Self::Wrath, Broken::SHOT),
-        (Self::Severity, Broken::SHOT),
-        (Self::LastingGrant, Broken::SHOT_TWICE),
-        (Self::PatientFailure, Broken::SHOT_TWICE),
-        (Self::BareFlag, Broken::TORN),
-        (Self::BareFlag, Broken::SHOT_IN_SEQUENCE),
-        (Self::Oblivion, Broken::FORGOTTEN),
+        (Self::EntryKeepsWord, Broken::INCONSISTENT),
+        (Self::FailureKeepsWord, Broken::INCONSISTENT),
+        (Self::TimerEndsAnyGrant, Broken::STALE_TIMER),
+        (Self::EndKeepsTimer, Broken::STALE_TIMER),
+        (Self::TimerEndsAnyGrant, Broken::FOREIGN_TIMER),
+        (Self::GrantKeepsResult, Broken::CLAIM_WITHOUT_GRANT),
+        (Self::RevokedCallYields, Broken::CLAIM_AFTER_EXPIRY),
+        (Self::RevokedCallYields, Broken::CLAIM_AFTER_SWITCH),
+        (Self::RevokedCallYields, Broken::CLAIM_AFTER_BOTH),
+        (Self::YieldReturnsZero, Broken::UNREPORTED),
+        (Self::OtherWorkIgnored, Broken::DESPITE_WORK),
+        (Self::SyscallIsInterrupt, Broken::NO_INTERRUPT),
+        (Self::AllPostponed, Broken::URGENT),
+        (Self::ForkCopiesAll, Broken::WRONG_CHILD),
+        (Self::ResetKeepsMode, Broken::NOT_RESET),
+        (Self::NoSigsegvAtEntry, Broken::MISSING_SIGSEGV),
+        (Self::SigsegvAtEntry, Broken::SIGSEGV_WITHOUT_CAUSE),
+        (Self::RequestIsViolation, Broken::SIGSEGV_WITHOUT_CAUSE),
+        (Self::FailureKeepsGrant, Broken::SIGSEGV_TWICE),
+        (Self::FailureOnlySpends, Broken::SIGSEGV_TWICE),
+        (Self::FlagClearsEvents, Broken::UNRESTARTED),
+        (Self::FlagClearsEvents, Broken::SIGSEGV_IN_SEQUENCE),
+        (Self::UpdateClearsEvents, Broken::MISSING_USER_IRQ),
     ];
 }
 
-/// The Rust implementation, sabotaged.
+/// The Rust implementation with a mistake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sabotaged(pub(crate) Sabotage);
 
@@ -134,8 +134,8 @@ impl Rules for Sabotaged {
 
     fn grant(&self, k: &mut Kernel<'_, '_, At>, work: Work) -> Next<At> {
         match self.0 {
-            Sabotage::Haste => Rust.grant(k, Work::empty()),
-            Sabotage::Generosity => {
+            Sabotage::OtherWorkIgnored => Rust.grant(k, Work::empty()),
+            Sabotage::SyscallIsInterrupt => {
                 k.thread_mut().rseq.user_irq = true;
                 Rust.grant(k, work)
             }
@@ -148,14 +148,16 @@ impl Rules for Sabotaged {
         let next = Rust.enter(k, call);
 
         match self.0 {
-            Sabotage::Mercy if !before.segv && k.thread().segv => {
+            Sabotage::NoSigsegvAtEntry if !before.segv && k.thread().segv => {
                 let thread = k.thread_mut();
                 thread.segv = false;
                 thread.work = before.work;
-                thread.ghost.guilty = true;
+                thread.ghost.sigsegv_due = true;
             }
-            Sabotage::Wrath if !k.thread().segv => k.segv(),
-            Sabotage::Severity if !before.rseq.granted && before.word != 0 && !before.segv => {
+            Sabotage::SigsegvAtEntry if !k.thread().segv => k.segv(),
+            Sabotage::RequestIsViolation
+                if !before.rseq.granted && before.word != 0 && !before.segv =>
+            {
                 k.segv()
             }
             _ => {}
@@ -163,14 +165,14 @@ impl Rules for Sabotaged {
         next
     }
 
-    fn updated(&self, k: &mut Kernel<'_, '_, At>) -> Next<At> {
-        Rust.updated(k)
+    fn user_updated(&self, k: &mut Kernel<'_, '_, At>) -> Next<At> {
+        Rust.user_updated(k)
     }
 
     fn update_failed(&self, k: &mut Kernel<'_, '_, At>) -> Next<At> {
         match self.0 {
-            Sabotage::LastingGrant => Next::Done(false),
-            Sabotage::LastingWord if k.thread().rseq.granted => Next::At(At::RevokeFailed),
+            Sabotage::FailureKeepsGrant => Next::Done(false),
+            Sabotage::FailureKeepsWord if k.thread().rseq.granted => Next::At(At::EndFailed),
             _ => Rust.update_failed(k),
         }
     }
@@ -179,7 +181,7 @@ impl Rules for Sabotaged {
         let before = k.thread().rseq.yielded;
 
         match (self.0, at) {
-            (Sabotage::StickyTimer, _) => {
+            (Sabotage::EndKeepsTimer, _) => {
                 let timer = k.thread().rseq.timer;
                 let next = Rust.resume(k, at);
                 if timer.is_some() && !k.thread().rseq.granted {
@@ -187,53 +189,57 @@ impl Rules for Sabotaged {
                 }
                 next
             }
-            (Sabotage::Recklessness, At::Make) if Rust.make(k, true) => Next::Done(true),
-            (Sabotage::NoRevocation, At::Taken { .. }) => Next::Done(false),
-            (Sabotage::ForgetfulUpdate, At::Revoke) => {
+            (Sabotage::UnfitCpuGrants, At::Make) if Rust.make(k, true) => Next::Done(true),
+            (Sabotage::NoRevocation, At::Revoked { .. }) => Next::Done(false),
+            (Sabotage::UpdateRequestsNothing, At::UserUpdated) => {
                 end(k, Ending::Revoked);
                 Next::Done(false)
             }
-            (Sabotage::PatientFailure, At::RevokeFailed) => Rust.resume(k, At::Revoke),
-            (Sabotage::InsistentUpdate, At::Revoke) => {
+            (Sabotage::FailureOnlySpends, At::EndFailed) => Rust.resume(k, At::UserUpdated),
+            (Sabotage::UpdateAlwaysRequests, At::UserUpdated) => {
                 k.set_need_resched(Site::Exit);
                 Rust.resume(k, at)
             }
-            (Sabotage::BareFlag, At::Revoke) => {
-                let owes = phase_with_grant(k) == Phase::Granted;
+            (Sabotage::FlagClearsEvents, At::UserUpdated) => {
+                let due = phase_with_grant(k) == Phase::Granted;
                 end(k, Ending::Revoked);
-                if owes {
+                if due {
                     k.set_need_resched(Site::Exit);
                 }
                 Next::Done(false)
             }
-            (Sabotage::InsistentEntry, At::Finish { how, .. }) => {
-                Rust.resume(k, At::Finish { how, owes: true })
-            }
-            (Sabotage::UncountedEntry, At::Finish { owes, .. }) => {
+            (Sabotage::EntryAlwaysRequests, At::End { how, .. }) => Rust.resume(
+                k,
+                At::End {
+                    how,
+                    resched: Resched::Due,
+                },
+            ),
+            (Sabotage::UncountedEntry, At::End { resched, .. }) => {
                 k.thread_mut().rseq.timer = None;
                 k.store_granted(false);
-                Next::At(At::Ask { owes })
+                Next::At(At::Request { resched })
             }
-            (Sabotage::NoErasure, At::Erase) => Next::Done(false),
-            (Sabotage::OldResult, At::Make) => {
+            (Sabotage::EntryKeepsWord, At::Erase) => Next::Done(false),
+            (Sabotage::GrantKeepsResult, At::Make) => {
                 let next = Rust.resume(k, at);
                 k.thread_mut().rseq.yielded = before;
                 next
             }
             (
-                Sabotage::Boast,
-                At::Finish {
-                    how: Ended::Revoked,
+                Sabotage::RevokedCallYields,
+                At::End {
+                    how: Ending::Revoked,
                     ..
                 },
             ) => {
                 let next = Rust.resume(k, at);
                 k.thread_mut().rseq.yielded = true;
-                // Somebody else asks for it.
+                // Something else requests the reschedule.
                 k.thread_mut().work |= Work::RESCHED;
                 next
             }
-            (Sabotage::Arrogance, At::Make) => {
+            (Sabotage::AllPostponed, At::Make) => {
                 let next = Rust.resume(k, at);
                 if next == Next::Done(true) {
                     k.clear_need_resched(Work::RESCHED, Moment::NOW);
@@ -246,30 +252,32 @@ impl Rules for Sabotaged {
 
     fn clear_events(&self, rseq: &mut Rseq) {
         match self.0 {
-            Sabotage::BareFlag | Sabotage::Oblivion => rseq.clear_events(),
+            Sabotage::FlagClearsEvents | Sabotage::UpdateClearsEvents => rseq.clear_events(),
             _ => Rust.clear_events(rseq),
         }
     }
 
-    fn gate(&self, k: &mut Kernel<'_, '_, At>) -> bool {
+    fn arm_timer(&self, k: &mut Kernel<'_, '_, At>) -> bool {
         match self.0 {
-            Sabotage::BlindGate => false,
-            Sabotage::BareFlag => Rust.gate(k) || k.thread().work.contains(Work::RESCHED),
-            _ => Rust.gate(k),
+            Sabotage::NoExitCheck => false,
+            Sabotage::FlagClearsEvents => {
+                Rust.arm_timer(k) || k.thread().work.contains(Work::RESCHED)
+            }
+            _ => Rust.arm_timer(k),
         }
     }
 
     fn expired(&self, k: &mut Kernel<'_, '_, At>, slot: Cpu) {
         match self.0 {
-            Sabotage::DeadTimer => {}
-            Sabotage::QuietTimer => {
+            Sabotage::NoExpiry => {}
+            Sabotage::ExpiryRaisesNoFlag => {
                 let before = k.thread().work;
                 Rust.expired(k, slot);
                 k.thread_mut().work -= Work::RSEQ - before;
             }
-            Sabotage::ZealousTimer if k.thread().rseq.granted => {
+            Sabotage::TimerEndsAnyGrant if k.thread().rseq.granted => {
                 k.count(Event::Expired);
-                k.thread_mut().rseq.switches = u8::MAX;
+                k.thread_mut().rseq.switches = SPENT;
                 k.set_need_resched(Site::Expiry);
             }
             _ => Rust.expired(k, slot),
@@ -277,16 +285,16 @@ impl Rules for Sabotaged {
     }
 
     fn take_yielded(&self, k: &mut Kernel<'_, '_, At>) -> bool {
-        Rust.take_yielded(k) && self.0 != Sabotage::Modesty
+        Rust.take_yielded(k) && self.0 != Sabotage::YieldReturnsZero
     }
 
-    fn set_choice(&self, k: &mut Kernel<'_, '_, At>, value: u8) -> Result<(), Errno> {
-        Rust.set_choice(k, value)
+    fn set_mode(&self, k: &mut Kernel<'_, '_, At>, value: u8) -> Result<(), Errno> {
+        Rust.set_mode(k, value)
     }
 
     fn reset(&self, rseq: Rseq) -> Rseq {
         match self.0 {
-            Sabotage::Memory => Rseq {
+            Sabotage::ResetKeepsMode => Rseq {
                 enabled: rseq.enabled,
                 ..Rseq::RESET
             },
@@ -295,7 +303,7 @@ impl Rules for Sabotaged {
     }
 
     fn fork(&self, child: &mut Rseq) {
-        if self.0 != Sabotage::Heritage {
+        if self.0 != Sabotage::ForkCopiesAll {
             Rust.fork(child);
         }
     }

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Restartable sequences: what rseq keeps of the current thread, with the state of its time slice
+//! extension.
+//!
+//! C headers: [`include/linux/rseq_types.h`](srctree/include/linux/rseq_types.h),
+//! [`include/linux/rseq_entry.h`](srctree/include/linux/rseq_entry.h)
+
+use crate::{
+    bindings,
+    ffi::{
+        c_long,
+        c_ulong, //
+    },
+    interrupt::LocalInterruptDisabled,
+    jump_label::static_branch_likely,
+    sync::atomic::{
+        atomic_load,
+        atomic_store,
+        Relaxed, //
+    },
+    types::NotThreadSafe,
+    uaccess::UserPtr, //
+};
+use core::{
+    mem::offset_of,
+    pin::Pin,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+
+/// The thread that runs on this CPU, or that an interrupt on this CPU interrupted, as rseq sees it:
+/// `task_struct::rseq` and the flags by which rseq gets work done.
+///
+/// The fields belong to the thread. Interrupts on its CPU read and write them, and the scheduler
+/// writes the events, so each access here is a relaxed atomic one.
+///
+/// # Invariants
+///
+/// The pointer is `current`.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::rseq::CurrentRseq;
+///
+/// // A kernel thread has no user space to register a `struct rseq` in.
+/// let rseq = CurrentRseq::get();
+///
+/// assert!(!rseq.is_registered());
+/// assert!(!rseq.has_slice_ctrl());
+/// assert_eq!(rseq.slice_granted(), 0);
+/// ```
+pub struct CurrentRseq(NonNull<bindings::task_struct>, NotThreadSafe);
+
+/// The address of a field of the thread's `task_struct`.
+macro_rules! field {
+    ($self:expr, $($field:tt)+) => {
+        // SAFETY: The task is valid by the type invariants. This computes an address only.
+        unsafe { &raw mut (*$self.0.as_ptr()).$($field)+ }
+    };
+}
+
+/// Casts a pointer to a field whose type is not an [`AtomicType`] to one of the same size.
+///
+/// [`AtomicType`]: crate::sync::atomic::AtomicType
+#[inline]
+const fn as_atomic<F, T>(field: *mut F) -> *mut T {
+    const { assert!(size_of::<F>() == size_of::<T>() && align_of::<F>() == align_of::<T>()) };
+
+    field.cast()
+}
+
+/// A relaxed load of a field as the type `$ty`.
+macro_rules! load {
+    ($self:expr, $ty:ty, $($field:tt)+) => {{
+        let field = as_atomic::<_, $ty>(field!($self, $($field)+));
+
+        // SAFETY: The task is valid by the type invariants, and all stores to the field are single
+        // ones by the thread itself or by interrupts on its CPU.
+        unsafe { atomic_load(field, Relaxed) }
+    }};
+}
+
+/// A relaxed store to a field as the type `$ty`.
+macro_rules! store {
+    ($self:expr, $ty:ty, $value:expr, $($field:tt)+) => {{
+        let field = as_atomic::<_, $ty>(field!($self, $($field)+));
+
+        // SAFETY: As in `load!`.
+        unsafe { atomic_store(field, $value, Relaxed) }
+    }};
+}
+
+impl CurrentRseq {
+    /// Wraps the `current` that C passes.
+    ///
+    /// # Safety
+    ///
+    /// `curr` must be `current`.
+    #[inline]
+    pub unsafe fn from_raw(curr: *mut bindings::task_struct) -> Self {
+        // SAFETY: `current` is never null, and `curr` is `current` by the safety requirements.
+        let curr = unsafe { NonNull::new_unchecked(curr) };
+
+        // INVARIANT: `curr` is `current` by the safety requirements.
+        Self(curr, NotThreadSafe)
+    }
+
+    /// Gets `current`.
+    #[inline]
+    pub fn get() -> Self {
+        // SAFETY: `get_current()` returns `current` and has no preconditions.
+        unsafe { Self::from_raw(bindings::get_current()) }
+    }
+
+    /// Whether the thread registered a `struct rseq`.
+    #[inline]
+    pub fn is_registered(&self) -> bool {
+        !load!(self, *mut bindings::rseq, rseq.usrptr).is_null()
+    }
+
+    /// Whether the registered `struct rseq` is long enough to have a control word of slice
+    /// extensions.
+    #[inline]
+    pub fn has_slice_ctrl(&self) -> bool {
+        load!(
+            self,
+            i8,
+            rseq.event.__bindgen_anon_1.__bindgen_anon_1.has_rseq
+        ) > 1
+    }
+
+    /// The flags in user space.
+    ///
+    /// If [`CurrentRseq::is_registered()`] does not hold, this is an address near zero, where the
+    /// thread usually has no memory.
+    #[inline]
+    pub fn flags(&self) -> UserPtr {
+        self.user_field(offset_of!(bindings::rseq, flags))
+    }
+
+    /// The control word of slice extensions in user space.
+    ///
+    /// If [`CurrentRseq::has_slice_ctrl()`] does not hold, this is some other address. Access to it
+    /// is as any access to user memory.
+    #[inline]
+    pub fn slice_ctrl(&self) -> UserPtr {
+        self.user_field(offset_of!(bindings::rseq, slice_ctrl))
+    }
+
+    #[inline]
+    fn user_field(&self, offset: usize) -> UserPtr {
+        UserPtr::from_ptr(load!(self, *mut bindings::rseq, rseq.usrptr).cast())
+            .wrapping_byte_add(offset)
+    }
+
+    /// Whether an update of user space is due because the thread was scheduled out since it was
+    /// interrupted in user mode, or for another reason.
+    #[inline]
+    pub fn sched_switch(&self) -> bool {
+        load!(
+            self,
+            i8,
+            rseq.event
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .sched_switch
+        ) != 0
+    }
+
+    /// How often the thread was scheduled out.
+    #[inline]
+    pub fn switches(&self) -> c_ulong {
+        load!(self, usize, nvcsw).wrapping_add(load!(self, usize, nivcsw))
+    }
+
+    /// Makes the thread enter the exit loop on its way to user mode.
+    ///
+    /// `TIF_RSEQ` is read there only. It does not lead to an update of user space unless
+    /// `rseq_event::sched_switch` is set as well.
+    #[inline]
+    pub fn raise_work(&self) {
+        let flags = field!(self, thread_info.flags);
+
+        // CAST: A bit number is small.
+        // SAFETY: `flags` belongs to a valid task. The bit operation is atomic.
+        unsafe { bindings::set_bit(bindings::TIF_RSEQ as usize, flags) };
+    }
+
+    /// Sends the thread a `SIGSEGV` that it can neither block nor ignore.
+    #[inline]
+    pub fn force_sigsegv(&self) {
+        // CAST: A signal number is small.
+        // SAFETY: The signal exists, and `force_sig()` acts on `current`.
+        unsafe { bindings::force_sig(bindings::SIGSEGV as i32) };
+    }
+}
+
+/// The state of time slice extensions. The implementation of the extension gives it a meaning; for
+/// anyone else `granted` without a reschedule that is due has none.
+impl CurrentRseq {
+    /// Loads `rseq_slice_state::enabled`.
+    #[inline]
+    pub fn slice_enabled(&self) -> u8 {
+        // CAST: The field is a `u8`, which has no atomic type of its own.
+        load!(self, i8, rseq.slice.state.__bindgen_anon_1.enabled) as u8
+    }
+
+    /// Stores `rseq_slice_state::enabled`.
+    #[inline]
+    pub fn set_slice_enabled(&self, enabled: u8) {
+        // CAST: As in `slice_enabled()`.
+        store!(
+            self,
+            i8,
+            enabled as i8,
+            rseq.slice.state.__bindgen_anon_1.enabled
+        );
+    }
+
+    /// Loads `rseq_slice_state::granted`.
+    #[inline]
+    pub fn slice_granted(&self) -> u8 {
+        // CAST: As in `slice_enabled()`.
+        load!(self, i8, rseq.slice.state.__bindgen_anon_1.granted) as u8
+    }
+
+    /// Stores `rseq_slice_state::granted`.
+    #[inline]
+    pub fn set_slice_granted(&self, granted: u8) {
+        // CAST: As in `slice_enabled()`.
+        store!(
+            self,
+            i8,
+            granted as i8,
+            rseq.slice.state.__bindgen_anon_1.granted
+        );
+    }
+
+    /// Loads `rseq_slice::switches`.
+    #[inline]
+    pub fn slice_switches(&self) -> c_ulong {
+        load!(self, usize, rseq.slice.switches)
+    }
+
+    /// Stores `rseq_slice::switches`.
+    #[inline]
+    pub fn set_slice_switches(&self, switches: c_ulong) {
+        store!(self, usize, switches, rseq.slice.switches);
+    }
+
+    /// Whether `rseq_slice::timer` is the address of `timer`.
+    #[inline]
+    pub fn slice_timer_is<T>(&self, timer: Pin<&T>) -> bool {
+        ptr::eq(load!(self, *const T, rseq.slice.timer), timer.get_ref())
+    }
+
+    /// Stores the address of a timer, or null, to `rseq_slice::timer`.
+    #[inline]
+    pub fn set_slice_timer<T>(&self, timer: Option<Pin<&'static T>>) {
+        let timer = timer.map_or(ptr::null(), |timer| ptr::from_ref(timer.get_ref()));
+
+        store!(self, *const T, timer, rseq.slice.timer);
+    }
+
+    /// Loads `rseq_slice::yielded`.
+    #[inline]
+    pub fn slice_yielded(&self) -> u8 {
+        // CAST: As in `slice_enabled()`.
+        load!(self, i8, rseq.slice.yielded) as u8
+    }
+
+    /// Stores `rseq_slice::yielded`.
+    #[inline]
+    pub fn set_slice_yielded(&self, yielded: u8) {
+        // CAST: As in `slice_enabled()`.
+        store!(self, i8, yielded as i8, rseq.slice.yielded);
+    }
+
+    /// Makes the next system call of the thread call `rseq_syscall_enter_work()` first.
+    #[inline]
+    pub fn set_syscall_work(&self) {
+        let work = field!(self, thread_info.syscall_work);
+
+        // SAFETY: `work` belongs to a valid task. The bit operation is atomic.
+        unsafe { bindings::set_bit(SLICE_WORK, work) };
+    }
+
+    /// Undoes [`CurrentRseq::set_syscall_work()`].
+    #[inline]
+    pub fn clear_syscall_work(&self) {
+        let work = field!(self, thread_info.syscall_work);
+
+        // SAFETY: As in `set_syscall_work()`.
+        unsafe { bindings::clear_bit(SLICE_WORK, work) };
+    }
+}
+
+// CAST: A bit number is small.
+const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RSEQ_SLICE as usize;
+
+/// Evidence that the current thread is in the exit loop, the last part of its way to user mode, and
+/// the work flags that it found there.
+///
+/// Modules cannot use it: the functions behind [`ExitToUser::postpone_resched()`] and
+/// [`ExitToUser::rearm_deferred()`] are not exported.
+///
+/// # Examples
+///
+/// Both functions want the proof of a section with interrupts disabled:
+///
+/// ```
+/// use kernel::{
+///     interrupt::LocalInterruptEnabled,
+///     rseq::ExitToUser, //
+/// };
+///
+/// fn postpone(exit: &ExitToUser, irqs: &mut LocalInterruptEnabled) -> bool {
+///     irqs.with_disabled(|irq| {
+///         let postponed = exit.postpone_resched(irq);
+///
+///         exit.rearm_deferred(irq);
+///         postponed
+///     })
+/// }
+/// # let _ = postpone;
+/// ```
+pub struct ExitToUser {
+    work: c_ulong,
+    _not_send: NotThreadSafe,
+}
+
+impl ExitToUser {
+    /// Assumes that the current thread is in the exit loop.
+    ///
+    /// # Safety
+    ///
+    /// - The current thread must be in the exit loop as long as the value exists, and `work` must
+    ///   be the work flags that it read there.
+    /// - A reschedule that is postponed with the value must happen in bounded time.
+    #[inline]
+    pub unsafe fn assume(work: c_ulong) -> Self {
+        Self {
+            work,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// The work flags.
+    #[inline]
+    pub fn work(&self) -> c_ulong {
+        self.work
+    }
+
+    /// Withdraws the reschedule that is due. Returns false if this CPU must not postpone it;
+    /// `rseq_slice_postpone_resched()` has the reasons.
+    ///
+    /// On `PREEMPT_RT` only a lazy reschedule is withdrawn. One that another CPU requests at the
+    /// same time may be withdrawn too. The request is kept in two places, and an interrupt that
+    /// reschedules must not see one without the other; so interrupts are disabled.
+    #[inline]
+    pub fn postpone_resched(&self, _irq: &LocalInterruptDisabled) -> bool {
+        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
+        // disables interrupts for the token with every preemption model.
+        unsafe { bindings::rseq_slice_postpone_resched() }
+    }
+
+    /// Programs the clock event device if the interrupt that is being left has deferred that.
+    ///
+    /// Timers that were started before this call cost no programming of their own. Interrupts are
+    /// disabled because programming the device takes a lock that interrupts take. With interrupts
+    /// enabled, as once in the C implementation, the CPU locks up (fixed there by ada54c2ba652).
+    #[inline]
+    pub fn rearm_deferred(&self, _irq: &LocalInterruptDisabled) {
+        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
+        // disables interrupts for the token with every preemption model.
+        unsafe { bindings::rseq_slice_rearm_deferred(self.work) };
+    }
+}
+
+/// A counter of rseq's statistics in debugfs.
+#[derive(Clone, Copy)]
+pub enum SliceStat {
+    /// `rseq_stats::s_granted`.
+    Granted,
+    /// `rseq_stats::s_expired`.
+    Expired,
+    /// `rseq_stats::s_revoked`.
+    Revoked,
+    /// `rseq_stats::s_yielded`.
+    Yielded,
+    /// `rseq_stats::s_aborted`.
+    Aborted,
+    /// `rseq_stats::s_died`.
+    Died,
+}
+
+impl SliceStat {
+    /// Increments the counter of this CPU. Does nothing without `CONFIG_RSEQ_STATS`.
+    #[inline]
+    pub fn inc(self) {
+        #[cfg(CONFIG_RSEQ_STATS)]
+        {
+            use bindings::rseq_stats;
+
+            let offset = match self {
+                Self::Granted => offset_of!(rseq_stats, s_granted),
+                Self::Expired => offset_of!(rseq_stats, s_expired),
+                Self::Revoked => offset_of!(rseq_stats, s_revoked),
+                Self::Yielded => offset_of!(rseq_stats, s_yielded),
+                Self::Aborted => offset_of!(rseq_stats, s_aborted),
+                Self::Died => offset_of!(rseq_stats, s_died),
+            };
+            let counter = (&raw mut bindings::rseq_stats).wrapping_byte_add(offset);
+
+            // SAFETY: `rseq_stats` is per-CPU data, and at the offset is an `unsigned long`.
+            unsafe { bindings::this_cpu_inc_ulong(counter.cast()) };
+        }
+    }
+}
+
+/// Whether slice extensions are available: `rseq_slice_ext=` on the kernel command line.
+#[inline]
+pub fn slice_extension_enabled() -> bool {
+    static_branch_likely!(rseq_slice_extension_key)
+}
+
+/// Whether `rseq_debug` is on.
+#[inline]
+pub fn debug_enabled() -> bool {
+    #[cfg(CONFIG_RSEQ_DEBUG_DEFAULT_ENABLE)]
+    return static_branch_likely!(rseq_debug_enabled);
+
+    #[cfg(not(CONFIG_RSEQ_DEBUG_DEFAULT_ENABLE))]
+    return crate::jump_label::static_branch_unlikely!(rseq_debug_enabled);
+}
+
+/// The length of a slice extension in nanoseconds, from 5,000 to 50,000.
+#[inline]
+pub fn slice_ext_nsecs() -> u32 {
+    // SAFETY: The variable is valid, and all stores to it are atomic.
+    unsafe { atomic_load(&raw mut bindings::rseq_slice_ext_nsecs, Relaxed) }
+}
+
+/// Whether `syscall`, as the entry code passes it, is `rseq_slice_yield(2)`.
+#[inline]
+pub fn is_slice_yield(syscall: c_long) -> bool {
+    // CAST: x32 has the numbers of x86-64, and bit 30 on top.
+    #[cfg(CONFIG_X86_X32_ABI)]
+    let syscall = syscall & !(bindings::__X32_SYSCALL_BIT as c_long);
+
+    // CAST: A system call number is small.
+    syscall == bindings::__NR_rseq_slice_yield as c_long
+}
