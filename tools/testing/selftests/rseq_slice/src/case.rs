@@ -68,6 +68,7 @@ pub(crate) enum Body {
 
 /// A line in a table of tests.
 pub(crate) struct Test {
+    /// What it asserts, behind the name of its group.
     pub(crate) name: &'static str,
     pub(crate) needs: Needs,
     pub(crate) body: Body,
@@ -146,6 +147,27 @@ pub(crate) const fn both(
     Test::new(name, needs, Body::PerLayout(body))
 }
 
+/// The tests of a module.
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) tables: &'static [&'static [Test]],
+}
+
+/// The group of a module: its table, or the named ones.
+macro_rules! group {
+    ($module:ident) => {
+        group!($module: TESTS)
+    };
+    ($module:ident: $($table:ident),+) => {
+        $crate::case::Group {
+            name: stringify!($module),
+            tables: &[$($module::$table),+],
+        }
+    };
+}
+
+pub(crate) use group;
+
 /// A test in one layout: what gets a number and a result.
 pub(crate) struct Case {
     pub(crate) name: String,
@@ -154,19 +176,24 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// All cases of a table.
-    pub(crate) fn all(table: &'static [Test]) -> impl Iterator<Item = Self> {
-        table.iter().flat_map(|test| {
-            let layouts: &[_] = match test.body {
-                Body::Once(_) => &[None],
-                Body::PerLayout(_) => &[Some(Layout::Bytes), Some(Layout::Bits)],
-            };
-            layouts.iter().map(move |&layout| Self {
-                name: format!("{}{}", test.name, suffix(layout)),
-                layout,
-                test,
+    /// All cases of a group.
+    pub(crate) fn all(group: &'static Group) -> impl Iterator<Item = Self> {
+        group
+            .tables
+            .iter()
+            .copied()
+            .flatten()
+            .flat_map(move |test| {
+                let layouts: &[_] = match test.body {
+                    Body::Once(_) => &[None],
+                    Body::PerLayout(_) => &[Some(Layout::Bytes), Some(Layout::Bits)],
+                };
+                layouts.iter().map(move |&layout| Self {
+                    name: format!("{}.{}{}", group.name, test.name, suffix(layout)),
+                    layout,
+                    test,
+                })
             })
-        })
     }
 
     pub(crate) fn needs(&self) -> Needs {

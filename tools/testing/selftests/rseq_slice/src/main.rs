@@ -87,7 +87,7 @@ fn run() -> Result<ExitCode> {
         |case: &Case| names.is_empty() || names.iter().any(|name| case.name.contains(name));
     let cases: Vec<_> = tests::ALL
         .iter()
-        .flat_map(|table| Case::all(table))
+        .flat_map(Case::all)
         .filter(wanted)
         .filter(|case| !options.under_load || case.holds_under_load())
         .collect();

@@ -19,14 +19,14 @@ use crate::kernel::Kernel;
 use crate::support::{CPU, Child, Ledger, Rival, Scene, handle, hits, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("abort.getpid", Needs::On, getpid),
-    both("abort.write", Needs::On, write),
-    both("abort.sleep", Needs::On, sleep),
-    both("abort.unknown_call", Needs::On, unknown_call),
-    both("abort.disable", Needs::On, disable),
-    both("abort.unregister", Needs::On, unregister),
-    both("abort.exit", Needs::On, exit),
-    both("abort.return_from_handler", Needs::On, return_from_handler).undisturbed(),
+    both("getpid", Needs::On, getpid),
+    both("write", Needs::On, write),
+    both("sleep", Needs::On, sleep),
+    both("unknown_call", Needs::On, unknown_call),
+    both("disable", Needs::On, disable),
+    both("unregister", Needs::On, unregister),
+    both("exit", Needs::On, exit),
+    both("return_from_handler", Needs::On, return_from_handler).undisturbed(),
 ];
 
 /// Makes a system call inside of a grant and checks all that is the same for all of them.

@@ -14,15 +14,15 @@ use crate::kmsg::Kmsg;
 use crate::support::{ensure_flags_stay_zero, ensure_words_stay};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("absent.flags_stay_zero", Needs::Absent, flags_stay_zero),
-    once("absent.prctl", Needs::Absent, prctl),
-    once("absent.no_system_call", Needs::Absent, no_system_call),
-    once("absent.no_grant_no_store", Needs::Absent, no_grant_no_store),
+    once("flags_stay_zero", Needs::Absent, flags_stay_zero),
     once(
-        "absent.no_files_no_message",
+        "prctl_is_not_supported",
         Needs::Absent,
-        no_files_no_message,
+        prctl_is_not_supported,
     ),
+    once("no_system_call", Needs::Absent, no_system_call),
+    once("no_grant_no_store", Needs::Absent, no_grant_no_store),
+    once("no_files_no_message", Needs::Absent, no_files_no_message),
 ];
 
 /// `ENOTSUPP`, which the C library has no name for.
@@ -33,7 +33,7 @@ fn flags_stay_zero(_: &Kernel) -> Result<()> {
 }
 
 /// Everything is not supported, registered or not, but for what no operation takes.
-fn prctl(_: &Kernel) -> Result<()> {
+fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
     let refused = || -> Result<()> {
         for (args, errno) in [
             ([PR_RSEQ_SLICE_EXTENSION_GET, 0, 0, 0], ENOTSUPP),

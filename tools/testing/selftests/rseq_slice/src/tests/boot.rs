@@ -11,14 +11,24 @@ use crate::kmsg::Kmsg;
 use crate::support::flags;
 
 pub(crate) const TESTS: &[Test] = &[
-    once("boot.log_line", Needs::Nothing, log_line).alone(),
-    once("boot.bad_switch", Needs::Nothing, bad_switch).alone(),
+    once(
+        "log_tells_the_settings",
+        Needs::Nothing,
+        log_tells_the_settings,
+    )
+    .alone(),
+    once(
+        "bad_switch_is_reported",
+        Needs::Nothing,
+        bad_switch_is_reported,
+    )
+    .alone(),
 ];
 
 const PREFIX: &str = "rseq: time slice extension in Rust, ";
 
 /// The Rust implementation says once how it was set up; the C one says nothing.
-fn log_line(kernel: &Kernel) -> Result<()> {
+fn log_tells_the_settings(kernel: &Kernel) -> Result<()> {
     let log = Kmsg::from_boot()?.drain()?;
     let lines: Vec<_> = log.iter().filter(|line| line.starts_with(PREFIX)).collect();
     let state = if kernel.on { "on" } else { "off" };
@@ -33,7 +43,7 @@ fn log_line(kernel: &Kernel) -> Result<()> {
 }
 
 /// A value of `rseq_slice_ext=` that makes no sense is reported and leaves the extension on.
-fn bad_switch(kernel: &Kernel) -> Result<()> {
+fn bad_switch_is_reported(kernel: &Kernel) -> Result<()> {
     let Some(word) = &kernel.bad_switch else {
         return Err(Skip("needs a boot with a senseless rseq_slice_ext=".into()).into());
     };

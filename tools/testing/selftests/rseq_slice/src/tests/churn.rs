@@ -24,7 +24,7 @@ use crate::support::{
     take_short_slices,
 };
 
-pub(crate) const TESTS: &[Test] = &[once("churn.of_everything", Needs::On, churn)];
+pub(crate) const TESTS: &[Test] = &[once("loses_no_grant", Needs::On, loses_no_grant)];
 
 /// How many grants make a churn.
 pub(crate) static GRANTS: AtomicU64 = AtomicU64::new(2_000);
@@ -156,7 +156,7 @@ fn remove_cpu() -> Result<()> {
     Ok(())
 }
 
-fn churn(kernel: &Kernel) -> Result<()> {
+fn loses_no_grant(kernel: &Kernel) -> Result<()> {
     if kernel.cpus > 1 && !Path::new(CPU1_ONLINE).exists() {
         return Err(Skip("needs CONFIG_HOTPLUG_CPU".into()).into());
     }

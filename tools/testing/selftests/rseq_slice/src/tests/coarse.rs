@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, Rival, Scene, Seen, requested};
 
-pub(crate) const TESTS: &[Test] = &[both("coarse.grants_nothing", Needs::Coarse, grants_nothing)];
+pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::Coarse, grants_nothing)];
 
 fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
     const REQUESTS: u64 = 20;

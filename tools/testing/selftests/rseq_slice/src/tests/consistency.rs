@@ -17,26 +17,34 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    once("consistency.truth_lives", Needs::On, truth_lives),
-    once("consistency.lie_in_grant", Needs::On, lie_in_grant),
-    once("consistency.reserved_bytes", Needs::On, reserved_bytes),
+    once("unchanged_word_lives", Needs::On, unchanged_word_lives),
     once(
-        "consistency.request_after_revocation",
+        "violation_in_grant_kills",
         Needs::On,
-        request_after_revocation,
+        violation_in_grant_kills,
+    ),
+    once("reserved_byte_kills", Needs::On, reserved_byte_kills),
+    once(
+        "request_after_revocation_lives",
+        Needs::On,
+        request_after_revocation_lives,
     ),
     once(
-        "consistency.lie_after_revocation",
+        "violation_after_revocation_kills",
         Needs::On,
-        lie_after_revocation,
+        violation_after_revocation_kills,
     ),
-    once("consistency.handler_returns", Needs::On, handler_returns),
+    once("handler_returns", Needs::On, handler_returns),
     once(
-        "consistency.unchecked_without_grant",
+        "unchecked_without_grant",
         Needs::On,
         unchecked_without_grant,
     ),
-    once("consistency.off", Needs::On, off),
+    once(
+        "unchecked_without_rseq_debug",
+        Needs::On,
+        unchecked_without_rseq_debug,
+    ),
 ];
 
 const LAYOUT: Layout = Layout::Bytes;
@@ -52,7 +60,7 @@ fn lies() -> [u32; 4] {
     ]
 }
 
-fn truth_lives(_: &Kernel) -> Result<()> {
+fn unchanged_word_lives(_: &Kernel) -> Result<()> {
     set_debug(true)?;
     let scene = Scene::new(LAYOUT)?;
     let rival = Rival::new(CPU)?;
@@ -75,7 +83,7 @@ fn truth_lives(_: &Kernel) -> Result<()> {
 }
 
 /// The thread dies of the lie, and so does its grant. C counts the call instead.
-fn lie_in_grant(kernel: &Kernel) -> Result<()> {
+fn violation_in_grant_kills(kernel: &Kernel) -> Result<()> {
     set_debug(true)?;
     for lie in lies() {
         for (call, in_c) in [
@@ -96,7 +104,7 @@ fn lie_in_grant(kernel: &Kernel) -> Result<()> {
 }
 
 /// The bytes that nobody owns have to be 0, although the grant keeps what is in them.
-fn reserved_bytes(_: &Kernel) -> Result<()> {
+fn reserved_byte_kills(_: &Kernel) -> Result<()> {
     set_debug(true)?;
     for (reserved, dies) in [([0, 0], false), ([1, 0], true), ([0, 0x80], true)] {
         let [low, high] = reserved;
@@ -130,7 +138,7 @@ fn revoked() -> Result<(Scene, Rival)> {
 }
 
 /// A request alone is no lie: a program may be unable to avoid the system call.
-fn request_after_revocation(_: &Kernel) -> Result<()> {
+fn request_after_revocation_lives(_: &Kernel) -> Result<()> {
     ensure_fine(|| {
         let (scene, _rival) = revoked()?;
         scene.request();
@@ -143,7 +151,7 @@ fn request_after_revocation(_: &Kernel) -> Result<()> {
 }
 
 /// The kernel knows that there is no grant.
-fn lie_after_revocation(_: &Kernel) -> Result<()> {
+fn violation_after_revocation_kills(_: &Kernel) -> Result<()> {
     let grant = granted(LAYOUT);
     for lie in [
         grant,
@@ -209,7 +217,7 @@ fn unchecked_without_grant(_: &Kernel) -> Result<()> {
 }
 
 /// Without `rseq_debug` nobody looks: the grant goes by the kernel's state.
-fn off(_: &Kernel) -> Result<()> {
+fn unchecked_without_rseq_debug(_: &Kernel) -> Result<()> {
     set_debug(false)?;
     let scene = Scene::new(LAYOUT)?;
     let rival = Rival::new(CPU)?;

@@ -14,7 +14,7 @@ use crate::case::{Needs, Skip, Test, both};
 use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Rival, Scene, Seen};
 
-pub(crate) const TESTS: &[Test] = &[both("core_sched.grants_nothing", Needs::On, grants_nothing)];
+pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::On, grants_nothing)];
 
 const CREATE: libc::c_long = 1;
 const SHARE_FROM: libc::c_long = 3;

@@ -11,20 +11,20 @@ use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, Rival, Scene};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("expiry.erases_and_yield_returns_0", Needs::On, erases),
-    both("expiry.bound_5us", Needs::On, |_, layout| {
+    both("erases_and_yield_returns_0", Needs::On, erases),
+    both("comes_within_5us", Needs::On, |_, layout| {
         bound(layout, 5_000)
     })
     .alone(),
-    both("expiry.bound_10us", Needs::On, |_, layout| {
+    both("comes_within_10us", Needs::On, |_, layout| {
         bound(layout, 10_000)
     })
     .alone(),
-    both("expiry.bound_20us", Needs::On, |_, layout| {
+    both("comes_within_20us", Needs::On, |_, layout| {
         bound(layout, 20_000)
     })
     .alone(),
-    both("expiry.bound_50us", Needs::On, |_, layout| {
+    both("comes_within_50us", Needs::On, |_, layout| {
         bound(layout, 50_000)
     })
     .alone(),

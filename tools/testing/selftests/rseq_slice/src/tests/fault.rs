@@ -2,6 +2,8 @@
 
 //! The kernel cannot reach the control word: the process dies of it, and nobody else.
 
+mod handler;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,26 +22,32 @@ use crate::support::{
     yield_call,
 };
 
+pub(crate) use handler::TESTS as HANDLER;
+
 pub(crate) const TESTS: &[Test] = &[
-    both("fault.at_grant", Needs::On, at_grant),
-    both("fault.without_request", Needs::On, without_request),
-    both("fault.at_expiry", Needs::OnTwoCpus, at_expiry).hasty(),
-    both("fault.at_revocation", Needs::OnTwoCpus, at_revocation).hasty(),
-    both("fault.at_yield", Needs::OnTwoCpus, |_, layout| {
+    both("at_grant_kills", Needs::On, at_grant_kills),
+    both("without_request_kills", Needs::On, without_request_kills),
+    both("at_expiry_kills", Needs::OnTwoCpus, at_expiry_kills).hasty(),
+    both("at_revocation_kills", Needs::OnTwoCpus, at_revocation_kills).hasty(),
+    both("at_yield_kills", Needs::OnTwoCpus, |_, layout| {
         at_call(layout, yield_call)
     })
     .hasty(),
-    both("fault.at_other_call", Needs::OnTwoCpus, |_, layout| {
+    both("at_other_call_kills", Needs::OnTwoCpus, |_, layout| {
         at_call(layout, null_call)
     })
     .hasty(),
-    both("fault.at_check", Needs::OnTwoCpus, |_, layout| {
+    both("at_check_kills", Needs::OnTwoCpus, |_, layout| {
         set_debug(true)?;
         at_call(layout, yield_call)
     })
     .hasty(),
-    both("fault.at_prctl", Needs::On, at_prctl),
-    both("fault.at_registration", Needs::On, at_registration),
+    both("at_prctl_kills", Needs::On, at_prctl_kills),
+    both(
+        "at_registration_is_efault",
+        Needs::On,
+        at_registration_is_efault,
+    ),
 ];
 
 /// Somebody else still gets what he asks for.
@@ -100,7 +108,7 @@ fn each_loss<M: Into<Met>>(
 
 /// A reschedule is due while the page is gone. With a request in it that can still be read, the
 /// decision itself faults.
-fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_grant_kills(_: &Kernel, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
     each_loss("the grant", layout, none, |loss| {
         let (page, scene) = on_page(layout, loss)?;
@@ -114,7 +122,7 @@ fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Without a request there is no decision, but the update of user space erases the word.
-fn without_request(_: &Kernel, layout: Layout) -> Result<()> {
+fn without_request_kills(_: &Kernel, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
     each_loss("the update of user space", layout, none, |loss| {
         let (page, _scene) = on_page(layout, loss)?;
@@ -151,7 +159,7 @@ fn one(tally: &Counters) -> bool {
     tally.granted == 1 && tally.adds_up()
 }
 
-fn at_expiry(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_expiry_kills(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let expired = |tally: &Counters| one(tally) && tally.expired == 1;
     each_loss("the revocation by expiry", layout, expired, |loss| {
@@ -161,7 +169,7 @@ fn at_expiry(_: &Kernel, layout: Layout) -> Result<()> {
     })
 }
 
-fn at_revocation(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_revocation_kills(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let revoked = |tally: &Counters| one(tally) && tally.expired == 0;
     each_loss("the revocation by a wakeup", layout, revoked, |loss| {
@@ -189,7 +197,7 @@ fn at_call(layout: Layout, call: fn()) -> Result<()> {
 
 /// Every change of the setting writes to the flags. Reading it does not touch the page, nor does
 /// setting what is set.
-fn at_prctl(_: &Kernel, wanted: Layout) -> Result<()> {
+fn at_prctl_kills(_: &Kernel, wanted: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
     for from in [None, Some(wanted)] {
         let to = from.xor(Some(wanted));
@@ -210,7 +218,7 @@ fn at_prctl(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// A registration of memory that is gone fails, and nothing is registered then.
-fn at_registration(_: &Kernel, wanted: Layout) -> Result<()> {
+fn at_registration_is_efault(_: &Kernel, wanted: Layout) -> Result<()> {
     let mut faults = 0;
     for loss in Loss::ALL {
         for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {

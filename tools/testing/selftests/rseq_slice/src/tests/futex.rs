@@ -19,24 +19,28 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("futex.expiry", Needs::On, |_, layout| {
+    both("unlock_is_whole_after_expiry", Needs::On, |_, layout| {
         handled(layout, End::Expiry)
     })
     .alone(),
-    both("futex.wakeup", Needs::On, |_, layout| {
+    both("unlock_is_whole_after_wakeup", Needs::On, |_, layout| {
         handled(layout, End::Wakeup)
     })
     .alone(),
-    both("futex.membarrier", Needs::OnTwoCpus, |_, layout| {
-        handled(layout, End::Membarrier)
-    })
-    .alone(),
-    both("futex.killed_at_expiry", Needs::On, |_, layout| {
-        killed(layout, End::Expiry)
-    })
+    both(
+        "unlock_is_whole_after_membarrier",
+        Needs::OnTwoCpus,
+        |_, layout| handled(layout, End::Membarrier),
+    )
     .alone(),
     both(
-        "futex.killed_at_membarrier",
+        "unlock_is_whole_when_killed_at_expiry",
+        Needs::On,
+        |_, layout| killed(layout, End::Expiry),
+    )
+    .alone(),
+    both(
+        "unlock_is_whole_when_killed_at_membarrier",
         Needs::OnTwoCpus,
         |_, layout| killed(layout, End::Membarrier),
     )

@@ -18,33 +18,39 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("grant.word", Needs::On, word),
-    both("grant.again_and_again", Needs::On, again_and_again),
-    both("grant.lazy_reschedule", Needs::On, lazy_reschedule).alone(),
-    both("grant.after_copy_on_write", Needs::On, after_copy_on_write).undisturbed(),
-    both("grant.not_without_request", Needs::On, not_without_request),
+    both("postpones_until_yield", Needs::On, postpones_until_yield),
+    both("can_follow_grant", Needs::On, can_follow_grant),
     both(
-        "grant.not_after_withdrawal",
+        "postpones_lazy_reschedule",
         Needs::On,
-        not_after_withdrawal,
-    ),
-    both("grant.not_when_disabled", Needs::On, not_when_disabled),
+        postpones_lazy_reschedule,
+    )
+    .alone(),
     both(
-        "grant.not_with_signal_pending",
+        "copes_with_copy_on_write",
+        Needs::On,
+        copes_with_copy_on_write,
+    )
+    .undisturbed(),
+    both("not_without_request", Needs::On, not_without_request),
+    both("not_after_withdrawal", Needs::On, not_after_withdrawal),
+    both("not_when_disabled", Needs::On, not_when_disabled),
+    both(
+        "not_with_signal_pending",
         Needs::On,
         not_with_signal_pending,
     ),
-    once("grant.any_request_byte", Needs::On, any_request_byte).undisturbed(),
+    once("takes_any_request_byte", Needs::On, takes_any_request_byte).undisturbed(),
+    once("keeps_reserved_bytes", Needs::On, keeps_reserved_bytes),
     once(
-        "grant.keeps_reserved_bytes",
+        "leaves_unregistered_memory_alone",
         Needs::On,
-        keeps_reserved_bytes,
+        leaves_unregistered_memory_alone,
     ),
-    once("grant.unregistered_memory", Needs::On, unregistered_memory),
 ];
 
 /// The request goes, the grant comes, and the one who wants the CPU waits until it is given up.
-fn word(_: &Kernel, layout: Layout) -> Result<()> {
+fn postpones_until_yield(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
@@ -68,7 +74,7 @@ fn word(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::yields(1))
 }
 
-fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
+fn can_follow_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
@@ -81,7 +87,7 @@ fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A rival of the normal class that preempts when the scheduler finds it fair.
-fn lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
+fn postpones_lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
     let rival = fair_rival(CPU)?;
     let registration = Registration::new()?;
     rseq_slice_harness::pin_to(&[CPU])?;
@@ -111,7 +117,7 @@ fn lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// The page of the area has to be copied before the grant can be stored. The fault may give the CPU
 /// up by itself; then there is no grant, but nothing worse happens either.
-fn after_copy_on_write(_: &Kernel, layout: Layout) -> Result<()> {
+fn copes_with_copy_on_write(_: &Kernel, layout: Layout) -> Result<()> {
     be_on(CPU)?;
     let rival = Rival::new(CPU)?;
     let scene = Scene::with(Page::new()?.register()?, layout)?;
@@ -192,7 +198,7 @@ fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Any byte but 0 is a request.
-fn any_request_byte(_: &Kernel) -> Result<()> {
+fn takes_any_request_byte(_: &Kernel) -> Result<()> {
     let scene = Scene::new(Layout::Bytes)?;
     let rival = Rival::new(CPU)?;
     for byte in [2, 0x80, 0xff] {
@@ -220,7 +226,7 @@ fn keeps_reserved_bytes(_: &Kernel) -> Result<()> {
 }
 
 /// After unregistration the memory is the program's again.
-fn unregistered_memory(_: &Kernel) -> Result<()> {
+fn leaves_unregistered_memory_alone(_: &Kernel) -> Result<()> {
     be_on(CPU)?;
     let rival = Rival::new(CPU)?;
     let page = Page::new()?;

@@ -27,12 +27,25 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("hostile.nested_requests", Needs::On, nested_requests)
+    both("nested_requests_add_up", Needs::On, nested_requests_add_up)
         .undisturbed()
         .hasty(),
-    both("hostile.vfork_in_grant", Needs::On, vfork_in_grant),
-    both("hostile.debugger_stops", Needs::OnTwoCpus, debugger_stops),
-    both("hostile.storm_of_threads", Needs::OnTwoCpus, storm).undisturbed(),
+    both(
+        "vfork_child_makes_no_grant",
+        Needs::On,
+        vfork_child_makes_no_grant,
+    ),
+    both(
+        "debugger_stop_ends_grant",
+        Needs::OnTwoCpus,
+        debugger_stop_ends_grant,
+    ),
+    both(
+        "storm_of_threads_loses_no_grant",
+        Needs::OnTwoCpus,
+        storm_of_threads_loses_no_grant,
+    )
+    .undisturbed(),
 ];
 
 /// What the handler below works on.
@@ -69,7 +82,7 @@ extern "C" fn request_again(_: i32) {
 
 /// A signal arrives at each step of a grant, and its handler requests an extension of its own, for
 /// which there is a rival of its own.
-fn nested_requests(_: &Kernel, layout: Layout) -> Result<()> {
+fn nested_requests_add_up(_: &Kernel, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 10_000;
     // What a handler leaves in the word of the section that it interrupted would be a lie.
     set_debug(false)?;
@@ -143,7 +156,7 @@ extern "C" fn lie_to_parent(area: *mut libc::c_void) -> i32 {
 
 /// The grant ends before a child that shares the memory runs. What that child writes to the word of
 /// its parent makes no grant.
-fn vfork_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn vfork_child_makes_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let mut stack = vec![0_u64; 8192];
@@ -217,7 +230,7 @@ fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
 
 /// A debugger stops the thread during its grants, and forges one. The stop ends the grant, and the
 /// forgery is erased.
-fn debugger_stops(kernel: &Kernel, layout: Layout) -> Result<()> {
+fn debugger_stop_ends_grant(kernel: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let page = Page::shared()?;
     // SAFETY: The page is never freed, is zero, which is valid, and both fields are atomics.
@@ -300,7 +313,7 @@ fn spawner(layout: Layout, cpu: usize, storm: &Arc<Storm>) -> Result<()> {
 }
 
 /// Threads come and go, with grants or without, on both CPUs, and then their process is killed.
-fn storm(_: &Kernel, layout: Layout) -> Result<()> {
+fn storm_of_threads_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     const STORMS: u64 = 4;
     const ENOUGH: u64 = 60;
     set_extension_length(20_000)?;

@@ -13,11 +13,27 @@ use crate::case::{Needs, Test, once};
 use crate::kernel::Kernel;
 
 pub(crate) const TESTS: &[Test] = &[
-    once("knobs.length_default", Needs::Nothing, length_default),
-    once("knobs.length_accepted", Needs::Nothing, length_accepted),
-    once("knobs.length_refused", Needs::Nothing, length_refused),
-    once("knobs.stats_lines", Needs::Counted, stats_lines),
-    once("knobs.implementation", Needs::Nothing, implementation),
+    once(
+        "length_is_5_us_by_default",
+        Needs::Nothing,
+        length_is_5_us_by_default,
+    ),
+    once("length_can_be_set", Needs::Nothing, length_can_be_set),
+    once(
+        "bad_length_changes_nothing",
+        Needs::Nothing,
+        bad_length_changes_nothing,
+    ),
+    once(
+        "stats_have_the_known_lines",
+        Needs::Counted,
+        stats_have_the_known_lines,
+    ),
+    once(
+        "only_rust_names_itself",
+        Needs::Nothing,
+        only_rust_names_itself,
+    ),
 ];
 
 const FOLDER: &str = "/sys/kernel/debug/rseq";
@@ -27,7 +43,7 @@ fn mode(path: impl AsRef<Path>) -> Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
 }
 
-fn length_default(kernel: &Kernel) -> Result<()> {
+fn length_is_5_us_by_default(kernel: &Kernel) -> Result<()> {
     ensure!(mode(LENGTH)? == 0o644);
     ensure!(fs::read_to_string(LENGTH)? == format!("{}\n", kernel.length));
     ensure!(
@@ -38,7 +54,7 @@ fn length_default(kernel: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn length_accepted(_: &Kernel) -> Result<()> {
+fn length_can_be_set(_: &Kernel) -> Result<()> {
     for (text, nanos) in [
         ("5000", 5_000),
         ("50000\n", 50_000),
@@ -54,7 +70,7 @@ fn length_accepted(_: &Kernel) -> Result<()> {
 }
 
 /// A refused value leaves the old one in place.
-fn length_refused(_: &Kernel) -> Result<()> {
+fn bad_length_changes_nothing(_: &Kernel) -> Result<()> {
     fs::write(LENGTH, "12345")?;
     let out_of_range = ["0", "1", "4999", "50001", "4294967295"];
     let garbage = [
@@ -88,7 +104,7 @@ fn length_refused(_: &Kernel) -> Result<()> {
 
 /// The lines of the C implementation, and one more of the Rust one. None of the kernel's programs
 /// expects an order, but a changed one would be a surprise.
-fn stats_lines(kernel: &Kernel) -> Result<()> {
+fn stats_have_the_known_lines(kernel: &Kernel) -> Result<()> {
     let path = format!("{FOLDER}/stats");
     ensure!(mode(&path)? == 0o444);
     let text = fs::read_to_string(&path)?;
@@ -112,7 +128,7 @@ fn stats_lines(kernel: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn implementation(kernel: &Kernel) -> Result<()> {
+fn only_rust_names_itself(kernel: &Kernel) -> Result<()> {
     let path = format!("{FOLDER}/slice_ext_impl");
     match kernel.implementation() {
         Implementation::C => ensure!(!Path::new(&path).exists()),

@@ -18,11 +18,11 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("lazy.is_postponed", Needs::On, is_postponed).idle(),
-    both("lazy.expires", Needs::On, expires).idle(),
-    both("lazy.realtime_wakeup_revokes", Needs::On, realtime_revokes).idle(),
+    both("is_postponed", Needs::On, is_postponed).idle(),
+    both("expires", Needs::On, expires).idle(),
+    both("realtime_wakeup_revokes", Needs::On, realtime_revokes).idle(),
     both(
-        "lazy.realtime_wakeup_is_not_postponed",
+        "realtime_wakeup_is_not_postponed",
         Needs::OnRealtime,
         realtime_is_not_postponed,
     )

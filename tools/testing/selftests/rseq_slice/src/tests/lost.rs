@@ -14,9 +14,9 @@ use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, PATIENCE, Remote, Rival, Scene, handle, hits, lead, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("lost.signal_sweep", Needs::On, signal_sweep).alone(),
-    both("lost.wakeup_sweep", Needs::On, wakeup_sweep).alone(),
-    both("lost.membarrier", Needs::OnTwoCpus, membarrier),
+    both("never_to_signal", Needs::On, never_to_signal).alone(),
+    both("never_to_wakeup", Needs::On, never_to_wakeup).alone(),
+    both("never_to_membarrier", Needs::OnTwoCpus, never_to_membarrier),
 ];
 
 /// Nanoseconds that the interrupts of a step and the switches may cost on top of the extension.
@@ -52,7 +52,7 @@ fn step(scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Re
 
 /// A signal arrives around the moment of the grant: before the decision, between the decision and
 /// user mode, and after.
-fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
+fn never_to_signal(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
@@ -70,7 +70,7 @@ fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A second rival wakes up around the moment of the grant.
-fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
+fn never_to_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
@@ -84,7 +84,7 @@ fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// membarrier(2) makes the thread look at its critical section again, as a reschedule does, but is
 /// none.
-fn membarrier(_: &Kernel, layout: Layout) -> Result<()> {
+fn never_to_membarrier(_: &Kernel, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 50_000;
     let barrier = |command: libc::c_int| {
         // SAFETY: The call takes no pointer.

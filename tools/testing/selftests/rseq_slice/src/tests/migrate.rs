@@ -23,21 +23,30 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("migrate.old_timer", Needs::On, old_timer).alone(),
     both(
-        "migrate.old_timer_remote_wakeup",
-        Needs::OnTwoCpus,
-        old_timer_remote_wakeup,
-    )
-    .alone(),
-    both(
-        "migrate.old_timer_of_other_thread",
+        "old_timer_leaves_next_grant_alone",
         Needs::On,
-        old_timer_of_other_thread,
+        old_timer_leaves_next_grant_alone,
     )
     .alone(),
-    both("migrate.moved_in_grant", Needs::OnTwoCpus, moved_in_grant).alone(),
-    both("migrate.cpu_goes_away", Needs::OnTwoCpus, cpu_goes_away),
+    both(
+        "old_timer_leaves_grant_of_remote_wakeup_alone",
+        Needs::OnTwoCpus,
+        old_timer_leaves_grant_of_remote_wakeup_alone,
+    )
+    .alone(),
+    both(
+        "old_timer_leaves_other_thread_alone",
+        Needs::On,
+        old_timer_leaves_other_thread_alone,
+    )
+    .alone(),
+    both("move_ends_grant", Needs::OnTwoCpus, move_ends_grant).alone(),
+    both(
+        "cpu_removal_loses_no_grant",
+        Needs::OnTwoCpus,
+        cpu_removal_loses_no_grant,
+    ),
 ];
 
 const LENGTH: u32 = 50_000;
@@ -65,7 +74,7 @@ fn lasts(seen: Seen, yielded: i64, tally: Option<Counters>) -> Result<bool> {
 }
 
 /// The timer of a grant that was revoked expires around the moment of the thread's next grant.
-fn old_timer(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_next_grant_alone(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let rivals = [Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?];
@@ -91,7 +100,7 @@ fn old_timer(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// The same, with the next reschedule asked for by the other CPU, so that the old timer's interrupt
 /// is free to come at any moment of the decision.
-fn old_timer_remote_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_grant_of_remote_wakeup_alone(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
@@ -122,7 +131,7 @@ fn old_timer_remote_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The timer of a grant that was revoked expires while another thread has a grant on this CPU.
-fn old_timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_other_thread_alone(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let length = u64::from(LENGTH);
     let rivals = Arc::new([Rival::new(CPU)?, Rival::new(CPU)?]);
@@ -180,7 +189,7 @@ fn old_timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The grant ends with the move, and the thread gets the next one where it is then.
-fn moved_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn move_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let (rival, there) = (Rival::new(CPU)?, Rival::new(OTHER_CPU)?);
@@ -217,7 +226,7 @@ fn moved_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A thread with many grants loses its CPU again and again.
-fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
+fn cpu_removal_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     if !Path::new(CPU1_ONLINE).exists() {
         return Err(Skip("needs CONFIG_HOTPLUG_CPU".into()).into());
     }

@@ -13,10 +13,10 @@ use crate::kernel::Kernel;
 use crate::support::{Ledger, ensure_flags_stay_zero, ensure_words_stay};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("off.flags_stay_zero", Needs::Off, flags_stay_zero).alone(),
-    once("off.prctl", Needs::Off, prctl).alone(),
-    once("off.yield_returns_0", Needs::Off, yield_returns_0).alone(),
-    once("off.no_grant_no_store", Needs::Off, no_grant_no_store).alone(),
+    once("flags_stay_zero", Needs::Off, flags_stay_zero).alone(),
+    once("prctl_is_not_supported", Needs::Off, prctl_is_not_supported).alone(),
+    once("yield_returns_0", Needs::Off, yield_returns_0).alone(),
+    once("no_grant_no_store", Needs::Off, no_grant_no_store).alone(),
 ];
 
 fn flags_stay_zero(_: &Kernel) -> Result<()> {
@@ -24,7 +24,7 @@ fn flags_stay_zero(_: &Kernel) -> Result<()> {
 }
 
 /// Bad arguments are EINVAL all the same; good ones are not supported, registered or not.
-fn prctl(_: &Kernel) -> Result<()> {
+fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
     let errno = |args| {
         sys::prctl_slice_extension(args)
             .err()

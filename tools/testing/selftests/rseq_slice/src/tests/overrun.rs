@@ -13,15 +13,20 @@ use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, PATIENCE, Rival, Samples, Scene, granted, requested, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("overrun.never_gives_up", Needs::On, |_, layout| {
+    both("bounded_without_yield", Needs::On, |_, layout| {
         each_length(layout, Manner::Stubborn)
     })
     .alone(),
-    both("overrun.spins_on_requests", Needs::On, |_, layout| {
+    both("bounded_with_requests_in_grant", Needs::On, |_, layout| {
         each_length(layout, Manner::Requesting)
     })
     .alone(),
-    both("overrun.requests_again_at_once", Needs::On, requests_again).alone(),
+    both(
+        "bounded_with_request_after_grant",
+        Needs::On,
+        bounded_with_request_after_grant,
+    )
+    .alone(),
 ];
 
 const LENGTHS: [u32; 4] = [5_000, 10_000, 20_000, 50_000];
@@ -130,7 +135,7 @@ fn each_length(layout: Layout, manner: Manner) -> Result<()> {
 
 /// A thread that asks again the moment it has the CPU back: each rival waits for one extension only,
 /// wherever its wakeup falls.
-fn requests_again(_: &Kernel, layout: Layout) -> Result<()> {
+fn bounded_with_request_after_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rivals = [Rival::new(CPU)?, Rival::new(CPU)?];
     let plain = interrupt(&scene, &rivals[0])?;

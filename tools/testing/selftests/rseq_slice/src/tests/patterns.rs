@@ -18,22 +18,32 @@ use crate::ktap::diagnose;
 use crate::support::{CPU, Child, Ledger, PATIENCE, Rival, Scene, granted, null_call};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("patterns.before_interrupt", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Interrupt)
-    })
+    both(
+        "end_as_documented_before_interrupt",
+        Needs::On,
+        |kernel, layout| matrix(kernel, layout, Point::Interrupt),
+    )
     .undisturbed(),
-    both("patterns.before_expiry", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Expiry)
-    }),
-    both("patterns.before_wakeup", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Wakeup)
-    }),
-    both("patterns.before_yield", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Yield)
-    }),
-    both("patterns.before_call", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Call)
-    }),
+    both(
+        "end_as_documented_before_expiry",
+        Needs::On,
+        |kernel, layout| matrix(kernel, layout, Point::Expiry),
+    ),
+    both(
+        "end_as_documented_before_wakeup",
+        Needs::On,
+        |kernel, layout| matrix(kernel, layout, Point::Wakeup),
+    ),
+    both(
+        "end_as_documented_before_yield",
+        Needs::On,
+        |kernel, layout| matrix(kernel, layout, Point::Yield),
+    ),
+    both(
+        "end_as_documented_before_call",
+        Needs::On,
+        |kernel, layout| matrix(kernel, layout, Point::Call),
+    ),
 ];
 
 /// Where a word is stored.

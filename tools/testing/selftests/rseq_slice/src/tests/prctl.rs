@@ -18,16 +18,28 @@ use crate::kernel::Kernel;
 use crate::support::{Page, flags};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("prctl.bad_arguments", Needs::Nothing, bad_arguments),
-    once("prctl.order_of_checks", Needs::Enabled, order_of_checks),
-    once("prctl.two_is_invalid", Needs::Enabled, two_is_invalid),
-    both("prctl.on_and_off", Needs::Enabled, on_and_off),
-    both("prctl.twice", Needs::Enabled, twice),
-    both("prctl.leaves_word_alone", Needs::Enabled, leaves_word_alone),
     once(
-        "prctl.change_of_layout.bits",
+        "bad_argument_is_invalid",
+        Needs::Nothing,
+        bad_argument_is_invalid,
+    ),
+    once("needs_a_full_area", Needs::Enabled, needs_a_full_area),
+    once("two_is_invalid", Needs::Enabled, two_is_invalid),
+    both(
+        "get_returns_what_is_set",
         Needs::Enabled,
-        change_of_layout,
+        get_returns_what_is_set,
+    ),
+    both(
+        "setting_the_same_does_nothing",
+        Needs::Enabled,
+        setting_the_same_does_nothing,
+    ),
+    both("leaves_word_alone", Needs::Enabled, leaves_word_alone),
+    once(
+        "change_of_layout_erases_word.bits",
+        Needs::Enabled,
+        change_of_layout_erases_word,
     ),
 ];
 
@@ -55,7 +67,7 @@ fn ensure_all(args: &[[c_long; 4]], expected: i32) -> Result<()> {
 }
 
 /// What is wrong with the arguments alone comes first, in whatever state the thread is.
-fn bad_arguments(_: &Kernel) -> Result<()> {
+fn bad_argument_is_invalid(_: &Kernel) -> Result<()> {
     let bad = [
         [0, 0, 0, 0],
         [3, 0, 0, 0],
@@ -97,7 +109,7 @@ fn bad_arguments(_: &Kernel) -> Result<()> {
 }
 
 /// No area: ENXIO. Legacy area: 524. The option itself is an int.
-fn order_of_checks(_: &Kernel) -> Result<()> {
+fn needs_a_full_area(_: &Kernel) -> Result<()> {
     let off_and_on = [[SET, 0, 0, 0], [SET, ENABLE, 0, 0]];
     ensure!(prctl([GET, 0, 0, 0]) == 0);
     ensure_all(&off_and_on, libc::ENXIO)?;
@@ -133,7 +145,7 @@ fn two_is_invalid(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn on_and_off(_: &Kernel, wanted: Layout) -> Result<()> {
+fn get_returns_what_is_set(_: &Kernel, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     let value = match wanted {
         Layout::Bytes => ENABLE,
@@ -151,7 +163,7 @@ fn on_and_off(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// Setting what is set does nothing: the flags are neither looked at nor written.
-fn twice(_: &Kernel, wanted: Layout) -> Result<()> {
+fn setting_the_same_does_nothing(_: &Kernel, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     for choice in [Some(wanted), None] {
         set_layout(choice)?;
@@ -181,7 +193,7 @@ fn leaves_word_alone(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// The two layouts are two settings. What a word of one says is nothing in the other.
-fn change_of_layout(_: &Kernel) -> Result<()> {
+fn change_of_layout_erases_word(_: &Kernel) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
     set_layout(Some(Layout::Bytes))?;

@@ -12,22 +12,14 @@ use crate::kernel::Kernel;
 use crate::support::{Page, ensure_dies, ensure_fine, flags, handle, hits};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("prctl_flags.lies_kill", Needs::Enabled, lies_kill),
-    both(
-        "prctl_flags.other_bits_stay",
-        Needs::Enabled,
-        other_bits_stay,
-    ),
-    both(
-        "prctl_flags.survivor_sees_efault",
-        Needs::Enabled,
-        survivor_sees_efault,
-    ),
-    both("prctl_flags.no_access", Needs::Enabled, no_access),
+    both("violation_kills", Needs::Enabled, violation_kills),
+    both("other_bits_stay", Needs::Enabled, other_bits_stay),
+    both("survivor_sees_efault", Needs::Enabled, survivor_sees_efault),
+    both("no_access_kills", Needs::Enabled, no_access_kills),
     once(
-        "prctl_flags.change_of_layout.bits",
+        "change_of_layout_checks_flags.bits",
         Needs::Enabled,
-        change_of_layout,
+        change_of_layout_checks_flags,
     ),
 ];
 
@@ -54,7 +46,7 @@ fn ensure_dies_without_access(from: Option<Layout>, to: Option<Layout>) -> Resul
     Ok(())
 }
 
-fn lies_kill(_: &Kernel, wanted: Layout) -> Result<()> {
+fn violation_kills(_: &Kernel, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     for (from, to, word) in [
         (None, on, 0),
@@ -97,7 +89,7 @@ fn survivor_sees_efault(_: &Kernel, wanted: Layout) -> Result<()> {
     Ok(())
 }
 
-fn no_access(_: &Kernel, wanted: Layout) -> Result<()> {
+fn no_access_kills(_: &Kernel, wanted: Layout) -> Result<()> {
     for (from, to) in [(None, Some(wanted)), (Some(wanted), None)] {
         ensure_dies_without_access(from, to)?;
     }
@@ -105,7 +97,7 @@ fn no_access(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// The change from one layout to the other looks at the flags like every change.
-fn change_of_layout(_: &Kernel) -> Result<()> {
+fn change_of_layout_checks_flags(_: &Kernel) -> Result<()> {
     let (bytes, bits) = (Some(Layout::Bytes), Some(Layout::Bits));
     for (from, to) in [(bytes, bits), (bits, bytes)] {
         ensure_fine(|| change(from, to, flags(true)).map(drop))?;

@@ -18,21 +18,29 @@ use crate::ktap::diagnose;
 use crate::support::{CPU, INSTRUCTIONS, Ledger, Rival, Scene, Walk, soon, walk};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("race.window_expiry", Needs::On, |_, layout| {
-        window(layout, Taker::Timer)
-    })
+    both(
+        "expiry_before_entry_is_not_claimed",
+        Needs::On,
+        |_, layout| window(layout, Taker::Timer),
+    )
     .alone(),
-    both("race.window_wakeup", Needs::On, |_, layout| {
-        window(layout, Taker::Rival)
-    })
+    both(
+        "wakeup_before_entry_is_not_claimed",
+        Needs::On,
+        |_, layout| window(layout, Taker::Rival),
+    )
     .alone(),
-    both("race.entry_expiry", Needs::On, |_, layout| {
-        entry(layout, Taker::Timer)
-    })
+    both(
+        "expiry_in_entry_reschedules_once",
+        Needs::On,
+        |_, layout| entry(layout, Taker::Timer),
+    )
     .alone(),
-    both("race.entry_wakeup", Needs::On, |_, layout| {
-        entry(layout, Taker::Rival)
-    })
+    both(
+        "wakeup_in_entry_reschedules_once",
+        Needs::On,
+        |_, layout| entry(layout, Taker::Rival),
+    )
     .alone(),
 ];
 

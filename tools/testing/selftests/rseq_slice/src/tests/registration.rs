@@ -10,23 +10,46 @@ use rseq_slice_harness::abi::{
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::{Area, Counters, Layout, Registration, layout, set_layout, sys};
 
-use crate::case::{Needs, Test, once};
+use crate::case::{Needs, Test, both, once};
 use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Page, Rival, Scene, Seen, be_on, flags, requested};
+use crate::support::{
+    CPU, Ledger, Page, Rival, Scene, Seen, be_on, ensure_fresh, flags, requested,
+};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("registration.lengths", Needs::Nothing, lengths),
-    once("registration.alignment", Needs::Nothing, alignment),
-    once("registration.flags", Needs::Nothing, flag_bits),
-    once("registration.again", Needs::Nothing, again),
-    once("registration.bad_memory", Needs::Nothing, bad_memory),
     once(
-        "registration.legacy_untouched",
+        "short_length_is_invalid",
         Needs::Nothing,
-        legacy_untouched,
+        short_length_is_invalid,
     ),
-    once("registration.available", Needs::Enabled, available),
-    once("registration.default_on", Needs::On, default_on),
+    once(
+        "misaligned_area_is_invalid",
+        Needs::Nothing,
+        misaligned_area_is_invalid,
+    ),
+    once(
+        "unknown_flag_is_invalid",
+        Needs::Nothing,
+        unknown_flag_is_invalid,
+    ),
+    once(
+        "second_one_changes_nothing",
+        Needs::Nothing,
+        second_one_changes_nothing,
+    ),
+    once(
+        "unwritable_memory_is_efault",
+        Needs::Nothing,
+        unwritable_memory_is_efault,
+    ),
+    once(
+        "leaves_legacy_area_alone",
+        Needs::Nothing,
+        leaves_legacy_area_alone,
+    ),
+    once("says_available", Needs::Enabled, says_available),
+    once("default_on_enables", Needs::On, default_on_enables),
+    both("end_forgets_mode", Needs::On, end_forgets_mode),
 ];
 
 const PATTERN: u32 = 0xa5a5_a501;
@@ -60,7 +83,7 @@ fn registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
     Ok(())
 }
 
-fn lengths(_: &Kernel) -> Result<()> {
+fn short_length_is_invalid(_: &Kernel) -> Result<()> {
     let page = Page::new()?;
     for len in [0, 1, 20, 31] {
         registers(page.area().as_ptr(), len, libc::EINVAL)?;
@@ -71,7 +94,7 @@ fn lengths(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn alignment(_: &Kernel) -> Result<()> {
+fn misaligned_area_is_invalid(_: &Kernel) -> Result<()> {
     let page = Page::new()?;
     for (offset, len, expected) in [
         (16, LEGACY_LEN, libc::EINVAL),
@@ -89,7 +112,7 @@ fn alignment(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn flag_bits(_: &Kernel) -> Result<()> {
+fn unknown_flag_is_invalid(_: &Kernel) -> Result<()> {
     let area = Page::new()?.area().as_ptr();
     for bit in 2..31 {
         let errno = rseq(area, AREA_LEN, 1 << bit);
@@ -104,7 +127,7 @@ fn flag_bits(_: &Kernel) -> Result<()> {
 }
 
 /// A second registration changes nothing, whatever flags it comes with.
-fn again(_: &Kernel) -> Result<()> {
+fn second_one_changes_nothing(_: &Kernel) -> Result<()> {
     let page = Page::new()?;
     let area = page.area().as_ptr();
     let registration = page.register()?;
@@ -121,7 +144,7 @@ fn again(_: &Kernel) -> Result<()> {
 }
 
 /// Memory that cannot be written is refused, and nothing is registered then.
-fn bad_memory(_: &Kernel) -> Result<()> {
+fn unwritable_memory_is_efault(_: &Kernel) -> Result<()> {
     let page = Page::new()?;
     for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
         page.protect(prot)?;
@@ -134,7 +157,7 @@ fn bad_memory(_: &Kernel) -> Result<()> {
 }
 
 /// What follows the first 28 bytes is not the kernel's in a legacy area.
-fn legacy_untouched(_: &Kernel) -> Result<()> {
+fn leaves_legacy_area_alone(_: &Kernel) -> Result<()> {
     be_on(CPU)?;
     let rival = Rival::new(CPU)?;
     for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
@@ -169,7 +192,7 @@ fn legacy_untouched(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn available(_: &Kernel) -> Result<()> {
+fn says_available(_: &Kernel) -> Result<()> {
     for len in [MIN_LEN, AREA_LEN] {
         let area = Page::new()?.area();
         // SAFETY: The page is never freed and holds an area of zeros.
@@ -195,7 +218,7 @@ fn available(_: &Kernel) -> Result<()> {
 }
 
 /// The registration can enable the BYTES layout, so that no prctl is needed.
-fn default_on(_: &Kernel) -> Result<()> {
+fn default_on_enables(_: &Kernel) -> Result<()> {
     be_on(CPU)?;
     let rival = Rival::new(CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
@@ -216,4 +239,17 @@ fn default_on(_: &Kernel) -> Result<()> {
     set_layout(None)?;
     ensure!(scene.ask(&rival)? == Seen::Erased);
     ledger.ensure(Counters::yields(1))
+}
+
+fn end_forgets_mode(_: &Kernel, wanted: Layout) -> Result<()> {
+    for flag in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
+        let registration = Registration::with_flags(flag)?;
+        set_layout(Some(wanted))?;
+        registration.unregister()?;
+        ensure_fresh()?;
+        let registration = Registration::new()?;
+        ensure!(layout()?.is_none());
+        ensure!(registration.area().flags() == flags(false));
+    }
+    Ok(())
 }

@@ -11,12 +11,12 @@ use crate::ktap::diagnose;
 use crate::runner::ledger;
 
 pub(crate) const TESTS: &[Test] = &[
-    once("rest.counters", Needs::Counted, counters),
-    once("rest.log", Needs::Nothing, log),
+    once("counters_add_up", Needs::Counted, counters_add_up),
+    once("log_has_no_report", Needs::Nothing, log_has_no_report),
 ];
 
 /// Every grant since the boot has ended, in one way, those of other programs included.
-fn counters(kernel: &Kernel) -> Result<()> {
+fn counters_add_up(kernel: &Kernel) -> Result<()> {
     let total = rseq_slice_harness::counters()?;
     diagnose(format_args!("since the boot: {total:?}"));
     match ledger(kernel, total) {
@@ -26,7 +26,7 @@ fn counters(kernel: &Kernel) -> Result<()> {
 }
 
 /// The kernel's log has no report about a broken kernel.
-fn log(_: &Kernel) -> Result<()> {
+fn log_has_no_report(_: &Kernel) -> Result<()> {
     let mut log = Kmsg::from_boot()?;
     let splat = log.splat()?;
     ensure!(

@@ -12,8 +12,17 @@ use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, PATIENCE, Rival, Scene, granted, requested, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("revoke.by_second_rival", Needs::On, by_second_rival).alone(),
-    both("revoke.no_second_grant", Needs::On, no_second_grant),
+    both(
+        "second_wakeup_ends_grant",
+        Needs::On,
+        second_wakeup_ends_grant,
+    )
+    .alone(),
+    both(
+        "request_in_grant_gets_no_second_one",
+        Needs::On,
+        request_in_grant_gets_no_second_one,
+    ),
 ];
 
 const LENGTH: u32 = 50_000;
@@ -22,7 +31,7 @@ const APART: u64 = 15_000;
 /// Nanoseconds within which the second rival has to get the CPU.
 const SOON: u64 = APART + 12_000;
 
-fn by_second_rival(_: &Kernel, layout: Layout) -> Result<()> {
+fn second_wakeup_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
@@ -53,7 +62,7 @@ fn by_second_rival(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A request made inside of the grant does not help against the second rival.
-fn no_second_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn request_in_grant_gets_no_second_one(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let scene = Scene::new(layout)?;
     let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);

@@ -15,12 +15,16 @@ use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Rival, Scene, ensure_dies, ensure_fine, null_call, yield_call};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("seccomp.kill_at_yield", Needs::On, kill_at_yield),
-    both("seccomp.allowed_call", Needs::On, allowed_call),
+    both("kills_at_yield", Needs::On, kills_at_yield),
     both(
-        "seccomp.installed_meanwhile",
+        "allowed_call_ends_grant",
         Needs::On,
-        installed_meanwhile,
+        allowed_call_ends_grant,
+    ),
+    both(
+        "filter_installed_meanwhile_is_too_late",
+        Needs::On,
+        filter_installed_meanwhile_is_too_late,
     ),
 ];
 
@@ -40,7 +44,7 @@ fn forbidden(layout: Layout) -> Result<(Scene, Rival)> {
     Ok((scene, rival))
 }
 
-fn kill_at_yield(_: &Kernel, layout: Layout) -> Result<()> {
+fn kills_at_yield(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     ensure_dies(Signal::SIGSYS, || {
         let _forbidden = forbidden(layout)?;
@@ -50,7 +54,7 @@ fn kill_at_yield(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::yields(1))
 }
 
-fn allowed_call(_: &Kernel, layout: Layout) -> Result<()> {
+fn allowed_call_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     ensure_fine(|| {
         let (scene, rival) = forbidden(layout)?;
@@ -61,7 +65,7 @@ fn allowed_call(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::aborts(1))
 }
 
-fn installed_meanwhile(_: &Kernel, layout: Layout) -> Result<()> {
+fn filter_installed_meanwhile_is_too_late(_: &Kernel, layout: Layout) -> Result<()> {
     /// What no call returns by itself.
     const REFUSED: Errno = Errno::EXDEV;
     let ledger = Ledger::open()?;

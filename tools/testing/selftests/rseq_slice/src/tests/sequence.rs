@@ -4,6 +4,10 @@
 //! switched out, moved or told of something in it. An expiry in the kernel restarts it as well on the
 //! Rust implementation, even if the scheduler picks the same thread again.
 
+mod changes;
+mod expiry;
+mod storm;
+
 use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result, ensure};
@@ -20,10 +24,14 @@ use crate::support::{
     Sequence, Stage, Step, granted, hits, interferences, requested, soon, switches,
 };
 
+pub(crate) use changes::TESTS as CHANGES;
+pub(crate) use expiry::TESTS as EXPIRY;
+pub(crate) use storm::TESTS as STORM;
+
 macro_rules! tests {
     ($($name:literal: $moment:ident,)*) => {
         pub(crate) const TESTS: &[Test] = &[$(
-            both(concat!("sequence.", $name), Needs::OnTwoCpus, |kernel, layout| {
+            both($name, Needs::OnTwoCpus, |kernel, layout| {
                 all(kernel, layout, Moment::$moment)
             })
             .alone(),
@@ -32,14 +40,14 @@ macro_rules! tests {
 }
 
 tests! {
-    "before_request": Before,
-    "requested": Requested,
-    "fault_of_grant": FaultOfGrant,
-    "granted": Granted,
-    "expired": Expired,
-    "expired_in_kernel": ExpiredInKernel,
-    "revoked": Revoked,
-    "at_yield": AtYield,
+    "whole_before_request": Before,
+    "whole_with_request": Requested,
+    "whole_in_fault_of_grant": FaultOfGrant,
+    "whole_in_grant": Granted,
+    "whole_after_expiry": Expired,
+    "whole_after_expiry_in_kernel": ExpiredInKernel,
+    "whole_after_revocation": Revoked,
+    "whole_at_yield": AtYield,
 }
 
 /// Where in the life of a grant something happens to the sequence.

@@ -18,13 +18,26 @@ use crate::kernel::Kernel;
 use crate::support::{CPU, Child, Ledger, Rival, Scene, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("stale.filter_then_revoked", Needs::On, filter_then_revoked).undisturbed(),
-    both("stale.filter_then_fork", Needs::On, filter_then_fork),
-    both("stale.filter_at_most_once", Needs::On, filter_at_most_once),
     both(
-        "stale.debugger_then_revoked",
+        "filtered_yield_is_forgotten_by_grant",
         Needs::On,
-        debugger_then_revoked,
+        filtered_yield_is_forgotten_by_grant,
+    )
+    .undisturbed(),
+    both(
+        "filtered_yield_is_forgotten_by_fork",
+        Needs::On,
+        filtered_yield_is_forgotten_by_fork,
+    ),
+    both(
+        "filtered_yield_counts_at_most_once",
+        Needs::On,
+        filtered_yield_counts_at_most_once,
+    ),
+    both(
+        "debugged_yield_is_forgotten_by_grant",
+        Needs::On,
+        debugged_yield_is_forgotten_by_grant,
     )
     .undisturbed(),
 ];
@@ -65,12 +78,12 @@ fn lose(scene: &Scene, rival: &Rival) -> Result<()> {
     Ok(())
 }
 
-fn filter_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
+fn filtered_yield_is_forgotten_by_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let (scene, rival) = filtered(layout)?;
     lose(&scene, &rival)
 }
 
-fn filter_then_fork(_: &Kernel, layout: Layout) -> Result<()> {
+fn filtered_yield_is_forgotten_by_fork(_: &Kernel, layout: Layout) -> Result<()> {
     let _scene = filtered(layout)?;
     ensure_fine(|| {
         let yielded = sys::rseq_slice_yield()?;
@@ -83,7 +96,7 @@ fn filter_then_fork(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The CPU was given up inside of the grant, which the thread may learn later, but not twice.
-fn filter_at_most_once(_: &Kernel, layout: Layout) -> Result<()> {
+fn filtered_yield_counts_at_most_once(_: &Kernel, layout: Layout) -> Result<()> {
     let (scene, rival) = filtered(layout)?;
     sys::rseq_slice_yield()?;
     ensure!(sys::rseq_slice_yield()? == 0);
@@ -94,7 +107,7 @@ fn filter_at_most_once(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn debugger_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
+fn debugged_yield_is_forgotten_by_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let child = Child::start(|| {
         ptrace::traceme()?;
         nix::sys::signal::raise(Signal::SIGSTOP)?;

@@ -23,19 +23,33 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("userfault.at_grant", Needs::OnTwoCpus, at_grant),
-    both("userfault.at_expiry", Needs::OnTwoCpus, |_, layout| {
-        in_grant(layout, End::Expiry)
-    }),
-    both("userfault.at_yield", Needs::OnTwoCpus, |_, layout| {
-        set_debug(false)?;
-        in_grant(layout, End::Yield)
-    }),
-    both("userfault.at_check", Needs::OnTwoCpus, |_, layout| {
-        set_debug(true)?;
-        in_grant(layout, End::CheckedYield)
-    }),
-    both("userfault.update_fails", Needs::OnTwoCpus, update_fails),
+    both("at_grant_refuses", Needs::OnTwoCpus, at_grant_refuses),
+    both(
+        "at_expiry_delays_thread_only",
+        Needs::OnTwoCpus,
+        |_, layout| in_grant(layout, End::Expiry),
+    ),
+    both(
+        "at_yield_delays_thread_only",
+        Needs::OnTwoCpus,
+        |_, layout| {
+            set_debug(false)?;
+            in_grant(layout, End::Yield)
+        },
+    ),
+    both(
+        "at_check_delays_thread_only",
+        Needs::OnTwoCpus,
+        |_, layout| {
+            set_debug(true)?;
+            in_grant(layout, End::CheckedYield)
+        },
+    ),
+    both(
+        "failed_update_reaches_handler",
+        Needs::OnTwoCpus,
+        failed_update_reaches_handler,
+    ),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,7 +98,7 @@ fn reaches(state: &AtomicU32, wanted: u32) -> bool {
 }
 
 /// The decision waits. The thread is scheduled out there, and so gets no grant.
-fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_grant_refuses(_: &Kernel, layout: Layout) -> Result<()> {
     // It has the kernel look at the area on the way out of every system call.
     set_debug(false)?;
     let (scene, remote, state) = set_up(layout)?;
@@ -171,7 +185,7 @@ fn in_grant(layout: Layout, end: End) -> Result<()> {
 /// A thread sleeps in a fault of its own during a grant, comes back on another CPU, and the kernel finds
 /// that the area says something else than it stored. The `SIGSEGV` for that gets to its handler: the
 /// grant does not lead to another one before.
-fn update_fails(_: &Kernel, layout: Layout) -> Result<()> {
+fn failed_update_reaches_handler(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     be_on(CPU)?;
     let (page, elsewhere) = (Page::new()?, Page::new()?);

@@ -16,15 +16,27 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    once("words.lie_at_decision.bits", Needs::On, lie_at_decision),
-    once("words.lie_at_call.bits", Needs::On, lie_at_call),
-    once("words.lie_at_revocation.bits", Needs::On, lie_at_revocation),
     once(
-        "words.request_never_counts.bits",
+        "violation_at_decision_kills.bits",
         Needs::On,
-        request_never_counts,
+        violation_at_decision_kills,
     ),
-    once("words.survivor.bits", Needs::On, survivor),
+    once(
+        "violation_at_call_kills.bits",
+        Needs::On,
+        violation_at_call_kills,
+    ),
+    once(
+        "violation_at_revocation_kills.bits",
+        Needs::On,
+        violation_at_revocation_kills,
+    ),
+    once("request_never_counts.bits", Needs::On, request_never_counts),
+    once(
+        "survivor_can_request_again.bits",
+        Needs::On,
+        survivor_can_request_again,
+    ),
 ];
 
 const LAYOUT: Layout = Layout::Bits;
@@ -33,7 +45,7 @@ const FORGED: [u32; 7] = [2, 3, 4, 1 | 4, 1 << 16, 1 | 1 << 31, !0];
 /// What a thread with a grant must not have in its word. The second is what storing a request does.
 const BROKEN: [u32; 5] = [0, 1, 2 | 4, 3 | 1 << 31, !0];
 
-fn lie_at_decision(_: &Kernel) -> Result<()> {
+fn violation_at_decision_kills(_: &Kernel) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         let ledger = Ledger::open()?;
@@ -53,7 +65,7 @@ fn lie_at_decision(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn lie_at_call(_: &Kernel) -> Result<()> {
+fn violation_at_call_kills(_: &Kernel) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         for word in BROKEN {
@@ -70,7 +82,7 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
 }
 
 /// The grant is taken back: for a second rival, and at its expiry.
-fn lie_at_revocation(_: &Kernel) -> Result<()> {
+fn violation_at_revocation_kills(_: &Kernel) -> Result<()> {
     for (length, second_after, expired) in [(50_000, 15_000, 0), (20_000, 900_000, 1)] {
         set_extension_length(length)?;
         for word in BROKEN {
@@ -115,7 +127,7 @@ fn request_never_counts(_: &Kernel) -> Result<()> {
 }
 
 /// A thread that handles the signal has lost the CPU and the word, and may ask again.
-fn survivor(_: &Kernel) -> Result<()> {
+fn survivor_can_request_again(_: &Kernel) -> Result<()> {
     let scene = Scene::new(LAYOUT)?;
     let rival = Rival::new(CPU)?;
     handle(Signal::SIGSEGV)?;

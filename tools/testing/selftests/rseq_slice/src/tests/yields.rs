@@ -12,15 +12,27 @@ use crate::kernel::{Kernel, set_debug};
 use crate::support::{CPU, Ledger, Page, Rival, Scene, granted, requested};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("yield.without_anything", Needs::Nothing, without_anything),
-    both("yield.without_grant", Needs::On, without_grant),
-    both("yield.only_once", Needs::On, only_once),
-    both("yield.after_page_fault", Needs::On, after_page_fault),
-    both("yield.erases_new_request", Needs::On, erases_new_request),
-    both("yield.x32", Needs::On, x32),
+    once(
+        "return_0_without_extension",
+        Needs::Nothing,
+        return_0_without_extension,
+    ),
+    both("return_0_without_grant", Needs::On, return_0_without_grant),
+    both(
+        "return_1_once_per_grant",
+        Needs::On,
+        return_1_once_per_grant,
+    ),
+    both(
+        "return_1_after_page_fault",
+        Needs::On,
+        return_1_after_page_fault,
+    ),
+    both("erase_new_request", Needs::On, erase_new_request),
+    both("work_from_x32", Needs::On, work_from_x32),
 ];
 
-fn without_anything(_: &Kernel) -> Result<()> {
+fn return_0_without_extension(_: &Kernel) -> Result<()> {
     ensure!(sys::rseq_slice_yield()? == 0, "without an area");
     let page = Page::new()?;
     // SAFETY: The page is never freed.
@@ -34,7 +46,7 @@ fn without_anything(_: &Kernel) -> Result<()> {
 }
 
 /// A request that nobody answered is not touched.
-fn without_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn return_0_without_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let ledger = Ledger::open()?;
     ensure!(sys::rseq_slice_yield()? == 0);
@@ -45,7 +57,7 @@ fn without_grant(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::NOTHING)
 }
 
-fn only_once(_: &Kernel, layout: Layout) -> Result<()> {
+fn return_1_once_per_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
@@ -59,7 +71,7 @@ fn only_once(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A request that is made inside of a grant ends with it.
-fn erases_new_request(_: &Kernel, layout: Layout) -> Result<()> {
+fn erase_new_request(_: &Kernel, layout: Layout) -> Result<()> {
     set_debug(false)?;
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
@@ -72,7 +84,7 @@ fn erases_new_request(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A page fault is an interrupt that wants no reschedule: the grant outlives it.
-fn after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
+fn return_1_after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
@@ -89,7 +101,7 @@ fn after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// The calls of x32 have the numbers of the others, and a bit on top.
 #[cfg(target_arch = "x86_64")]
-fn x32(_: &Kernel, layout: Layout) -> Result<()> {
+fn work_from_x32(_: &Kernel, layout: Layout) -> Result<()> {
     const X32: libc::c_long = 0x4000_0000;
     // SAFETY: The call takes no argument.
     let call = || Errno::result(unsafe { libc::syscall(X32 | NR_RSEQ_SLICE_YIELD) });
@@ -107,6 +119,6 @@ fn x32(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn x32(_: &Kernel, _: Layout) -> Result<()> {
+fn work_from_x32(_: &Kernel, _: Layout) -> Result<()> {
     Err(Skip("is of x86-64".into()).into())
 }

@@ -22,9 +22,9 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.deadline", Needs::OnTwoCpus, deadline).alone(),
-    both("beside.fair_server", Needs::OnTwoCpus, fair_server).alone(),
-    both("beside.sched_ext", Needs::OnTwoCpus, sched_ext).alone(),
+    both("deadline", Needs::OnTwoCpus, deadline).alone(),
+    both("fair_server", Needs::OnTwoCpus, fair_server).alone(),
+    both("sched_ext", Needs::OnTwoCpus, sched_ext).alone(),
 ];
 
 const MILLI: u64 = 1_000_000;

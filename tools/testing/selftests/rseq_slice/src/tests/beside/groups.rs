@@ -16,9 +16,9 @@ use crate::ktap::diagnose;
 use crate::support::{Child, Group, Holders, Setup};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.bandwidth", Needs::OnTwoCpus, bandwidth).alone(),
-    both("beside.freezer", Needs::OnTwoCpus, freezer).alone(),
-    both("beside.cpuset", Needs::OnTwoCpus, cpuset).alone(),
+    both("bandwidth", Needs::OnTwoCpus, bandwidth).alone(),
+    both("freezer", Needs::OnTwoCpus, freezer).alone(),
+    both("cpuset", Needs::OnTwoCpus, cpuset).alone(),
 ];
 
 /// The group uses its quota up all the time, so that holders are throttled.

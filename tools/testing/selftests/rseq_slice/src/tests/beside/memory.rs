@@ -24,11 +24,11 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.swap", Needs::OnTwoCpus, swap).alone(),
-    both("beside.migration", Needs::OnTwoCpus, migration).alone(),
-    both("beside.numa_balancing", Needs::OnTwoCpus, numa_balancing).alone(),
-    both("beside.huge_pages", Needs::OnTwoCpus, huge_pages).alone(),
-    both("beside.ksm", Needs::OnTwoCpus, ksm).alone(),
+    both("swap", Needs::OnTwoCpus, swap).alone(),
+    both("migration", Needs::OnTwoCpus, migration).alone(),
+    both("numa_balancing", Needs::OnTwoCpus, numa_balancing).alone(),
+    both("huge_pages", Needs::OnTwoCpus, huge_pages).alone(),
+    both("ksm", Needs::OnTwoCpus, ksm).alone(),
 ];
 
 const PAGE: usize = Page::SIZE as usize;

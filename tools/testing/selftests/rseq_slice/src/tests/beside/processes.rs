@@ -23,10 +23,10 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.io_uring", Needs::OnTwoCpus, io_uring).alone(),
-    both("beside.kvm", Needs::OnTwoCpus, kvm).alone(),
-    both("beside.single_step", Needs::OnTwoCpus, single_step).alone(),
-    both("beside.audit", Needs::On, audit).alone(),
+    both("io_uring", Needs::OnTwoCpus, io_uring).alone(),
+    both("kvm", Needs::OnTwoCpus, kvm).alone(),
+    both("single_step", Needs::OnTwoCpus, single_step).alone(),
+    both("audit", Needs::On, audit).alone(),
 ];
 
 /// Each holder has workers of io_uring, which are threads of its process and tell it when they are

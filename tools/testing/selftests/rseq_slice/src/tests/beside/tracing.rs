@@ -12,10 +12,10 @@ use crate::ktap::diagnose;
 use crate::support::{BOTH_CPUS, Holders, Sampling, Setup, Tracing, probed};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.function_tracer", Needs::OnTwoCpus, function_tracer).alone(),
-    both("beside.samples", Needs::OnTwoCpus, samples).alone(),
-    both("beside.uprobe", Needs::OnTwoCpus, uprobe).alone(),
-    both("beside.uretprobe", Needs::OnTwoCpus, uretprobe).alone(),
+    both("function_tracer", Needs::OnTwoCpus, function_tracer).alone(),
+    both("samples", Needs::OnTwoCpus, samples).alone(),
+    both("uprobe", Needs::OnTwoCpus, uprobe).alone(),
+    both("uretprobe", Needs::OnTwoCpus, uretprobe).alone(),
 ];
 
 /// Tracers make the way out of the kernel longer.

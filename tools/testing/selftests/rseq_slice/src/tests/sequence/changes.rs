@@ -18,18 +18,18 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("sequence.class_changed", Needs::OnTwoCpus, |_, layout| {
+    both("whole_when_class_changes", Needs::OnTwoCpus, |_, layout| {
         changed(layout, Class::Scene, false, |thread, _| reclass(thread))
     })
     .alone(),
-    both("sequence.nice_changed", Needs::OnTwoCpus, |_, layout| {
+    both("whole_when_nice_changes", Needs::OnTwoCpus, |_, layout| {
         // The scheduler looks at it only if there is somebody else.
         let _other = Ticker::idle(CPU)?;
         changed(layout, Class::Fair, false, renice)
     })
     .alone(),
     both(
-        "sequence.affinity_changed",
+        "whole_when_affinity_changes",
         Needs::OnTwoCpus,
         |_, layout| changed(layout, Class::Scene, true, |thread, _| move_away(thread)),
     )

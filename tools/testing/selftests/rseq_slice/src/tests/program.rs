@@ -11,22 +11,26 @@ use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Rival, Scene};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("program.flow_of_mainline", Needs::On, flow_of_mainline),
     once(
-        "program.flow_of_first_proposal.bits",
+        "mainline_flow_loses_no_grant",
         Needs::On,
-        flow_of_first_proposal,
+        mainline_flow_loses_no_grant,
+    ),
+    once(
+        "first_proposal_flow_loses_no_grant.bits",
+        Needs::On,
+        first_proposal_flow_loses_no_grant,
     ),
 ];
 
 /// Set the request byte; clear it; if there is a grant, yield.
-fn flow_of_mainline(_: &Kernel) -> Result<()> {
+fn mainline_flow_loses_no_grant(_: &Kernel) -> Result<()> {
     let mut registration = Scene::new(Layout::Bytes)?.into_registration();
     flow(registration.bytes())
 }
 
 /// Set REQUEST; test and clear it in one instruction; if it was gone and GRANTED is there, yield.
-fn flow_of_first_proposal(_: &Kernel) -> Result<()> {
+fn first_proposal_flow_loses_no_grant(_: &Kernel) -> Result<()> {
     let mut registration = Scene::new(Layout::Bits)?.into_registration();
     flow(registration.bits())
 }

@@ -22,15 +22,15 @@ use crate::support::{
 
 pub(crate) const TESTS: &[Test] = &[
     both(
-        "sequence.expiry_awaits_page",
+        "whole_while_expiry_awaits_page",
         Needs::OnTwoCpus,
-        expiry_awaits_page,
+        whole_while_expiry_awaits_page,
     )
     .alone(),
     both(
-        "sequence.expiry_reads_page",
+        "whole_while_expiry_reads_page",
         Needs::OnTwoCpus,
-        expiry_reads_page,
+        whole_while_expiry_reads_page,
     )
     .alone(),
 ];
@@ -83,7 +83,7 @@ fn since(start: u64, at: &AtomicU64) -> Option<u64> {
 
 /// The page of the area is fetched by a program, and another thread has the CPU meanwhile. What the
 /// thread does in the kernel when the grant expires is a page fault of its own.
-fn expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
+fn whole_while_expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     /// Nanoseconds from the fault to the end of the grant.
     const FIRST: u64 = 8_000;
@@ -154,7 +154,7 @@ fn expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// The page of the area is in memory but not mapped. A rival wakes while the update of user space
 /// handles that.
-fn expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
+fn whole_while_expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     const TURNS: u64 = 200;
     set_debug(false)?;

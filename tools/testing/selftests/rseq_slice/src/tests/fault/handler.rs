@@ -20,13 +20,18 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("fault.blocked_in_handler", Needs::OnTwoCpus, |_, layout| {
+    both("blocked_in_handler_kills", Needs::OnTwoCpus, |_, layout| {
         ensure_dies(Signal::SIGSEGV, || {
             expire(layout, SaFlags::empty()).map(drop)
         })
     })
     .hasty(),
-    both("fault.open_in_handler", Needs::OnTwoCpus, open_in_handler).hasty(),
+    both(
+        "open_in_handler_runs_it",
+        Needs::OnTwoCpus,
+        open_in_handler_runs_it,
+    )
+    .hasty(),
 ];
 
 static PAGE: AtomicUsize = AtomicUsize::new(0);
@@ -72,7 +77,7 @@ fn expire(layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
 /// The handler runs, and the word still shows the grant that has ended: nobody could write it. Where
 /// the first system call of the handler is checked that is a lie, and it runs once more. On C the grant
 /// has not ended, and a handler does not help.
-fn open_in_handler(kernel: &Kernel, layout: Layout) -> Result<()> {
+fn open_in_handler_runs_it(kernel: &Kernel, layout: Layout) -> Result<()> {
     let body = || {
         let (runs, word) = expire(layout, SaFlags::SA_NODEFER)?;
         diagnose(format_args!(

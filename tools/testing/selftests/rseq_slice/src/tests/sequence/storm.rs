@@ -16,11 +16,11 @@ use crate::ktap::diagnose;
 use crate::support::{BOTH_CPUS, Class, Ledger, Page, PerCpu, Worker, set_class};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("sequence.expiry_storm", Needs::OnTwoCpus, |_, layout| {
+    both("whole_in_expiry_storm", Needs::OnTwoCpus, |_, layout| {
         storm(layout, false)
     }),
     both(
-        "sequence.expiry_storm_debug",
+        "whole_in_expiry_storm_debug",
         Needs::OnTwoCpus,
         |_, layout| storm(layout, true),
     ),

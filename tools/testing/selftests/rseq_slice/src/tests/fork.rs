@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a child, or a thread, gets of the extension.
+
+use std::thread;
+
+use anyhow::{Result, anyhow, ensure};
+use nix::errno::Errno;
+use rseq_slice_harness::abi::PR_RSEQ_SLICE_EXTENSION_GET;
+use rseq_slice_harness::{Counters, Layout, layout, set_layout, sys};
+
+use crate::case::{Needs, Test, both};
+use crate::kernel::Kernel;
+use crate::support::{CPU, Ledger, Rival, Scene, ensure_fine, ensure_fresh, flags};
+
+pub(crate) const TESTS: &[Test] = &[
+    both("copies_mode", Needs::On, copies_mode),
+    both("copies_no_grant", Needs::On, copies_no_grant),
+    both("thread_starts_without", Needs::On, thread_starts_without),
+    both(
+        "shared_memory_child_starts_without",
+        Needs::On,
+        shared_memory_child_starts_without,
+    ),
+];
+
+/// A forked child has the same setting on its copy of the area, and its own grants.
+fn copies_mode(_: &Kernel, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(wanted)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    ensure_fine(|| {
+        ensure!(layout()? == Some(wanted));
+        ensure!(scene.area().flags() == flags(true) && scene.word() == 0);
+        let rival = Rival::new(CPU)?;
+        scene.obtain(&rival)?;
+        ensure!(sys::rseq_slice_yield()? == 1);
+        set_layout(None)?;
+        Ok(())
+    })?;
+    ledger.ensure(Counters::yields(1))?;
+    ensure!(
+        layout()? == Some(wanted),
+        "the child's mode became the parent's"
+    );
+    scene.obtain(&rival)?;
+    ensure!(sys::rseq_slice_yield()? == 1);
+    ledger.ensure(Counters::yields(2))
+}
+
+/// The grant ends with the entry into fork; the child has none, and nothing to report.
+fn copies_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
+    let scene = Scene::new(layout)?;
+    let rival = Rival::new(CPU)?;
+    let ledger = Ledger::open()?;
+    scene.obtain(&rival)?;
+    // SAFETY: The child makes two system calls and touches its own copy of the area only.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+    if pid == 0 {
+        let word = scene.word();
+        let yielded = sys::rseq_slice_yield().unwrap_or(-1);
+        // SAFETY: Ends the child.
+        unsafe { libc::_exit(i32::from(word != 0) | i32::from(yielded != 0) << 1) }
+    }
+    let pid = Errno::result(pid)?;
+    ensure!(rival.runs() == 1 && scene.word() == 0);
+    let mut status = 0;
+    // SAFETY: The status lives through the call.
+    Errno::result(unsafe { libc::waitpid(i32::try_from(pid)?, &raw mut status, 0) })?;
+    ensure!(status == 0, "the child ended with {status:#x}");
+    ledger.ensure(Counters::aborts(1))
+}
+
+fn thread_starts_without(_: &Kernel, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(wanted)?;
+    let rival = Rival::new(CPU)?;
+    thread::spawn(move || {
+        ensure_fresh()?;
+        let own = Scene::new(wanted)?;
+        own.obtain(&rival)?;
+        ensure!(sys::rseq_slice_yield()? == 1);
+        Ok(())
+    })
+    .join()
+    .unwrap_or_else(|_| Err(anyhow!("panic")))?;
+    ensure!(layout()? == Some(wanted));
+    ensure!(scene.area().flags() == flags(true));
+    Ok(())
+}
+
+extern "C" fn report_setting(_: *mut libc::c_void) -> i32 {
+    sys::prctl_slice_extension([PR_RSEQ_SLICE_EXTENSION_GET, 0, 0, 0])
+        .map_or(-1, |value| value as i32)
+}
+
+/// A child that shares the memory of its parent, as of vfork, starts without.
+fn shared_memory_child_starts_without(_: &Kernel, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(wanted)?;
+    let mut stack = vec![0_u64; 8192];
+    let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: The parent waits until the child, which needs little stack, has exited.
+    let pid = unsafe { libc::clone(report_setting, top.cast(), shared, std::ptr::null_mut()) };
+    Errno::result(pid)?;
+    let mut status = -1;
+    // SAFETY: The status lives through the call.
+    Errno::result(unsafe { libc::waitpid(pid, &raw mut status, 0) })?;
+    ensure!(
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
+        "{status:#x}"
+    );
+    ensure!(layout()? == Some(wanted) && scene.area().flags() == flags(true));
+    Ok(())
+}
