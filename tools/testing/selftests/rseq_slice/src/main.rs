@@ -11,6 +11,7 @@ mod helper;
 mod kernel;
 mod kmsg;
 mod ktap;
+mod mapped;
 mod runner;
 mod support;
 mod tests;

@@ -19,6 +19,7 @@ use crate::expected::excuse;
 use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
 use crate::ktap::diagnose;
+use crate::mapped::map_program;
 use crate::support::contained;
 use crate::tests::churn::GRANTS;
 
@@ -143,9 +144,9 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     })
 }
 
-/// Makes the child the head of a process group, and mortal.
+/// Makes the child the head of a process group, mortal, and fast from the start.
 fn prepare() -> Result<()> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     die_of_segv()?;
-    Ok(())
+    map_program()
 }

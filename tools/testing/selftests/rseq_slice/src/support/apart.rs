@@ -11,6 +11,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::ktap::diagnose;
+use crate::mapped::map_program;
 
 /// Turns a panic into an error, so that it does not unwind into code of the parent process.
 pub(crate) fn contained(body: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -28,7 +29,7 @@ impl Child {
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Self(child)),
             ForkResult::Child => {
-                let result = contained(body);
+                let result = map_program().and_then(|()| contained(body));
                 if let Err(error) = &result {
                     diagnose(format_args!("in a child process: {error:#}"));
                     let _ = std::io::stdout().flush();
