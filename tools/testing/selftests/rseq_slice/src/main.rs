@@ -6,6 +6,7 @@
 //! guest time; see the README.md of this folder.
 
 mod case;
+mod check;
 mod expected;
 mod helper;
 mod kernel;

@@ -5,11 +5,12 @@
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
+use crate::check::{check, fail};
 use crate::ktap::diagnose;
 use crate::mapped::map_program;
 
@@ -50,17 +51,19 @@ impl Child {
     }
 
     /// Waits until the child process has ended, and expects it to have succeeded.
+    #[track_caller]
     pub(crate) fn ensure_fine(self) -> Result<()> {
         match self.wait()? {
             WaitStatus::Exited(_, 0) => Ok(()),
-            other => bail!("the child process ended with {other:?}"),
+            other => fail!("the child process ended with {other:?}"),
         }
     }
 
     /// Waits until the child process has ended, and expects it to have been killed by `signal`.
+    #[track_caller]
     pub(crate) fn ensure_killed(self, signal: Signal) -> Result<()> {
         let status = self.wait()?;
-        ensure!(
+        check!(
             matches!(status, WaitStatus::Signaled(_, by, _) if by == signal),
             "the child process was to be killed by {signal}, but ended with {status:?}"
         );
@@ -69,11 +72,13 @@ impl Child {
 }
 
 /// Expects `body`, run in a child process, to succeed.
+#[track_caller]
 pub(crate) fn ensure_fine(body: impl FnOnce() -> Result<()>) -> Result<()> {
     Child::start(body)?.ensure_fine()
 }
 
 /// Expects `body`, run in a child process, to be killed by `signal`.
+#[track_caller]
 pub(crate) fn ensure_dies(signal: Signal, body: impl FnOnce() -> Result<()>) -> Result<()> {
     Child::start(body)?.ensure_killed(signal)
 }

@@ -2,17 +2,19 @@
 
 //! Threads that have neither an area nor the extension.
 
-use anyhow::{Result, ensure};
+use crate::check::check;
+use anyhow::Result;
 use rseq_slice_harness::{Layout, SliceError, layout, set_layout, sys};
 
 /// Expects the calling thread to be one.
+#[track_caller]
 pub(crate) fn ensure_fresh() -> Result<()> {
-    ensure!(layout()?.is_none(), "the mode is set");
+    check!(layout()?.is_none(), "the mode is set");
     let result = set_layout(Some(Layout::Bytes));
-    ensure!(
+    check!(
         matches!(result, Err(SliceError::NotRegistered)),
         "{result:?}"
     );
-    ensure!(sys::rseq_slice_yield()? == 0);
+    check!(sys::rseq_slice_yield()? == 0);
     Ok(())
 }

@@ -6,11 +6,12 @@ use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::{spin, spin_while};
 
 use super::remote::Remote;
 use super::scene::{Class, PATIENCE, set_class};
+use crate::check::check;
 use crate::ktap::diagnose;
 
 type Action = Box<dyn FnMut() -> Result<()> + Send>;
@@ -77,9 +78,10 @@ impl Hand {
     }
 
     /// Waits in user mode until the last order has been carried out.
+    #[track_caller]
     pub(crate) fn ensure_idle(&self) -> Result<()> {
         let idle = spin_while(5 * PATIENCE, || !self.is_idle());
-        ensure!(
+        check!(
             idle,
             "order {:#x} was not carried out",
             self.0.wanted.load(Ordering::Relaxed)

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use rseq_slice_harness::{Area, Counters, Layout, Registration, pin_to, set_layout, sys};
 
 use super::counting::{Pace, PerCpu};
@@ -17,6 +17,7 @@ use super::memory::Page;
 use super::scene::{BOTH_CPUS, Class, requested, set_class};
 use super::sequence::How;
 use crate::case::Skip;
+use crate::check::check;
 use crate::ktap::diagnose;
 
 /// What a thread does before it starts.
@@ -217,7 +218,7 @@ impl Holders {
     /// How many grants there were by now.
     pub(crate) fn grants(&self) -> Result<u64> {
         let mut threads = self.holders.iter().chain(&self.rivals);
-        ensure!(
+        check!(
             !threads.any(JoinHandle::is_finished),
             "a thread ended early: {}",
             self.failure
@@ -278,12 +279,12 @@ impl Holders {
         let tally = self.ledger.tally()?;
         diagnose(format_args!("{holders:?}, rivals {rivals:?}; {tally:?}"));
         self.counts.ensure(holders.counted + rivals.counted)?;
-        ensure!(
+        check!(
             tally.yielded == holders.yields,
             "{} yields, {tally:?}",
             holders.yields
         );
-        ensure!(
+        check!(
             holders.counted > 0 && holders.aborted > 0 && tally.granted > 0 && rivals.counted > 0,
             "nothing to see: {holders:?}, rivals {rivals:?}"
         );

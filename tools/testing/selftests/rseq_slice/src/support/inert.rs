@@ -2,18 +2,19 @@
 
 //! What an area is to a kernel that has the extension switched off, or not at all.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::abi::RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
 use rseq_slice_harness::{Layout, Registration};
 
 use super::rival::Rival;
 use super::scene::{CPU, be_on, requested};
+use crate::check::check;
 
 /// Registers with and without a wish for the extension, and expects the flags to stay zero.
 pub(crate) fn ensure_flags_stay_zero() -> Result<()> {
     for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
         let registration = Registration::with_flags(flags)?;
-        ensure!(registration.area().flags() == 0);
+        check!(registration.area().flags() == 0);
         registration.unregister()?;
     }
     Ok(())
@@ -31,7 +32,7 @@ pub(crate) fn ensure_words_stay() -> Result<()> {
         area.set_slice_ctrl(word);
         rival.ensure_runs(runs + 1)?;
         let now = area.slice_ctrl();
-        ensure!(now == word, "{word:#x} became {now:#x}");
+        check!(now == word, "{word:#x} became {now:#x}");
     }
     Ok(())
 }

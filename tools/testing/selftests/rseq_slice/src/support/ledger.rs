@@ -2,10 +2,11 @@
 
 //! What the kernel's counters say about a stretch of a test.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use rseq_slice_harness::{Counters, DebugfsError, counters};
 
 use crate::case::Skip;
+use crate::check::fail;
 
 /// The counters at some moment. `None`: the kernel does not count.
 pub(crate) struct Ledger(Option<Counters>);
@@ -34,10 +35,11 @@ impl Ledger {
     }
 
     /// Expects exactly this to have happened, as far as it is counted.
+    #[track_caller]
     pub(crate) fn ensure(&self, expected: Counters) -> Result<()> {
         match self.counted()? {
             Some(tally) if tally != expected => {
-                bail!("the counters changed by {tally:?}, expected {expected:?}")
+                fail!("the counters changed by {tally:?}, expected {expected:?}")
             }
             _ => Ok(()),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::pin_to;
 use rseq_slice_harness::timer::{Due, alarm, each_event, set_alarm};
@@ -16,6 +16,7 @@ use super::scene::{Class, lead, only_lazy, set_class, soon};
 use super::sequence::interfere;
 use super::sleeper::Sleeper;
 use crate::case::Skip;
+use crate::check::check;
 
 #[derive(Default)]
 struct Runs {
@@ -132,6 +133,7 @@ impl Rival {
     }
 
     /// Waits until the rival has run once more than `runs` times, and takes that run back.
+    #[track_caller]
     pub(super) fn forget_run(&self, runs: u64) -> Result<()> {
         self.ensure_runs(runs + 1)?;
         self.runs.count.fetch_sub(1, Ordering::Relaxed);
@@ -140,10 +142,11 @@ impl Rival {
 
     /// Waits in user mode until the rival has run so often since it exists. Coarse timers expire one or
     /// two ticks late.
+    #[track_caller]
     pub(crate) fn ensure_runs(&self, times: u64) -> Result<()> {
         const TICKS: u64 = 20_000_000;
         let ran = spin_while(lead() + TICKS, || self.runs() < times);
-        ensure!(ran, "the rival ran {} times, not {times}", self.runs());
+        check!(ran, "the rival ran {} times, not {times}", self.runs());
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -20,6 +20,7 @@ use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_layout};
 use super::apart::ensure_dies;
 use super::features;
 use super::rival::Rival;
+use crate::check::check;
 
 /// The CPU of a scene.
 pub(crate) const CPU: usize = 0;
@@ -249,12 +250,14 @@ impl Scene {
     ///
     /// What was no attempt at all is repeated, and leaves no trace: the rival ran before the request
     /// was made, as the other CPU was slow, or one of the kernel's own threads came before the rival.
+    #[track_caller]
     pub(crate) fn obtain(&self, rival: &Rival) -> Result<u64> {
         self.obtain_when(rival, |_| Ok(()))
     }
 
     /// Like [`obtain`](Self::obtain), with `prepare` called before each attempt with the moment of
     /// [`monotonic`] at which the rival will wake.
+    #[track_caller]
     pub(crate) fn obtain_when(
         &self,
         rival: &Rival,
@@ -279,6 +282,7 @@ impl Scene {
     }
 
     /// Gets a grant at the first attempt, with the rival waking at the moment `due` of [`monotonic`].
+    #[track_caller]
     pub(crate) fn obtain_at(&self, due: u64, rival: &Rival) -> Result<u64> {
         let runs = rival.runs();
         let (seen, at) = self.try_at(due, rival)?;
@@ -293,16 +297,17 @@ impl Scene {
         Ok((seen, now()))
     }
 
+    #[track_caller]
     fn ensure_granted(&self, seen: Seen, runs: u64, at: u64) -> Result<u64> {
         // Anything that fails from here on makes a system call, which is fine then.
         if seen != Seen::Granted || runs != 0 {
             self.set_word(0);
         }
-        ensure!(
+        check!(
             seen == Seen::Granted,
             "no grant: the request is {seen:?}, the rival ran {runs} times"
         );
-        ensure!(runs == 0, "the rival ran in spite of the grant");
+        check!(runs == 0, "the rival ran in spite of the grant");
         Ok(at)
     }
 
@@ -322,6 +327,7 @@ impl Scene {
 }
 
 /// Expects a process that stores `lie` during a grant to be killed by the `call` that it makes next.
+#[track_caller]
 pub(crate) fn ensure_lie_kills(layout: Layout, lie: u32, call: fn()) -> Result<()> {
     ensure_dies(Signal::SIGSEGV, || {
         let scene = Scene::new(layout)?;

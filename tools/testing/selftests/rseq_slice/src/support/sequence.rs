@@ -18,6 +18,7 @@ use rseq_slice_harness::clock::ticks_in;
 pub(crate) use self::x86_64::probed;
 use super::assembly::SLICE_CTRL;
 use super::memory::Page;
+use crate::check::fail;
 
 /// The codes of the steps.
 const END: u64 = 0;
@@ -180,7 +181,6 @@ impl<'a> Sequence<'a> {
     /// Runs the sequence, which is to begin on `cpu`.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn run(&self, cpu: usize) -> Result<Outcome> {
-        use anyhow::bail;
         use x86_64::{ABORTED, Answer, DONE, ELSEWHERE, Program, TORN, rseq_slice_sequence};
 
         const { assert!(size_of::<Step<'_>>() == Step::SIZE) };
@@ -200,7 +200,7 @@ impl<'a> Sequence<'a> {
             ABORTED => How::Aborted,
             TORN => How::Torn,
             ELSEWHERE => How::Elsewhere,
-            other => bail!("a sequence ended with {other}"),
+            other => fail!("a sequence ended with {other}"),
         };
         let begun = (answer.next - program.steps.addr()) / Step::SIZE;
         Ok(Outcome {

@@ -9,7 +9,7 @@ use std::os::fd::FromRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
@@ -24,6 +24,7 @@ use super::rival::Rival;
 use super::scene::{CPU, Class, OTHER_CPU, PATIENCE, Scene, be_on, set_class_of};
 use super::sequence::interfere;
 use super::signals::handle;
+use crate::check::check;
 
 /// The page of the area is dropped from memory.
 pub(crate) const DROP: u32 = 1 << 0;
@@ -151,7 +152,7 @@ pub(crate) fn switches() -> Result<i64> {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: The structure lives through the call.
     let ret = unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
-    ensure!(ret == 0, "getrusage");
+    check!(ret == 0, "getrusage");
     // SAFETY: The call succeeded and has written it.
     let usage = unsafe { usage.assume_init() };
     Ok(usage.ru_nvcsw + usage.ru_nivcsw)

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe;
@@ -15,6 +15,7 @@ use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{CPU, Child, Ledger, Rival, Scene, handle, hits, soon};
 
@@ -39,9 +40,9 @@ fn abort<T>(layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
     let ran = rival.runs();
     let word = scene.word();
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(ran == 1, "the rival had not run when the call returned");
-    ensure!(word == 0, "the word is {word:#x}");
-    ensure!(yielded == 0, "a yield after the grant returned {yielded}");
+    check!(ran == 1, "the rival had not run when the call returned");
+    check!(word == 0, "the word is {word:#x}");
+    check!(yielded == 0, "a yield after the grant returned {yielded}");
     ledger.ensure(Counters::aborts(1))?;
     Ok((scene, result))
 }
@@ -49,7 +50,7 @@ fn abort<T>(layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
 fn getpid(_: &Kernel, layout: Layout) -> Result<()> {
     // SAFETY: The call takes no pointer.
     let (_, pid) = abort(layout, || unsafe { libc::syscall(libc::SYS_getpid) })?;
-    ensure!(pid == i64::from(process::id()));
+    check!(pid == i64::from(process::id()));
     Ok(())
 }
 
@@ -58,7 +59,9 @@ fn write(_: &Kernel, layout: Layout) -> Result<()> {
     let (mut reader, mut writer) = (File::from(reader), File::from(writer));
     let (_, result) = abort(layout, || writer.write(b"text"))?;
     let mut text = [0; 8];
-    ensure!(result? == 4 && reader.read(&mut text)? == 4 && text.starts_with(b"text"));
+    check!(result? == 4);
+    check!(reader.read(&mut text)? == 4);
+    check!(text.starts_with(b"text"), "{text:?}");
     Ok(())
 }
 
@@ -70,21 +73,21 @@ fn sleep(_: &Kernel, layout: Layout) -> Result<()> {
     // SAFETY: The structure lives through the call, and no rest is asked for.
     let sleep = || unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
     let (_, result) = abort(layout, sleep)?;
-    ensure!(result == 0);
+    check!(result == 0);
     Ok(())
 }
 
 fn unknown_call(_: &Kernel, layout: Layout) -> Result<()> {
     // SAFETY: There is no such call.
     let (_, result) = abort(layout, || Errno::result(unsafe { libc::syscall(9999) }))?;
-    ensure!(result == Err(Errno::ENOSYS));
+    check!(result == Err(Errno::ENOSYS));
     Ok(())
 }
 
 fn disable(_: &Kernel, wanted: Layout) -> Result<()> {
     let (_scene, result) = abort(wanted, || set_layout(None))?;
     result?;
-    ensure!(layout()?.is_none());
+    check!(layout()?.is_none());
     Ok(())
 }
 
@@ -94,9 +97,9 @@ fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     scene.into_registration().unregister()?;
-    ensure!(rival.runs() == 1);
-    ensure!(layout()?.is_none());
-    ensure!(sys::rseq_slice_yield()? == 0);
+    check!(rival.runs() == 1);
+    check!(layout()?.is_none());
+    check!(sys::rseq_slice_yield()? == 0);
     ledger.ensure(Counters::aborts(1))
 }
 
@@ -127,8 +130,8 @@ fn return_from_handler(_: &Kernel, layout: Layout) -> Result<()> {
     let came = spin_while(1_000_000, || hits() == 0);
     let word = scene.word();
     let ran = rival.runs();
-    ensure!(came, "the signal never came");
-    ensure!(word == 0, "the word is {word:#x}");
-    ensure!(ran == 1, "the rival had not run when the handler returned");
+    check!(came, "the signal never came");
+    check!(word == 0, "the word is {word:#x}");
+    check!(ran == 1, "the rival had not run when the handler returned");
     ledger.ensure(Counters::aborts(1))
 }

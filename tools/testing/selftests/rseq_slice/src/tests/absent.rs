@@ -4,11 +4,12 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::abi::{PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET};
 use rseq_slice_harness::{Registration, sys};
 
 use crate::case::{Needs, Test, once};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
 use crate::support::{ensure_flags_stay_zero, ensure_words_stay};
@@ -45,7 +46,7 @@ fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
         ] {
             let error = sys::prctl_slice_extension(args).err();
             let got = error.and_then(|error| error.raw_os_error());
-            ensure!(got == Some(errno), "{args:?}: {got:?}");
+            check!(got == Some(errno), "{args:?}: {got:?}");
         }
         Ok(())
     };
@@ -59,7 +60,7 @@ fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
 fn no_system_call(_: &Kernel) -> Result<()> {
     let error = sys::rseq_slice_yield().err();
     let got = error.and_then(|error| error.raw_os_error());
-    ensure!(got == Some(libc::ENOSYS), "{got:?}");
+    check!(got == Some(libc::ENOSYS), "{got:?}");
     Ok(())
 }
 
@@ -70,12 +71,12 @@ fn no_grant_no_store(_: &Kernel) -> Result<()> {
 fn no_files_no_message(_: &Kernel) -> Result<()> {
     for name in ["slice_ext_nsec", "slice_ext_impl"] {
         let path = Path::new("/sys/kernel/debug/rseq").join(name);
-        ensure!(!path.exists(), "{path:?}");
+        check!(!path.exists(), "{path:?}");
     }
     let log = Kmsg::from_boot()?.drain()?;
     let told = log
         .iter()
         .find(|line| line.contains("time slice extension"));
-    ensure!(told.is_none(), "{told:?}");
+    check!(told.is_none(), "{told:?}");
     Ok(())
 }

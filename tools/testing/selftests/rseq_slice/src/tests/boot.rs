@@ -2,10 +2,11 @@
 
 //! What the kernel says at boot.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::{Implementation, Registration};
 
 use crate::case::{Needs, Skip, Test, once};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
 use crate::support::flags;
@@ -33,10 +34,10 @@ fn log_tells_the_settings(kernel: &Kernel) -> Result<()> {
     let lines: Vec<_> = log.iter().filter(|line| line.starts_with(PREFIX)).collect();
     let state = if kernel.on { "on" } else { "off" };
     match kernel.implementation() {
-        Implementation::C => ensure!(lines.is_empty(), "C says {lines:?}"),
+        Implementation::C => check!(lines.is_empty(), "C says {lines:?}"),
         Implementation::Rust => {
             let expected = format!("{PREFIX}{state}, 5000 ns");
-            ensure!(lines == [&expected], "{lines:?} instead of {expected:?}");
+            check!(lines == [&expected], "{lines:?} instead of {expected:?}");
         }
     }
     Ok(())
@@ -51,11 +52,11 @@ fn bad_switch_is_reported(kernel: &Kernel) -> Result<()> {
     let reported = |line: &String| line.contains("rseq_slice_ext") && line.contains(word.as_str());
     // The command line itself is in the log as well.
     let echo = |line: &String| line.contains("ommand line:");
-    ensure!(
+    check!(
         log.iter().any(|line| reported(line) && !echo(line)),
         "{word:?} was not reported"
     );
     let registration = Registration::new()?;
-    ensure!(registration.area().flags() == flags(false));
+    check!(registration.area().flags() == flags(false));
     Ok(())
 }

@@ -11,12 +11,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fs, mem};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
 use rseq_slice_harness::{Counters, Implementation, Layout, pin_to, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, once};
+use crate::check::check;
 use crate::kernel::{CPU1_ONLINE, Kernel, set_debug, set_model};
 use crate::ktap::diagnose;
 use crate::support::{
@@ -223,7 +224,7 @@ fn loses_no_grant(kernel: &Kernel) -> Result<()> {
     mem::drop(tickers);
     diagnose(format_args!("{changes:?}; {} sequences", all.sequences));
     shared.counts.ensure(all.sequences)?;
-    ensure!(
+    check!(
         changes.lengths > 0
             && changes.debug > 0
             && (changes.models > 0 || kernel.model.is_none() || kernel.realtime)
@@ -246,7 +247,7 @@ fn loses_no_grant(kernel: &Kernel) -> Result<()> {
 
 /// What the workers saw says less than what the kernel counts: a grant may come after they looked.
 fn judge_seen(seen: u64, yields: u64) -> Result<()> {
-    ensure!(
+    check!(
         yields * 100 >= seen * YIELDED,
         "{yields} yields in {seen} grants"
     );
@@ -255,15 +256,15 @@ fn judge_seen(seen: u64, yields: u64) -> Result<()> {
 
 fn judge(kernel: &Kernel, tally: &Counters, yields: u64) -> Result<()> {
     match kernel.implementation() {
-        Implementation::Rust => ensure!(tally.adds_up(), "{tally:?}"),
-        Implementation::C => ensure!(tally.without_end() >= 0, "{tally:?}"),
+        Implementation::Rust => check!(tally.adds_up(), "{tally:?}"),
+        Implementation::C => check!(tally.without_end() >= 0, "{tally:?}"),
     }
-    ensure!(tally.yielded == yields, "{yields} yields, {tally:?}");
-    ensure!(
+    check!(tally.yielded == yields, "{yields} yields, {tally:?}");
+    check!(
         tally.yielded * 100 >= tally.granted * YIELDED,
         "less than {YIELDED} % of the grants ended in a yield: {tally:?}"
     );
-    ensure!(
+    check!(
         tally.revoked > 0 && tally.aborted > 0 && tally.died == Some(0),
         "{tally:?}"
     );

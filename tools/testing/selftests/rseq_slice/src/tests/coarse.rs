@@ -2,10 +2,11 @@
 
 //! Timers that expire at ticks bound nothing: no request is granted.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, Rival, Scene, Seen, requested};
@@ -33,6 +34,7 @@ fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
         }
     }
     diagnose(format_args!("{granted} granted, {refused} refused"));
-    ensure!(granted == 0 && refused == REQUESTS);
+    check!(granted == 0);
+    check!(refused == REQUESTS);
     ledger.ensure(Counters::NOTHING)
 }

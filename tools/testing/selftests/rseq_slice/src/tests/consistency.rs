@@ -3,13 +3,14 @@
 //! The BYTES layout under `rseq_debug`: system call entry compares the whole word with the kernel's
 //! state, but only on a thread whose last grant has not seen a system call yet.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Implementation, Layout, sys};
 
 use crate::case::{Needs, Test, once};
+use crate::check::check;
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
     CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_fine, ensure_lie_kills, granted,
@@ -66,7 +67,7 @@ fn unchanged_word_lives(_: &Kernel) -> Result<()> {
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     scene.obtain(&rival)?;
     null_call();
     scene.obtain(&rival)?;
@@ -115,7 +116,7 @@ fn reserved_byte_kills(_: &Kernel) -> Result<()> {
             scene.offer(u32::from_ne_bytes([1, 0, low, high]), lead() + PATIENCE);
             let word = scene.word();
             null_call();
-            ensure!(word == u32::from_ne_bytes([0, 1, low, high]), "{word:#x}");
+            check!(word == u32::from_ne_bytes([0, 1, low, high]), "{word:#x}");
             Ok(())
         };
         if dies {
@@ -145,7 +146,7 @@ fn request_after_revocation_lives(_: &Kernel) -> Result<()> {
         null_call();
         let word = scene.word();
         scene.set_word(0);
-        ensure!(word == requested(LAYOUT), "the word is {word:#x}");
+        check!(word == requested(LAYOUT), "the word is {word:#x}");
         Ok(())
     })
 }
@@ -187,12 +188,12 @@ fn handler_returns(_: &Kernel) -> Result<()> {
         let came = spin_while(PATIENCE, || hits() == 0);
         let word = scene.word();
         scene.set_word(0);
-        ensure!(
+        check!(
             revoked && early == 0 && came,
             "{revoked}, {early} signals before the request, then {}",
             hits()
         );
-        ensure!(word == requested(LAYOUT), "the word is {word:#x}");
+        check!(word == requested(LAYOUT), "the word is {word:#x}");
         Ok(())
     })
 }
@@ -204,15 +205,15 @@ fn unchecked_without_grant(_: &Kernel) -> Result<()> {
     for word in lies().into_iter().chain([!0]) {
         scene.set_word(word);
         null_call();
-        ensure!(scene.word() == word);
+        check!(scene.word() == word);
     }
     scene.set_word(0);
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     scene.set_word(!0);
     null_call();
-    ensure!(sys::rseq_slice_yield()? == 0);
-    ensure!(scene.word() == !0);
+    check!(sys::rseq_slice_yield()? == 0);
+    check!(scene.word() == !0);
     Ok(())
 }
 
@@ -226,7 +227,7 @@ fn unchecked_without_rseq_debug(_: &Kernel) -> Result<()> {
         scene.obtain(&rival)?;
         scene.set_word(lie);
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(
+        check!(
             yielded == 1 && scene.word() == 0,
             "{lie:#x}: {yielded}, {:#x}",
             scene.word()

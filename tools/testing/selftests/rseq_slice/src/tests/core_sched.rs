@@ -6,11 +6,12 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Skip, Test, both};
+use crate::check::{check, fail};
 use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Rival, Scene, Seen};
 
@@ -53,7 +54,7 @@ fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
     for _ in 0..REQUESTS {
         let seen = scene.ask(&rival)?;
         scene.set_word(0);
-        ensure!(
+        check!(
             seen == Seen::Erased,
             "with a cookie the request is {seen:?}"
         );
@@ -63,11 +64,11 @@ fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
     core_scheduling(SHARE_FROM, 1)?;
     for _ in 0..LATER {
         if scene.ask(&rival)? == Seen::Granted {
-            ensure!(sys::rseq_slice_yield()? == 1);
+            check!(sys::rseq_slice_yield()? == 1);
             return Ok(());
         }
         scene.set_word(0);
         thread::sleep(Duration::from_millis(1));
     }
-    bail!("nothing is granted without a cookie either")
+    fail!("nothing is granted without a cookie either")
 }

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// The grant ended with the thread. That may have taken longer than the extension.
+#[track_caller]
 fn ensure_died(ledger: &Ledger) -> Result<()> {
     let died = Counters {
         expired: ledger.counted()?.map_or(0, |tally| tally.expired),

@@ -4,12 +4,13 @@
 
 use std::ffi::{CStr, CString};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::unistd::execv;
 use rseq_slice_harness::{Counters, Layout, layout, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Rival, Scene, ensure_fine};
 
@@ -49,11 +50,11 @@ fn failure_keeps_mode(_: &Kernel, wanted: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let result = execv(c"/nothing/here", &[c"nothing"]);
-    ensure!(result == Err(Errno::ENOENT));
-    ensure!(rival.runs() == 1);
-    ensure!(layout()? == Some(wanted));
+    check!(result == Err(Errno::ENOENT));
+    check!(rival.runs() == 1);
+    check!(layout()? == Some(wanted));
     ledger.ensure(Counters::aborts(1))?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 //! A thread that does not give the CPU up loses it when the extension is over.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, Rival, Scene};
@@ -46,13 +47,13 @@ fn erases(_: &Kernel, layout: Layout) -> Result<()> {
         let ran = rival.runs();
         let word = scene.word();
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(over.is_some(), "the grant never ended");
-        ensure!(word == 0, "the word is {word:#x}");
-        ensure!(
+        check!(over.is_some(), "the grant never ended");
+        check!(word == 0, "the word is {word:#x}");
+        check!(
             ran == turn,
             "the rival had run {ran} times after {turn} grants"
         );
-        ensure!(yielded == 0, "the yield returned {yielded}");
+        check!(yielded == 0, "the yield returned {yielded}");
     }
     ledger.ensure(Counters::expiries(5))
 }
@@ -76,17 +77,17 @@ fn bound(layout: Layout, length: u32) -> Result<()> {
         // Ends the system call work that a grant leaves behind.
         sys::rseq_slice_yield()?;
         let user = last.map_or(u64::MAX, |last| last - first);
-        ensure!(user <= length, "{user} ns in user mode of {length}");
+        check!(user <= length, "{user} ns in user mode of {length}");
         if user + WAY_OUT < length {
             diagnose(format_args!("only {user} ns in user mode of {length}"));
             short += 1;
         }
-        ensure!(
+        check!(
             ran > user && ran <= length + INTERRUPT,
             "the rival ran after {ran} ns of {length}"
         );
     }
     ledger.ensure(Counters::expiries(TURNS))?;
-    ensure!(short <= SHORT, "{short} of {TURNS} extensions were short");
+    check!(short <= SHORT, "{short} of {TURNS} extensions were short");
     Ok(())
 }

@@ -7,7 +7,7 @@ mod handler;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::abi::{AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, SIGNATURE};
 use rseq_slice_harness::clock::{spin, spin_while};
@@ -15,6 +15,7 @@ use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::{check, fail};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
@@ -55,7 +56,7 @@ fn others_unhurt(layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
@@ -98,11 +99,11 @@ fn each_loss<M: Into<Met>>(
         match met(&tally).into() {
             Met::Here => faults += 1,
             Met::Later => later += 1,
-            Met::Nowhere => bail!("{loss:?}: {tally:?}"),
+            Met::Nowhere => fail!("{loss:?}: {tally:?}"),
         }
     }
     diagnose(format_args!("{faults} faults at {site}, {later} later"));
-    ensure!(faults > 0);
+    check!(faults > 0);
     others_unhurt(layout)
 }
 
@@ -208,10 +209,10 @@ fn at_prctl_kills(_: &Kernel, wanted: Layout) -> Result<()> {
             set_layout(from)?;
             page.lose()?;
             // A signal that is pending would be mistaken for one of these calls.
-            ensure!(layout()? == from);
+            check!(layout()? == from);
             set_layout(from)?;
             let result = set_layout(to);
-            bail!("survived the change from {from:?} to {to:?}: {result:?}")
+            fail!("survived the change from {from:?} to {to:?}: {result:?}")
         })?;
     }
     Ok(())
@@ -228,12 +229,12 @@ fn at_registration_is_efault(_: &Kernel, wanted: Layout) -> Result<()> {
             let result =
                 unsafe { sys::rseq(page.page().area().as_ptr(), AREA_LEN, flags, SIGNATURE) };
             let errno = result.err().and_then(|error| error.raw_os_error());
-            ensure!(errno == Some(libc::EFAULT), "{loss:?}: {errno:?}");
-            ensure!(layout()?.is_none());
+            check!(errno == Some(libc::EFAULT), "{loss:?}: {errno:?}");
+            check!(layout()?.is_none());
             faults += 1;
         }
     }
     diagnose(format_args!("{faults} faults at the registration"));
-    ensure!(faults == 2 * Loss::ALL.len());
+    check!(faults == 2 * Loss::ALL.len());
     others_unhurt(wanted)
 }

@@ -4,12 +4,13 @@
 
 use std::thread;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use nix::errno::Errno;
 use rseq_slice_harness::abi::PR_RSEQ_SLICE_EXTENSION_GET;
 use rseq_slice_harness::{Counters, Layout, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Rival, Scene, ensure_fine, ensure_fresh, flags};
 
@@ -30,21 +31,22 @@ fn copies_mode(_: &Kernel, wanted: Layout) -> Result<()> {
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
     ensure_fine(|| {
-        ensure!(layout()? == Some(wanted));
-        ensure!(scene.area().flags() == flags(true) && scene.word() == 0);
+        check!(layout()? == Some(wanted));
+        check!(scene.area().flags() == flags(true));
+        check!(scene.word() == 0);
         let rival = Rival::new(CPU)?;
         scene.obtain(&rival)?;
-        ensure!(sys::rseq_slice_yield()? == 1);
+        check!(sys::rseq_slice_yield()? == 1);
         set_layout(None)?;
         Ok(())
     })?;
     ledger.ensure(Counters::yields(1))?;
-    ensure!(
+    check!(
         layout()? == Some(wanted),
         "the child's mode became the parent's"
     );
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     ledger.ensure(Counters::yields(2))
 }
 
@@ -63,11 +65,12 @@ fn copies_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
         unsafe { libc::_exit(i32::from(word != 0) | i32::from(yielded != 0) << 1) }
     }
     let pid = Errno::result(pid)?;
-    ensure!(rival.runs() == 1 && scene.word() == 0);
+    check!(rival.runs() == 1);
+    check!(scene.word() == 0);
     let mut status = 0;
     // SAFETY: The status lives through the call.
     Errno::result(unsafe { libc::waitpid(i32::try_from(pid)?, &raw mut status, 0) })?;
-    ensure!(status == 0, "the child ended with {status:#x}");
+    check!(status == 0, "the child ended with {status:#x}");
     ledger.ensure(Counters::aborts(1))
 }
 
@@ -78,13 +81,13 @@ fn thread_starts_without(_: &Kernel, wanted: Layout) -> Result<()> {
         ensure_fresh()?;
         let own = Scene::new(wanted)?;
         own.obtain(&rival)?;
-        ensure!(sys::rseq_slice_yield()? == 1);
+        check!(sys::rseq_slice_yield()? == 1);
         Ok(())
     })
     .join()
     .unwrap_or_else(|_| Err(anyhow!("panic")))?;
-    ensure!(layout()? == Some(wanted));
-    ensure!(scene.area().flags() == flags(true));
+    check!(layout()? == Some(wanted));
+    check!(scene.area().flags() == flags(true));
     Ok(())
 }
 
@@ -105,10 +108,11 @@ fn shared_memory_child_starts_without(_: &Kernel, wanted: Layout) -> Result<()> 
     let mut status = -1;
     // SAFETY: The status lives through the call.
     Errno::result(unsafe { libc::waitpid(pid, &raw mut status, 0) })?;
-    ensure!(
+    check!(
         libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
         "{status:#x}"
     );
-    ensure!(layout()? == Some(wanted) && scene.area().flags() == flags(true));
+    check!(layout()? == Some(wanted));
+    check!(scene.area().flags() == flags(true));
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! comes: the kernel forgets the pending operation if it knows that the thread was interrupted in
 //! user mode. It has to know that still when a grant has ended meanwhile.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid};
@@ -13,6 +13,7 @@ use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, both};
+use crate::check::{check, fail};
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Child, Class, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, lead, soon,
@@ -111,14 +112,14 @@ impl Stage {
             let early = self.owner.signals() != before;
             let signalled = early || self.owner.unlock_until_signal(moment % PASSES, UNLOCKS);
             self.scene.set_word(0);
-            ensure!(signalled, "the signal never came");
+            check!(signalled, "the signal never came");
             // Nobody is left then who could disturb the next step.
             spin(lead());
             if !early {
                 return Ok(());
             }
         }
-        bail!("{ATTEMPTS} signals in a row came early")
+        fail!("{ATTEMPTS} signals in a row came early")
     }
 
     /// Has a grant made at the moment `due` and ended later. The same without a request, but that
@@ -183,12 +184,12 @@ fn handled(layout: Layout, end: End) -> Result<()> {
         }
         let (seen, tally) = (stage.owner.seen() - before, ledger.tally()?);
         diagnose(format_args!("request {request}: {seen:?}, {tally:?}"));
-        ensure!(
+        check!(
             seen.half_done == 0,
             "the operation was pending after the release: {} times",
             seen.half_done
         );
-        ensure!(seen.inside > 0, "no unlock was interrupted");
+        check!(seen.inside > 0, "no unlock was interrupted");
         ensure_ends(end, request, tally)?;
     }
     Ok(())
@@ -215,16 +216,17 @@ fn killed(layout: Layout, end: End) -> Result<()> {
     }
     let tally = ledger.tally()?;
     diagnose(format_args!("died after the release {inside}, {tally:?}"));
-    ensure!(
+    check!(
         half_done == 0,
         "the operation was pending after the release: {half_done} times"
     );
-    ensure!(inside > 0, "no unlock was interrupted");
+    check!(inside > 0, "no unlock was interrupted");
     ensure_ends(end, true, tally)
 }
 
 /// Expects the grants to have been made and to have ended as intended, but those of requests that were
 /// made too late.
+#[track_caller]
 fn ensure_ends(end: End, request: bool, tally: Counters) -> Result<()> {
     let intended = match end {
         End::Expiry => tally.expired,
@@ -234,6 +236,6 @@ fn ensure_ends(end: End, request: bool, tally: Counters) -> Result<()> {
         true => intended >= MOMENTS / 2,
         false => tally == Counters::NOTHING,
     };
-    ensure!(good, "request {request}: {tally:?}");
+    check!(good, "request {request}: {tally:?}");
     Ok(())
 }

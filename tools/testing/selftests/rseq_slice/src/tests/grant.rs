@@ -2,7 +2,7 @@
 
 //! When a reschedule is postponed, and what the control word says then.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::{Due, SignalTimer};
@@ -11,6 +11,7 @@ use rseq_slice_harness::{
 };
 
 use crate::case::{Needs, Test, both, once};
+use crate::check::check;
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
     CPU, Child, Ledger, Page, Rival, Scene, Seen, be_on, fair_rival, flags, granted, handle, hits,
@@ -58,19 +59,19 @@ fn postpones_until_yield(_: &Kernel, layout: Layout) -> Result<()> {
     let word = scene.word();
     let waiting = rival.runs() == 0;
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(word == granted(layout), "the word is {word:#x}");
-    ensure!(waiting, "the rival ran during the grant");
-    ensure!(yielded == 1, "the yield returned {yielded}");
-    ensure!(
+    check!(word == granted(layout), "the word is {word:#x}");
+    check!(waiting, "the rival ran during the grant");
+    check!(yielded == 1, "the yield returned {yielded}");
+    check!(
         rival.runs() == 1,
         "the rival did not run by the end of the yield"
     );
-    ensure!(
+    check!(
         scene.word() == 0,
         "after the yield the word is {:#x}",
         scene.word()
     );
-    ensure!(scene.area().flags() == flags(true));
+    check!(scene.area().flags() == flags(true));
     ledger.ensure(Counters::yields(1))
 }
 
@@ -80,8 +81,8 @@ fn can_follow_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     for turn in 1..=20 {
         scene.obtain(&rival)?;
-        ensure!(sys::rseq_slice_yield()? == 1);
-        ensure!(rival.runs() == turn);
+        check!(sys::rseq_slice_yield()? == 1);
+        check!(rival.runs() == turn);
     }
     ledger.ensure(Counters::yields(20))
 }
@@ -110,8 +111,8 @@ fn postpones_lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
         }
     }
     let tally = ledger.counted()?;
-    ensure!(yields > 0, "no grant was yielded: {tally:?}");
-    ensure!(tally.is_none_or(|tally| tally.adds_up()), "{tally:?}");
+    check!(yields > 0, "no grant was yielded: {tally:?}");
+    check!(tally.is_none_or(|tally| tally.adds_up()), "{tally:?}");
     Ok(())
 }
 
@@ -129,16 +130,17 @@ fn copes_with_copy_on_write(_: &Kernel, layout: Layout) -> Result<()> {
     let left = spin_while(5_000_000, || scene.word() == requested(layout));
     let was_granted = scene.word() == granted(layout);
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(left && rival.runs() == 1);
-    ensure!(
+    check!(left);
+    check!(rival.runs() == 1);
+    check!(
         yielded == i64::from(was_granted),
         "{was_granted}, but the yield returned {yielded}"
     );
-    ensure!(scene.word() == 0);
-    ensure!(ledger.counted()?.is_none_or(|tally| tally.adds_up()));
+    check!(scene.word() == 0);
+    check!(ledger.counted()?.is_none_or(|tally| tally.adds_up()));
     child.ensure_fine()?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
@@ -148,8 +150,8 @@ fn not_without_request(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     rival.wake_soon()?;
     rival.ensure_runs(1)?;
-    ensure!(scene.word() == 0);
-    ensure!(sys::rseq_slice_yield()? == 0);
+    check!(scene.word() == 0);
+    check!(sys::rseq_slice_yield()? == 0);
     ledger.ensure(Counters::NOTHING)
 }
 
@@ -170,13 +172,13 @@ fn not_when_disabled(_: &Kernel, wanted: Layout) -> Result<()> {
     let rival = Rival::new(CPU)?;
     let ledger = Ledger::open()?;
     set_layout(None)?;
-    ensure!(scene.ask(&rival)? == Seen::Erased);
-    ensure!(rival.runs() == 1);
+    check!(scene.ask(&rival)? == Seen::Erased);
+    check!(rival.runs() == 1);
     ledger.ensure(Counters::NOTHING)?;
     set_layout(Some(wanted))?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    ensure!(layout()? == Some(wanted));
+    check!(sys::rseq_slice_yield()? == 1);
+    check!(layout()? == Some(wanted));
     ledger.ensure(Counters::yields(1))
 }
 
@@ -192,8 +194,9 @@ fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
     timer.fire(due)?;
     scene.request();
     spin_while(1_000_000, || hits() == 0);
-    ensure!(hits() == 1 && rival.runs() == 1);
-    ensure!(scene.word() == 0, "the word is {:#x}", scene.word());
+    check!(hits() == 1);
+    check!(rival.runs() == 1);
+    check!(scene.word() == 0, "the word is {:#x}", scene.word());
     ledger.ensure(Counters::NOTHING)
 }
 
@@ -205,7 +208,7 @@ fn takes_any_request_byte(_: &Kernel) -> Result<()> {
         rival.wake_soon()?;
         let seen = scene.offer(u32::from_ne_bytes([byte, 0, 0, 0]), 1_000_000);
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(seen == Seen::Granted && yielded == 1, "{byte:#x}: {seen:?}");
+        check!(seen == Seen::Granted && yielded == 1, "{byte:#x}: {seen:?}");
     }
     Ok(())
 }
@@ -219,9 +222,9 @@ fn keeps_reserved_bytes(_: &Kernel) -> Result<()> {
     let seen = scene.offer(u32::from_ne_bytes([1, 0, 0xbe, 0xef]), 1_000_000);
     let yielded = sys::rseq_slice_yield()?;
     let expected = Seen::Other(u32::from_ne_bytes([0, 1, 0xbe, 0xef]));
-    ensure!(seen == expected, "{seen:x?}");
-    ensure!(yielded == 1);
-    ensure!(scene.word() == 0);
+    check!(seen == expected, "{seen:x?}");
+    check!(yielded == 1);
+    check!(scene.word() == 0);
     Ok(())
 }
 
@@ -232,7 +235,7 @@ fn leaves_unregistered_memory_alone(_: &Kernel) -> Result<()> {
     let page = Page::new()?;
     let scene = Scene::with(page.register()?, Layout::Bytes)?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     scene.into_registration().unregister()?;
     // SAFETY: The page is never freed and still holds the area.
     let area = unsafe { page.area().as_ref() };
@@ -241,6 +244,6 @@ fn leaves_unregistered_memory_alone(_: &Kernel) -> Result<()> {
     rival.wake_soon()?;
     area.set_slice_ctrl(requested(Layout::Bytes));
     rival.ensure_runs(runs + 1)?;
-    ensure!(area.slice_ctrl() == requested(Layout::Bytes));
+    check!(area.slice_ctrl() == requested(Layout::Bytes));
     ledger.ensure(Counters::NOTHING)
 }

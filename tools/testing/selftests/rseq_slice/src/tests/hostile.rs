@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
@@ -19,6 +19,7 @@ use rseq_slice_harness::{
 };
 
 use crate::case::{Needs, Test, both};
+use crate::check::{check, fail};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
@@ -114,7 +115,7 @@ fn nested_requests_add_up(_: &Kernel, layout: Layout) -> Result<()> {
         let came = spin_while(PATIENCE, || HANDLED.load(Ordering::Relaxed) < signals);
         second.ensure_runs(signals)?;
         rival.ensure_runs(signals)?;
-        ensure!(
+        check!(
             came,
             "the signal never came, {after} ns after the wakeup: {seen:?}"
         );
@@ -129,13 +130,13 @@ fn nested_requests_add_up(_: &Kernel, layout: Layout) -> Result<()> {
         HANDLED.load(Ordering::Relaxed)
     ));
     if let Some(tally) = tally {
-        ensure!(tally.adds_up() && tally.died == Some(0), "{tally:?}");
-        ensure!(
+        check!(tally.adds_up() && tally.died == Some(0), "{tally:?}");
+        check!(
             tally.yielded == yields + nested,
             "{yields} and {nested} yields, {tally:?}"
         );
     }
-    ensure!(
+    check!(
         nested > 10 && yields > 10 && in_grant > 10,
         "missed the moments"
     );
@@ -175,8 +176,8 @@ fn vfork_child_makes_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
         let mut status = -1;
         // SAFETY: The status lives through the call.
         Errno::result(unsafe { libc::waitpid(pid, &raw mut status, 0) })?;
-        ensure!(status == 0, "the child ended with {status:#x}");
-        ensure!(
+        check!(status == 0, "the child ended with {status:#x}");
+        check!(
             word == LIE && runs == turn && yielded == 0,
             "{word:#x}, {runs}, {yielded}"
         );
@@ -206,11 +207,11 @@ fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
         let over = scene.outlast().is_some();
         let word = scene.word();
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(
+        check!(
             over && word == 0 && yielded == 0,
             "{over}, {word:#x}, {yielded}"
         );
-        ensure!(rival.runs() == u64::from(turn));
+        check!(rival.runs() == u64::from(turn));
     }
     let Some(tally) = ledger.counted()? else {
         return Ok(());
@@ -221,7 +222,7 @@ fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
         false => tally.granted == stops,
         true => tally.granted >= stops,
     };
-    ensure!(
+    check!(
         right && tally.revoked == tally.granted && tally.expired < stops / 2,
         "{tally:?}"
     );
@@ -243,13 +244,13 @@ fn debugger_stop_ends_grant(kernel: &Kernel, layout: Layout) -> Result<()> {
         let live = spin_while(100 * PATIENCE, || {
             shared.live.load(Ordering::Acquire) < turn
         });
-        ensure!(live, "no grant in turn {turn}");
+        check!(live, "no grant in turn {turn}");
         ptrace::interrupt(pid)?;
         loop {
             match waitpid(pid, None)? {
                 WaitStatus::PtraceEvent(..) => break,
                 WaitStatus::Stopped(_, signal) => ptrace::cont(pid, Some(signal))?,
-                other => bail!("the child process ended with {other:?} in turn {turn}"),
+                other => fail!("the child process ended with {other:?} in turn {turn}"),
             }
         }
         if turn % 2 == 0 {
@@ -342,7 +343,7 @@ fn storm_of_threads_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
                 thread::sleep(Duration::from_millis(1));
                 seen[0].store(storm.grants.load(Ordering::Relaxed), Ordering::Relaxed);
                 seen[1].store(storm.yields.load(Ordering::Relaxed), Ordering::Relaxed);
-                ensure!(!failed.load(Ordering::Relaxed), "a thread failed");
+                check!(!failed.load(Ordering::Relaxed), "a thread failed");
             }
         })?;
         for _ in 0..1000 {
@@ -358,7 +359,7 @@ fn storm_of_threads_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     }
     let tally = ledger.tally()?;
     diagnose(format_args!("{tally:?}"));
-    ensure!(
+    check!(
         tally.granted >= STORMS * ENOUGH
             && tally.yielded > 0
             && tally.aborted > 0
@@ -366,11 +367,11 @@ fn storm_of_threads_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
         "{tally:?}"
     );
     // On C a thread that dies leaves no trace; the runner knows.
-    ensure!(tally.without_end() >= 0, "{tally:?}");
+    check!(tally.without_end() >= 0, "{tally:?}");
     // Others are unhurt.
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }

@@ -6,10 +6,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rseq_slice_harness::{Implementation, extension_length};
 
 use crate::case::{Needs, Test, once};
+use crate::check::check;
 use crate::kernel::Kernel;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -44,9 +45,9 @@ fn mode(path: impl AsRef<Path>) -> Result<u32> {
 }
 
 fn length_is_5_us_by_default(kernel: &Kernel) -> Result<()> {
-    ensure!(mode(LENGTH)? == 0o644);
-    ensure!(fs::read_to_string(LENGTH)? == format!("{}\n", kernel.length));
-    ensure!(
+    check!(mode(LENGTH)? == 0o644);
+    check!(fs::read_to_string(LENGTH)? == format!("{}\n", kernel.length));
+    check!(
         kernel.length == 5_000,
         "it was {} when the tests began",
         kernel.length
@@ -64,7 +65,7 @@ fn length_can_be_set(_: &Kernel) -> Result<()> {
         ("0000010000\n", 10_000),
     ] {
         fs::write(LENGTH, text).with_context(|| format!("{text:?}"))?;
-        ensure!(extension_length()? == nanos);
+        check!(extension_length()? == nanos);
     }
     Ok(())
 }
@@ -92,11 +93,11 @@ fn bad_length_changes_nothing(_: &Kernel) -> Result<()> {
     ] {
         for text in texts {
             let result = fs::write(LENGTH, text);
-            ensure!(
+            check!(
                 matches!(&result, Err(error) if error.raw_os_error() == Some(errno)),
                 "writing {text:?}: {result:?}"
             );
-            ensure!(extension_length()? == 12_345, "{text:?} changed the length");
+            check!(extension_length()? == 12_345, "{text:?} changed the length");
         }
     }
     Ok(())
@@ -106,7 +107,7 @@ fn bad_length_changes_nothing(_: &Kernel) -> Result<()> {
 /// expects an order, but a changed one would be a surprise.
 fn stats_have_the_known_lines(kernel: &Kernel) -> Result<()> {
     let path = format!("{FOLDER}/stats");
-    ensure!(mode(&path)? == 0o444);
+    check!(mode(&path)? == 0o444);
     let text = fs::read_to_string(&path)?;
     let mut names = Vec::new();
     for line in text.lines() {
@@ -124,18 +125,18 @@ fn stats_have_the_known_lines(kernel: &Kernel) -> Result<()> {
     if kernel.implementation() == Implementation::Rust {
         expected.push("sdied");
     }
-    ensure!(names == expected, "{names:?}");
+    check!(names == expected, "{names:?}");
     Ok(())
 }
 
 fn only_rust_names_itself(kernel: &Kernel) -> Result<()> {
     let path = format!("{FOLDER}/slice_ext_impl");
     match kernel.implementation() {
-        Implementation::C => ensure!(!Path::new(&path).exists()),
+        Implementation::C => check!(!Path::new(&path).exists()),
         Implementation::Rust => {
-            ensure!(mode(&path)? == 0o444);
-            ensure!(fs::read_to_string(&path)? == "rust\n");
-            ensure!(fs::write(&path, "c\n").is_err(), "the file can be written");
+            check!(mode(&path)? == 0o444);
+            check!(fs::read_to_string(&path)? == "rust\n");
+            check!(fs::write(&path, "c\n").is_err(), "the file can be written");
         }
     }
     Ok(())

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{
     CPU, Class, Ledger, PATIENCE, Scene, Seen, Sleeper, lead, requested, set_class, soon,
@@ -66,9 +67,10 @@ impl Rival {
 
     /// Waits in user mode until it has run so often. The scheduler may first let the scene, which
     /// it owes something, go on.
+    #[track_caller]
     fn ensure_runs(&self, times: u64) -> Result<()> {
         let ran = spin_while(TURN, || self.runs() < times);
-        ensure!(ran, "the rival ran {} times, not {times}", self.runs());
+        check!(ran, "the rival ran {} times, not {times}", self.runs());
         Ok(())
     }
 }
@@ -96,12 +98,12 @@ fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
         if seen == Seen::Granted {
             waited += u64::from(rival.runs() == runs);
             yields += sys::rseq_slice_yield()?;
-            ensure!(scene.word() == 0);
+            check!(scene.word() == 0);
         }
         rival.ensure_runs(runs + 1)?;
     }
     let tally = ledger.counted()?;
-    ensure!(
+    check!(
         waited > TURNS / 2
             && yields > TURNS as i64 / 2
             && tally.is_none_or(|tally| tally.adds_up()),
@@ -120,13 +122,13 @@ fn expires(_: &Kernel, layout: Layout) -> Result<()> {
         if ask(&scene, layout, &rival, Class::Fair)? == Seen::Granted {
             let waited = rival.runs() == runs;
             let over = scene.outlast().is_some();
-            ensure!(sys::rseq_slice_yield()? == 0);
+            check!(sys::rseq_slice_yield()? == 0);
             expired += u64::from(waited && over);
         }
         rival.ensure_runs(runs + 1)?;
     }
     let tally = ledger.counted()?;
-    ensure!(
+    check!(
         expired > TURNS / 2
             && tally.is_none_or(|tally| tally.expired >= expired && tally.adds_up()),
         "expired {expired} times: {tally:?}"
@@ -159,7 +161,7 @@ fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
         rivals[0].ensure_runs(runs[0] + 1)?;
     }
     let tally = ledger.counted()?;
-    ensure!(
+    check!(
         revoked > TURNS / 2
             && tally.is_none_or(|tally| {
                 tally.revoked > tally.expired + TURNS / 2 && tally.adds_up()
@@ -177,12 +179,12 @@ fn realtime_is_not_postponed(_: &Kernel, layout: Layout) -> Result<()> {
     for _ in 0..TURNS {
         let runs = rival.runs();
         let seen = ask(&scene, layout, &rival, Class::Realtime)?;
-        ensure!(seen == Seen::Erased, "the request is {seen:?}");
+        check!(seen == Seen::Erased, "the request is {seen:?}");
         at_once += u64::from(rival.runs() == runs + 1);
         rival.ensure_runs(runs + 1)?;
     }
     let granted = ledger.tally()?.granted;
-    ensure!(
+    check!(
         granted == 0 && at_once > TURNS / 2,
         "{granted} grants, ran at once {at_once} times"
     );

@@ -2,7 +2,7 @@
 
 //! The reschedule that a grant postponed happens, whatever else happens meanwhile.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::{now, spin_while};
@@ -10,6 +10,7 @@ use rseq_slice_harness::timer::{Due, SignalTimer, monotonic};
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, PATIENCE, Remote, Rival, Scene, handle, hits, lead, soon};
 
@@ -39,13 +40,13 @@ fn step(scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Re
     scene.set_word(0);
     let late = rival.ran_at().saturating_sub(here);
     sys::rseq_slice_yield()?;
-    ensure!(ran, "the rival did not run within {PATIENCE} ns");
-    ensure!(
+    check!(ran, "the rival did not run within {PATIENCE} ns");
+    check!(
         late <= u64::from(LENGTH) + COST,
         "the rival ran {late} ns late"
     );
     if let Some(tally) = ledger.counted()? {
-        ensure!(tally.adds_up() && tally.granted <= 1, "{tally:?}");
+        check!(tally.adds_up() && tally.granted <= 1, "{tally:?}");
     }
     Ok(())
 }
@@ -61,7 +62,7 @@ fn never_to_signal(_: &Kernel, layout: Layout) -> Result<()> {
     for (signals, after) in (1..).zip((0..8_000).step_by(80)) {
         step(&scene, &rival, |due| Ok(timer.fire(Due::At(due + after))?))
             .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
-        ensure!(
+        check!(
             spin_while(PATIENCE, || hits() < signals),
             "the signal never came"
         );
@@ -107,10 +108,10 @@ fn never_to_membarrier(_: &Kernel, layout: Layout) -> Result<()> {
     let word = scene.word();
     remote.join()?;
     let after = rival.ran_at().saturating_sub(first);
-    ensure!(
+    check!(
         ran && after <= u64::from(LENGTH) + COST,
         "the rival ran {after} ns after the grant"
     );
-    ensure!(word == 0, "the word is {word:#x}");
+    check!(word == 0, "the word is {word:#x}");
     ledger.ensure(Counters::revokes(1))
 }

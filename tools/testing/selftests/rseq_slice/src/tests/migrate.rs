@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{fs, thread};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::gettid;
 use rseq_slice_harness::clock::{now, spin, spin_while};
@@ -16,6 +16,7 @@ use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
+use crate::check::{check, fail};
 use crate::kernel::{CPU1_ONLINE, Kernel};
 use crate::support::{
     BOTH_CPUS, CPU, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen, lead,
@@ -64,7 +65,7 @@ fn lasts(seen: Seen, yielded: i64, tally: Option<Counters>) -> Result<bool> {
         yielded: u64::from(next),
         ..Counters::NOTHING
     };
-    ensure!(
+    check!(
         matches!(seen, Seen::Granted | Seen::Erased)
             && yielded == i64::from(next)
             && tally.is_none_or(|tally| tally == expected),
@@ -89,12 +90,12 @@ fn old_timer_leaves_next_grant_alone(_: &Kernel, layout: Layout) -> Result<()> {
         let revoked = scene.outlast().is_some();
         let seen = scene.offer(requested(layout), PATIENCE);
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(revoked);
+        check!(revoked);
         nexts += u32::from(
             lasts(seen, yielded, ledger.counted()?).with_context(|| format!("{after} ns after"))?,
         );
     }
-    ensure!(nexts > 30, "{nexts} next grants");
+    check!(nexts > 30, "{nexts} next grants");
     Ok(())
 }
 
@@ -118,7 +119,7 @@ fn old_timer_leaves_grant_of_remote_wakeup_alone(_: &Kernel, layout: Layout) -> 
         let yielded = sys::rseq_slice_yield()?;
         turn += 1;
         let third = third.rival().runs();
-        ensure!(
+        check!(
             revoked && third == turn,
             "the third rival ran {third} times, not {turn}"
         );
@@ -126,7 +127,7 @@ fn old_timer_leaves_grant_of_remote_wakeup_alone(_: &Kernel, layout: Layout) -> 
             lasts(seen, yielded, ledger.counted()?).with_context(|| format!("{after} ns after"))?,
         );
     }
-    ensure!(nexts > 75, "{nexts} next grants");
+    check!(nexts > 75, "{nexts} next grants");
     Ok(())
 }
 
@@ -145,7 +146,7 @@ fn old_timer_leaves_other_thread_alone(_: &Kernel, layout: Layout) -> Result<()>
             theirs[1].wake(Due::At(due + 8_000))?;
             let at = scene.obtain_at(due, &theirs[0])?;
             // Revoked by the second rival, with most of the extension left on the timer.
-            ensure!(scene.outlast().is_some());
+            check!(scene.outlast().is_some());
             end.send(at)?;
         }
         Ok(())
@@ -167,12 +168,12 @@ fn old_timer_leaves_other_thread_alone(_: &Kernel, layout: Layout) -> Result<()>
         let yielded = sys::rseq_slice_yield()?;
         scene.set_word(0);
         let tally = ledger.counted()?;
-        ensure!(
+        check!(
             tally.is_none_or(|tally| tally.expired == 0 && tally.adds_up()),
             "{tally:?}"
         );
         if early {
-            ensure!(
+            check!(
                 live && yielded == 1,
                 "the grant was gone: {live}, {yielded}, {tally:?}"
             );
@@ -181,7 +182,7 @@ fn old_timer_leaves_other_thread_alone(_: &Kernel, layout: Layout) -> Result<()>
     }
     drop(start);
     first.join().map_err(|_| anyhow!("panic"))??;
-    ensure!(
+    check!(
         covered > 0,
         "the old timer never expired inside of the other grant"
     );
@@ -205,18 +206,18 @@ fn move_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let over = scene.outlast().is_some();
     let (word, cpu) = (scene.word(), scene.area().cpu_id());
     remote.join()?;
-    ensure!(
+    check!(
         over && word == 0 && cpu as usize == OTHER_CPU,
         "{over}, {word:#x} on CPU {cpu}"
     );
-    ensure!(rival.runs() == 1);
+    check!(rival.runs() == 1);
     ledger.ensure(Counters::revokes(1))?;
     scene.obtain(&there)?;
     spin(u64::from(LENGTH) / 2);
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     pin_to(&[CPU])?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     ledger.ensure(Counters {
         granted: 3,
         revoked: 1,
@@ -259,7 +260,7 @@ fn cpu_removal_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     });
     if is_ready.recv().is_err() {
         worker.join().map_err(|_| anyhow!("panic"))??;
-        bail!("the worker ended too early");
+        fail!("the worker ended too early");
     }
     pin_to(&[CPU])?;
     for _ in 0..3 {
@@ -272,7 +273,7 @@ fn cpu_removal_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     over.store(true, Ordering::Relaxed);
     let yields = worker.join().map_err(|_| anyhow!("panic"))??;
     let tally = ledger.counted()?;
-    ensure!(
+    check!(
         tally.is_none_or(|tally| tally.adds_up() && tally.yielded == yields) && yields > 50,
         "{yields} yields, {tally:?}"
     );

@@ -2,13 +2,14 @@
 
 //! A kernel booted with `rseq_slice_ext=0` behaves as if the extension did not exist.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::abi::{
     PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON,
 };
 use rseq_slice_harness::{Counters, Layout, Registration, SliceError, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, once};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{Ledger, ensure_flags_stay_zero, ensure_words_stay};
 
@@ -33,16 +34,16 @@ fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
     let unsupported = || -> Result<()> {
         for choice in [None, Some(Layout::Bytes)] {
             let result = set_layout(choice);
-            ensure!(
+            check!(
                 matches!(result, Err(SliceError::NotSupported)),
                 "{choice:?}: {result:?}"
             );
         }
-        ensure!(layout()?.is_none());
-        ensure!(errno([PR_RSEQ_SLICE_EXTENSION_GET, 1, 0, 0]) == Some(libc::EINVAL));
-        ensure!(errno([PR_RSEQ_SLICE_EXTENSION_SET, 2, 0, 0]) == Some(libc::EINVAL));
-        ensure!(errno([PR_RSEQ_SLICE_EXTENSION_SET, 1, 1, 0]) == Some(libc::EINVAL));
-        ensure!(errno([0, 0, 0, 0]) == Some(libc::EINVAL));
+        check!(layout()?.is_none());
+        check!(errno([PR_RSEQ_SLICE_EXTENSION_GET, 1, 0, 0]) == Some(libc::EINVAL));
+        check!(errno([PR_RSEQ_SLICE_EXTENSION_SET, 2, 0, 0]) == Some(libc::EINVAL));
+        check!(errno([PR_RSEQ_SLICE_EXTENSION_SET, 1, 1, 0]) == Some(libc::EINVAL));
+        check!(errno([0, 0, 0, 0]) == Some(libc::EINVAL));
         Ok(())
     };
     unsupported()?;
@@ -55,9 +56,9 @@ fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
 }
 
 fn yield_returns_0(_: &Kernel) -> Result<()> {
-    ensure!(sys::rseq_slice_yield()? == 0);
+    check!(sys::rseq_slice_yield()? == 0);
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
-    ensure!(sys::rseq_slice_yield()? == 0);
+    check!(sys::rseq_slice_yield()? == 0);
     drop(registration);
     Ok(())
 }

@@ -2,12 +2,13 @@
 
 //! How long a grant keeps the one who wants the CPU waiting, whatever its thread does meanwhile.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::timer::{Due, monotonic};
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, PATIENCE, Rival, Samples, Scene, granted, requested, soon};
@@ -60,7 +61,7 @@ fn wait(scene: &Scene, rival: &Rival, mut meanwhile: impl FnMut()) -> Result<u64
         rival.runs() == runs
     });
     scene.set_word(0);
-    ensure!(ran, "the rival did not run within {PATIENCE} ns");
+    check!(ran, "the rival did not run within {PATIENCE} ns");
     Ok(rival.ran_at().saturating_sub(from))
 }
 
@@ -79,13 +80,13 @@ fn interrupt(scene: &Scene, rival: &Rival) -> Result<Samples> {
 fn ensure_bounded(waits: &Samples, length: u32, plain: &Samples) -> Result<()> {
     let length = u64::from(length);
     let bound = length + 2 * plain.max();
-    ensure!(
+    check!(
         waits.max() <= bound,
         "a rival waited {} ns for an extension of {length} ns and two interrupts of {} ns",
         waits.max(),
         plain.max()
     );
-    ensure!(
+    check!(
         waits.min() >= length,
         "a rival waited only {} ns in spite of a grant of {length} ns",
         waits.min()
@@ -123,7 +124,7 @@ fn each_length(layout: Layout, manner: Manner) -> Result<()> {
             "{length} ns, over it and that reschedule: {overruns} ns"
         ));
         if let Some(tally) = ledger.counted()? {
-            ensure!(
+            check!(
                 tally.granted == TURNS as u64 && tally.expired == tally.granted && tally.adds_up(),
                 "{tally:?}"
             );
@@ -158,7 +159,7 @@ fn bounded_with_request_after_grant(_: &Kernel, layout: Layout) -> Result<()> {
                 rivals[0].runs() == runs[0] || rivals[1].runs() == runs[1]
             });
             scene.set_word(0);
-            ensure!(ran, "a rival did not run within {PATIENCE} ns");
+            check!(ran, "a rival did not run within {PATIENCE} ns");
             first.add(rivals[0].ran_at().saturating_sub(from));
             second.add(rivals[1].ran_at().saturating_sub(from + apart));
         }
@@ -166,13 +167,13 @@ fn bounded_with_request_after_grant(_: &Kernel, layout: Layout) -> Result<()> {
             "{length} ns, waits of the first: {first} ns, of the second: {second} ns"
         ));
         if let Some(tally) = ledger.counted()? {
-            ensure!(tally.adds_up(), "{tally:?}");
+            check!(tally.adds_up(), "{tally:?}");
             // Most second rivals found a grant of their own.
-            ensure!(tally.granted > TURNS as u64 * 5 / 4, "{tally:?}");
+            check!(tally.granted > TURNS as u64 * 5 / 4, "{tally:?}");
         }
         for waits in [&first, &second] {
             let bound = length + 3 * plain.max();
-            ensure!(
+            check!(
                 waits.max() <= bound,
                 "a rival waited {} ns for an extension of {length} ns and the interrupts of two \
                  rivals of {} ns",

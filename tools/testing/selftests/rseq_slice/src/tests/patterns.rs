@@ -5,7 +5,7 @@
 
 use std::process;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use rseq_slice_harness::clock::spin_while;
@@ -13,6 +13,7 @@ use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{CPU, Child, Ledger, PATIENCE, Rival, Scene, granted, null_call};
@@ -160,7 +161,7 @@ fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
         spin_while(PATIENCE, || rival.runs() == 0 && scene.word() == word);
         let end = scene.word();
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(rival.runs() == 1, "the rival did not run");
+        check!(rival.runs() == 1, "the rival did not run");
         return Ok((end, yielded));
     }
     scene.obtain_when(&rival, |due| match point {
@@ -176,7 +177,7 @@ fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
         Point::Call => null_call(),
         _ => {
             let ran = spin_while(PATIENCE, || rival.runs() == 0);
-            ensure!(ran, "the rival did not run");
+            check!(ran, "the rival did not run");
         }
     }
     Ok((scene.word(), sys::rseq_slice_yield()?))
@@ -205,7 +206,7 @@ fn try_word(
         WaitStatus::Exited(_, 0) => expected != Fate::Killed,
         _ => false,
     };
-    ensure!(right, "{status:?}, not {expected:?}");
+    check!(right, "{status:?}, not {expected:?}");
     ledger.ensure(tally(kernel, layout, point, expected))
 }
 
@@ -236,12 +237,13 @@ fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
         }
     }
     diagnose(format_args!("{killed} killed, {lived} live"));
-    ensure!(lived > 0 && lived + killed == 2 * WORDS.len());
+    check!(lived > 0);
+    check!(lived + killed == 2 * WORDS.len());
     // The machine still grants.
     let scene = Scene::new(layout)?;
     let rival = Rival::new(CPU)?;
     set_debug(kernel.debug)?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }

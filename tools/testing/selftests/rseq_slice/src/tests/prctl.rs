@@ -5,7 +5,7 @@
 
 use std::ffi::c_long;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::abi::{
     ENOTSUPP, LEGACY_LEN, PR_RSEQ_SLICE_EXT_BITS, PR_RSEQ_SLICE_EXT_ENABLE,
     PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_GET as GET,
@@ -14,6 +14,7 @@ use rseq_slice_harness::abi::{
 use rseq_slice_harness::{Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, both, once};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{Page, flags};
 
@@ -55,10 +56,11 @@ fn prctl(args: [c_long; 4]) -> c_long {
     }
 }
 
+#[track_caller]
 fn ensure_all(args: &[[c_long; 4]], expected: i32) -> Result<()> {
     for &args in args {
         let result = prctl(args);
-        ensure!(
+        check!(
             result == -c_long::from(expected),
             "{args:?} returned {result}, not -{expected}"
         );
@@ -102,7 +104,7 @@ fn bad_argument_is_invalid(_: &Kernel) -> Result<()> {
         let registration = Registration::with_flags(flags)?;
         let before = registration.area().flags();
         ensure_all(&bad, libc::EINVAL)?;
-        ensure!(registration.area().flags() == before);
+        check!(registration.area().flags() == before);
         registration.unregister()?;
     }
     Ok(())
@@ -111,13 +113,13 @@ fn bad_argument_is_invalid(_: &Kernel) -> Result<()> {
 /// No area: ENXIO. Legacy area: 524. The option itself is an int.
 fn needs_a_full_area(_: &Kernel) -> Result<()> {
     let off_and_on = [[SET, 0, 0, 0], [SET, ENABLE, 0, 0]];
-    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    check!(prctl([GET, 0, 0, 0]) == 0);
     ensure_all(&off_and_on, libc::ENXIO)?;
 
     let page = Page::new()?;
     // SAFETY: The page is never freed.
     let legacy = unsafe { Registration::at(page.area(), LEGACY_LEN, 0) }?;
-    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    check!(prctl([GET, 0, 0, 0]) == 0);
     ensure_all(&off_and_on, ENOTSUPP)?;
     legacy.unregister()?;
     ensure_all(&off_and_on, libc::ENXIO)?;
@@ -127,9 +129,9 @@ fn needs_a_full_area(_: &Kernel) -> Result<()> {
     let option = PR_RSEQ_SLICE_EXTENSION | WIDE;
     // SAFETY: No argument of this operation is a pointer.
     let result = unsafe { libc::syscall(libc::SYS_prctl, option, GET, 0, 0, 0) };
-    ensure!(result == ENABLE);
+    check!(result == ENABLE);
     registration.unregister()?;
-    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    check!(prctl([GET, 0, 0, 0]) == 0);
     ensure_all(&off_and_on, libc::ENXIO)
 }
 
@@ -139,8 +141,8 @@ fn two_is_invalid(_: &Kernel) -> Result<()> {
     for choice in [None, Some(Layout::Bytes), None] {
         set_layout(choice)?;
         ensure_all(&[[SET, BITS, 0, 0]], libc::EINVAL)?;
-        ensure!(layout()? == choice);
-        ensure!(registration.area().flags() == flags(choice.is_some()));
+        check!(layout()? == choice);
+        check!(registration.area().flags() == flags(choice.is_some()));
     }
     Ok(())
 }
@@ -152,12 +154,12 @@ fn get_returns_what_is_set(_: &Kernel, wanted: Layout) -> Result<()> {
         Layout::Bits => ENABLE | BITS,
     };
     for _ in 0..2 {
-        ensure!(prctl([SET, value, 0, 0]) == 0);
-        ensure!(prctl([GET, 0, 0, 0]) == value);
-        ensure!(registration.area().flags() == flags(true));
-        ensure!(prctl([SET, 0, 0, 0]) == 0);
-        ensure!(prctl([GET, 0, 0, 0]) == 0);
-        ensure!(registration.area().flags() == flags(false));
+        check!(prctl([SET, value, 0, 0]) == 0);
+        check!(prctl([GET, 0, 0, 0]) == value);
+        check!(registration.area().flags() == flags(true));
+        check!(prctl([SET, 0, 0, 0]) == 0);
+        check!(prctl([GET, 0, 0, 0]) == 0);
+        check!(registration.area().flags() == flags(false));
     }
     Ok(())
 }
@@ -170,8 +172,8 @@ fn setting_the_same_does_nothing(_: &Kernel, wanted: Layout) -> Result<()> {
         let good = registration.area().flags();
         registration.area().set_flags(0x8000_0000);
         set_layout(choice)?;
-        ensure!(registration.area().flags() == 0x8000_0000);
-        ensure!(layout()? == choice);
+        check!(registration.area().flags() == 0x8000_0000);
+        check!(layout()? == choice);
         registration.area().set_flags(good);
     }
     Ok(())
@@ -186,9 +188,9 @@ fn leaves_word_alone(_: &Kernel, wanted: Layout) -> Result<()> {
     area.set_slice_ctrl(1);
     set_layout(Some(wanted))?;
     set_layout(None)?;
-    ensure!(area.slice_ctrl() == 1);
+    check!(area.slice_ctrl() == 1);
     set_layout(Some(Layout::Bytes))?;
-    ensure!(area.slice_ctrl() == 1);
+    check!(area.slice_ctrl() == 1);
     Ok(())
 }
 
@@ -200,23 +202,23 @@ fn change_of_layout_erases_word(_: &Kernel) -> Result<()> {
     for choice in [Layout::Bits, Layout::Bytes, Layout::Bits] {
         area.set_slice_ctrl(1);
         set_layout(Some(choice))?;
-        ensure!(layout()? == Some(choice));
-        ensure!(
+        check!(layout()? == Some(choice));
+        check!(
             area.slice_ctrl() == 0,
             "the word survived the change to {choice:?}"
         );
-        ensure!(area.flags() == flags(true));
+        check!(area.flags() == flags(true));
     }
     set_layout(None)?;
-    ensure!(area.flags() == flags(false));
+    check!(area.flags() == flags(false));
     set_layout(Some(Layout::Bytes))?;
-    ensure!(
+    check!(
         layout()? == Some(Layout::Bytes),
         "off did not forget the layout"
     );
     registration.unregister()?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
-    ensure!(layout()? == Some(Layout::Bytes));
+    check!(layout()? == Some(Layout::Bytes));
     drop(registration);
     Ok(())
 }

@@ -2,12 +2,13 @@
 
 //! prctl(PR_RSEQ_SLICE_EXTENSION) on an area whose flags lie or cannot be reached.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::mman::ProtFlags;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::{Layout, Registration, SliceError, layout, set_layout};
 
 use crate::case::{Needs, Test, both, once};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{Page, ensure_dies, ensure_fine, flags, handle, hits};
 
@@ -33,6 +34,7 @@ fn change(from: Option<Layout>, to: Option<Layout>, word: u32) -> Result<u32> {
 }
 
 /// Expects the same change to kill when the flags can be read only, or not even that.
+#[track_caller]
 fn ensure_dies_without_access(from: Option<Layout>, to: Option<Layout>) -> Result<()> {
     for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
         ensure_dies(Signal::SIGSEGV, || {
@@ -65,9 +67,9 @@ fn violation_kills(_: &Kernel, wanted: Layout) -> Result<()> {
 fn other_bits_stay(_: &Kernel, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     let others = !flags(true);
-    ensure!(change(None, on, flags(false) | others)? == !0);
-    ensure!(change(on, None, !0)? == flags(false) | others);
-    ensure!(change(None, on, flags(true))? == flags(true));
+    check!(change(None, on, flags(false) | others)? == !0);
+    check!(change(on, None, !0)? == flags(false) | others);
+    check!(change(None, on, flags(true))? == flags(true));
     Ok(())
 }
 
@@ -77,15 +79,17 @@ fn survivor_sees_efault(_: &Kernel, wanted: Layout) -> Result<()> {
     handle(Signal::SIGSEGV)?;
     let registration = Registration::new()?;
     registration.area().set_flags(0);
-    ensure!(faults(set_layout(Some(wanted))));
-    ensure!(hits() == 1 && layout()?.is_none());
-    ensure!(registration.area().flags() == 0);
+    check!(faults(set_layout(Some(wanted))));
+    check!(hits() == 1);
+    check!(layout()?.is_none());
+    check!(registration.area().flags() == 0);
 
     registration.area().set_flags(flags(false));
     set_layout(Some(wanted))?;
     registration.area().set_flags(flags(false));
-    ensure!(faults(set_layout(None)));
-    ensure!(hits() == 2 && layout()? == Some(wanted));
+    check!(faults(set_layout(None)));
+    check!(hits() == 2);
+    check!(layout()? == Some(wanted));
     Ok(())
 }
 

@@ -2,11 +2,12 @@
 
 //! Whole programs: critical sections in a row, against a rival that comes at any moment of them.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::spin;
 use rseq_slice_harness::{Control, End, Layout, Section, set_extension_length};
 
 use crate::case::{Needs, Test, once};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Rival, Scene};
 
@@ -58,27 +59,27 @@ fn flow(mut control: impl Control) -> Result<()> {
         spin(20_000);
     }
     let tally = ledger.tally()?;
-    ensure!(tally.adds_up(), "{tally:?}");
-    ensure!(
+    check!(tally.adds_up(), "{tally:?}");
+    check!(
         tally.yielded == yielded,
         "{yielded} sections saw a yield, {tally:?}"
     );
-    ensure!(
+    check!(
         tally.revoked <= tally.expired,
         "a single rival revoked: {tally:?}"
     );
     let ends = format!(
         "{undisturbed} undisturbed, {yielded} yielded, {too_late} late, {preempted} preempted"
     );
-    ensure!(
+    check!(
         yielded > SECTIONS / 4 && undisturbed > SECTIONS / 10,
         "{ends}"
     );
-    ensure!(
+    check!(
         too_late + preempted <= tally.revoked + REFUSED,
         "{ends}, {tally:?}"
     );
-    ensure!(
+    check!(
         rival.runs() >= SECTIONS * 9 / 10,
         "{} of {SECTIONS} wakeups",
         rival.runs()

@@ -9,11 +9,12 @@
 
 use std::ops::Range;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
+use crate::check::{check, fail};
 use crate::ktap::diagnose;
 use crate::support::{CPU, INSTRUCTIONS, Ledger, Rival, Scene, Walk, soon, walk};
 
@@ -113,7 +114,7 @@ impl Stage {
                 return Ok(step);
             }
         }
-        bail!("{ATTEMPTS} requests in a row were refused")
+        fail!("{ATTEMPTS} requests in a row were refused")
     }
 
     /// `None`: the request was refused.
@@ -132,12 +133,12 @@ impl Stage {
             self.second.ensure_runs(runs.1 + 1)?;
         }
         let tally = ledger.tally()?;
-        ensure!(self.rival.runs() == runs.0 + 1, "the rival did not run");
-        ensure!(word == 0, "the word is {word:#x}");
+        check!(self.rival.runs() == runs.0 + 1, "the rival did not run");
+        check!(word == 0, "the word is {word:#x}");
         if !walk.obtained && walk.yielded.is_none() && tally == Counters::NOTHING {
             return Ok(None);
         }
-        ensure!(
+        check!(
             walk.obtained && tally.granted == 1,
             "no grant: {walk:?}, {tally:?}"
         );
@@ -156,10 +157,10 @@ impl Stage {
     fn judge(&self, step: &Step) -> Result<()> {
         match step.walk.yielded {
             Some(1) => {
-                ensure!(step.tally == Counters::yields(1) && step.walk.interrupted.is_none())
+                check!(step.tally == Counters::yields(1) && step.walk.interrupted.is_none())
             }
-            Some(0) | None => ensure!(step.tally == self.taken()),
-            Some(other) => bail!("returned {other}"),
+            Some(0) | None => check!(step.tally == self.taken()),
+            Some(other) => fail!("returned {other}"),
         }
         Ok(())
     }
@@ -168,9 +169,9 @@ impl Stage {
     fn find(&self) -> Result<Range<u64>> {
         let (mut early, mut late) = (4, LONGEST);
         let in_time = self.step(early)?;
-        ensure!(in_time.walk.yielded == Some(1), "{:?}", in_time.walk);
+        check!(in_time.walk.yielded == Some(1), "{:?}", in_time.walk);
         self.judge(&in_time)?;
-        ensure!(
+        check!(
             self.step(late)?.is_late(),
             "in time after {late} instructions"
         );
@@ -204,7 +205,7 @@ fn window(layout: Layout, taker: Taker) -> Result<()> {
                 hits[hit] += 1;
                 // In front of the read: it finds no grant. Later: the yield finds none.
                 let seen = step.walk.yielded.is_some();
-                ensure!(seen == (hit > 0), "{hit}: {:?}", step.walk);
+                check!(seen == (hit > 0), "{hit}: {:?}", step.walk);
                 stage.judge(&step).with_context(|| {
                     format!(
                         "taken at {}: {:?}, {:?}",
@@ -229,8 +230,8 @@ fn window(layout: Layout, taker: Taker) -> Result<()> {
         "yielded {yields}, taken in the kernel {entered}, taken before {late}, taken in front of: {}",
         at.join(", ")
     ));
-    ensure!(yields > 0 && late > 0, "missed the moment");
-    ensure!(
+    check!(yields > 0 && late > 0, "missed the moment");
+    check!(
         hits.iter().all(|&hits| hits > 0),
         "missed an instruction: {at:?}"
     );
@@ -263,9 +264,9 @@ fn entry(layout: Layout, taker: Taker) -> Result<()> {
          expired and yielded {double}"
     ));
     if let Some(wrong) = first_wrong {
-        bail!("{double} grants of {grants} expired and yielded; first: {wrong}");
+        fail!("{double} grants of {grants} expired and yielded; first: {wrong}");
     }
-    ensure!(
+    check!(
         yields > 10 && late > 10 && entered > 0,
         "missed the moment: {yields}, {late}, {entered}"
     );

@@ -2,7 +2,7 @@
 
 //! rseq(2): which lengths, alignments and flags it takes, and what it leaves in the area.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::mman::ProtFlags;
 use rseq_slice_harness::abi::{
     AREA_LEN, LEGACY_LEN, MIN_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
@@ -11,6 +11,7 @@ use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::{Area, Counters, Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, both, once};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{
     CPU, Ledger, Page, Rival, Scene, Seen, be_on, ensure_fresh, flags, requested,
@@ -63,19 +64,20 @@ fn rseq(area: *const Area, len: u32, flags: u32) -> i32 {
     }
 }
 
+#[track_caller]
 fn registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
     let errno = rseq(area, len, 0);
-    ensure!(
+    check!(
         errno == expected,
         "length {len} at {area:p}: errno {errno}, not {expected}"
     );
     if errno == 0 {
         let other = rseq(area, len + 1, RSEQ_FLAG_UNREGISTER);
-        ensure!(
+        check!(
             other == libc::EINVAL,
             "unregistered with another length than {len}: {other}"
         );
-        ensure!(
+        check!(
             rseq(area, len, RSEQ_FLAG_UNREGISTER) == 0,
             "cannot unregister length {len}"
         );
@@ -116,13 +118,13 @@ fn unknown_flag_is_invalid(_: &Kernel) -> Result<()> {
     let area = Page::new()?.area().as_ptr();
     for bit in 2..31 {
         let errno = rseq(area, AREA_LEN, 1 << bit);
-        ensure!(errno == libc::EINVAL, "flag {bit}: errno {errno}");
+        check!(errno == libc::EINVAL, "flag {bit}: errno {errno}");
     }
-    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == libc::EINVAL);
-    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == 0);
+    check!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == libc::EINVAL);
+    check!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == 0);
     let with_unregister = RSEQ_FLAG_UNREGISTER | RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
-    ensure!(rseq(area, AREA_LEN, with_unregister) == libc::EINVAL);
-    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == 0);
+    check!(rseq(area, AREA_LEN, with_unregister) == libc::EINVAL);
+    check!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == 0);
     Ok(())
 }
 
@@ -132,14 +134,14 @@ fn second_one_changes_nothing(_: &Kernel) -> Result<()> {
     let area = page.area().as_ptr();
     let registration = page.register()?;
     let before = registration.area().flags();
-    ensure!(rseq(area, AREA_LEN, 0) == libc::EBUSY);
-    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == libc::EBUSY);
-    ensure!(rseq(page.area_at(64).as_ptr(), AREA_LEN, 0) == libc::EINVAL);
+    check!(rseq(area, AREA_LEN, 0) == libc::EBUSY);
+    check!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == libc::EBUSY);
+    check!(rseq(page.area_at(64).as_ptr(), AREA_LEN, 0) == libc::EINVAL);
     // SAFETY: The page is never freed.
     let other_signature = unsafe { sys::rseq(area, AREA_LEN, 0, SIGNATURE + 1) };
-    ensure!(other_signature.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)));
-    ensure!(registration.area().flags() == before);
-    ensure!(layout()?.is_none());
+    check!(other_signature.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)));
+    check!(registration.area().flags() == before);
+    check!(layout()?.is_none());
     Ok(())
 }
 
@@ -148,10 +150,10 @@ fn unwritable_memory_is_efault(_: &Kernel) -> Result<()> {
     let page = Page::new()?;
     for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
         page.protect(prot)?;
-        ensure!(rseq(page.area().as_ptr(), AREA_LEN, 0) == libc::EFAULT);
+        check!(rseq(page.area().as_ptr(), AREA_LEN, 0) == libc::EFAULT);
     }
     let kernel_address = std::ptr::without_provenance(!0 << 12);
-    ensure!(rseq(kernel_address, AREA_LEN, 0) == libc::EFAULT);
+    check!(rseq(kernel_address, AREA_LEN, 0) == libc::EFAULT);
     page.protect(ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
     registers(page.area().as_ptr(), AREA_LEN, 0)
 }
@@ -168,26 +170,26 @@ fn leaves_legacy_area_alone(_: &Kernel) -> Result<()> {
         legacy.set_flags(!0);
         // SAFETY: The page is never freed.
         let registration = unsafe { Registration::at(area, LEGACY_LEN, flags) }?;
-        ensure!(
+        check!(
             legacy.flags() == 0,
             "flags of a legacy area: {:#x}",
             legacy.flags()
         );
-        ensure!(layout()?.is_none());
+        check!(layout()?.is_none());
 
         let ledger = Ledger::open()?;
         let runs = rival.runs();
         rival.wake_soon()?;
         rival.ensure_runs(runs + 1)?;
-        ensure!(
+        check!(
             legacy.slice_ctrl() == PATTERN,
             "the word is {:#x}",
             legacy.slice_ctrl()
         );
-        ensure!(legacy.flags() == 0);
+        check!(legacy.flags() == 0);
         ledger.ensure(Counters::NOTHING)?;
         registration.unregister()?;
-        ensure!(legacy.slice_ctrl() == PATTERN);
+        check!(legacy.slice_ctrl() == PATTERN);
     }
     Ok(())
 }
@@ -201,17 +203,17 @@ fn says_available(_: &Kernel) -> Result<()> {
         fields.set_flags(!0);
         // SAFETY: The page is never freed.
         let registration = unsafe { Registration::at(area, len, 0) }?;
-        ensure!(
+        check!(
             fields.flags() == flags(false),
             "flags {:#x} with length {len}",
             fields.flags()
         );
-        ensure!(
+        check!(
             fields.slice_ctrl() == 0,
             "the word is {:#x}",
             fields.slice_ctrl()
         );
-        ensure!(layout()?.is_none());
+        check!(layout()?.is_none());
         drop(registration);
     }
     Ok(())
@@ -222,22 +224,22 @@ fn default_on_enables(_: &Kernel) -> Result<()> {
     be_on(CPU)?;
     let rival = Rival::new(CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
-    ensure!(registration.area().flags() == flags(true));
-    ensure!(layout()? == Some(Layout::Bytes));
+    check!(registration.area().flags() == flags(true));
+    check!(layout()? == Some(Layout::Bytes));
 
     let ledger = Ledger::open()?;
     rival.wake_soon()?;
     let area = registration.area();
     area.set_slice_ctrl(requested(Layout::Bytes));
     let left = spin_while(1_000_000, || area.slice_ctrl() == requested(Layout::Bytes));
-    ensure!(sys::rseq_slice_yield()? == 1 && left, "no grant");
+    check!(sys::rseq_slice_yield()? == 1 && left, "no grant");
     ledger.ensure(Counters::yields(1))?;
 
     set_layout(None).context("switching off what the registration switched on")?;
-    ensure!(area.flags() == flags(false));
+    check!(area.flags() == flags(false));
     let scene = Scene::with(registration, Layout::Bytes)?;
     set_layout(None)?;
-    ensure!(scene.ask(&rival)? == Seen::Erased);
+    check!(scene.ask(&rival)? == Seen::Erased);
     ledger.ensure(Counters::yields(1))
 }
 
@@ -248,8 +250,8 @@ fn end_forgets_mode(_: &Kernel, wanted: Layout) -> Result<()> {
         registration.unregister()?;
         ensure_fresh()?;
         let registration = Registration::new()?;
-        ensure!(layout()?.is_none());
-        ensure!(registration.area().flags() == flags(false));
+        check!(layout()?.is_none());
+        check!(registration.area().flags() == flags(false));
     }
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 //! What has to hold when all is quiet again, whatever ran since the boot.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 
 use crate::case::{Needs, Test, once};
+use crate::check::{check, fail};
 use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
 use crate::ktap::diagnose;
@@ -21,7 +22,7 @@ fn counters_add_up(kernel: &Kernel) -> Result<()> {
     diagnose(format_args!("since the boot: {total:?}"));
     match ledger(kernel, total) {
         None => Ok(()),
-        Some(error) => bail!(error),
+        Some(error) => fail!("{error}"),
     }
 }
 
@@ -29,7 +30,7 @@ fn counters_add_up(kernel: &Kernel) -> Result<()> {
 fn log_has_no_report(_: &Kernel) -> Result<()> {
     let mut log = Kmsg::from_boot()?;
     let splat = log.splat()?;
-    ensure!(
+    check!(
         splat.is_none(),
         "the kernel says: {}",
         splat.unwrap_or_default()

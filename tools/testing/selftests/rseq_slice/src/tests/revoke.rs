@@ -2,12 +2,13 @@
 
 //! A second reschedule ends a grant; it never extends it.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, PATIENCE, Rival, Scene, granted, requested, soon};
 
@@ -45,19 +46,19 @@ fn second_wakeup_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
         let both_ran = rival.runs() == turn && second.runs() == turn;
         let yielded = sys::rseq_slice_yield()?;
         let after = second.ran_at().saturating_sub(first);
-        ensure!(over.is_some() && word == 0, "the word is {word:#x}");
-        ensure!(
+        check!(over.is_some() && word == 0, "the word is {word:#x}");
+        check!(
             both_ran,
             "{} and {} runs in turn {turn}",
             rival.runs(),
             second.runs()
         );
-        ensure!(after <= SOON, "the second rival ran after {after} ns");
-        ensure!(yielded == 0);
+        check!(after <= SOON, "the second rival ran after {after} ns");
+        check!(yielded == 0);
     }
     ledger.ensure(Counters::revokes(5))?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1, "no grant after a revocation");
+    check!(sys::rseq_slice_yield()? == 1, "no grant after a revocation");
     Ok(())
 }
 
@@ -74,6 +75,6 @@ fn request_in_grant_gets_no_second_one(_: &Kernel, layout: Layout) -> Result<()>
     let over = spin_while(PATIENCE, || scene.word() != 0);
     let runs = (rival.runs(), second.runs());
     scene.set_word(0);
-    ensure!(over && runs == (1, 1), "{over}, {runs:?} runs");
+    check!(over && runs == (1, 1), "{over}, {runs:?} runs");
     ledger.ensure(Counters::revokes(1))
 }

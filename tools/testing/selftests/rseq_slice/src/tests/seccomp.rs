@@ -3,7 +3,7 @@
 //! Filters are asked after a call has ended the grant: one that kills for the yield kills, any call that
 //! it allows ends a grant without harm, and one that comes while the CPU is given up comes too late.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
@@ -11,6 +11,7 @@ use rseq_slice_harness::seccomp::Filter;
 use rseq_slice_harness::{Counters, Layout};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::support::{CPU, Ledger, Rival, Scene, ensure_dies, ensure_fine, null_call, yield_call};
 
@@ -59,7 +60,8 @@ fn allowed_call_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
     ensure_fine(|| {
         let (scene, rival) = forbidden(layout)?;
         null_call();
-        ensure!(scene.word() == 0 && rival.runs() == 1);
+        check!(scene.word() == 0);
+        check!(rival.runs() == 1);
         Ok(())
     })?;
     ledger.ensure(Counters::aborts(1))
@@ -83,9 +85,10 @@ fn filter_installed_meanwhile_is_too_late(_: &Kernel, layout: Layout) -> Result<
         })?;
         scene.obtain(&rival)?;
         let (during, after) = (getppid(), getppid());
-        ensure!(rival.runs() == 1 && scene.word() == 0);
-        ensure!(during.is_ok(), "the filter was asked: {during:?}");
-        ensure!(after == Err(REFUSED), "the filter was not asked: {after:?}");
+        check!(rival.runs() == 1);
+        check!(scene.word() == 0);
+        check!(during.is_ok(), "the filter was asked: {during:?}");
+        check!(after == Err(REFUSED), "the filter was not asked: {after:?}");
         Ok(())
     })?;
     ledger.ensure(Counters::aborts(1))

@@ -10,13 +10,14 @@ mod storm;
 
 use std::sync::atomic::AtomicU64;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sched::sched_yield;
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
@@ -242,7 +243,7 @@ impl Trial {
         let live = stage.scene.word() == granted(self.layout);
         let away = stage.scene.area().cpu_id() != CPU as u32;
         if live {
-            ensure!(outcome.how != How::Aborted, "restarted in a live grant");
+            check!(outcome.how != How::Aborted, "restarted in a live grant");
             sys::rseq_slice_yield()?;
         }
         stage.scene.set_word(0);
@@ -257,12 +258,12 @@ impl Trial {
         }
         let tally = ledger.tally()?;
         let told = interferences() - told;
-        ensure!(
+        check!(
             outcome.how != How::Torn,
             "torn at step {}: {told} interferences, {switched} switches, {tally:?}",
             outcome.step
         );
-        ensure!(
+        check!(
             outcome.how != How::Aborted
                 || away
                 || switched > 0
@@ -336,11 +337,11 @@ fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
                     continue;
                 }
                 let expected = trial.expected(kernel, &tally);
-                ensure!(
+                check!(
                     expected.is_none_or(|how| how == outcome.how),
                     "{outcome:?}, not {expected:?}: debug {debug}, {trial:?}, {tally:?}"
                 );
-                ensure!(
+                check!(
                     (moment, outcome.how, event) != (Moment::AtYield, How::Done, 0)
                         || outcome.called == 1,
                     "the yield returned {}: debug {debug}, {trial:?}",
@@ -352,10 +353,10 @@ fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
                 }
                 break;
             }
-            ensure!(happened, "no grant: debug {debug}, {trial:?}");
+            check!(happened, "no grant: debug {debug}, {trial:?}");
         }
     }
-    ensure!(
+    check!(
         done + aborted > 0 && (moment != Moment::AtYield || aborted > 0),
         "nothing happened in time"
     );

@@ -3,7 +3,7 @@
 //! A yield whose call was skipped, by a filter or by a debugger, has ended its grant; what it would
 //! have returned must not come out of a later grant or of another thread.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
@@ -14,6 +14,7 @@ use rseq_slice_harness::timer::monotonic;
 use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::{check, fail};
 use crate::kernel::Kernel;
 use crate::support::{CPU, Child, Ledger, Rival, Scene, ensure_fine};
 
@@ -60,11 +61,12 @@ fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let result = skipped_yield();
-    ensure!(
+    check!(
         result == Err(Errno::EPERM),
         "the filter let the yield pass: {result:?}"
     );
-    ensure!(rival.runs() == 1 && scene.word() == 0);
+    check!(rival.runs() == 1);
+    check!(scene.word() == 0);
     ledger.ensure(Counters::yields(1))?;
     Ok((scene, rival))
 }
@@ -74,7 +76,7 @@ fn lose(scene: &Scene, rival: &Rival) -> Result<()> {
     scene.obtain_at(monotonic()? + LEAD, rival)?;
     scene.outlast().context("the grant never ended")?;
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(yielded == 0, "the yield after an expiry returned {yielded}");
+    check!(yielded == 0, "the yield after an expiry returned {yielded}");
     Ok(())
 }
 
@@ -87,7 +89,7 @@ fn filtered_yield_is_forgotten_by_fork(_: &Kernel, layout: Layout) -> Result<()>
     let _scene = filtered(layout)?;
     ensure_fine(|| {
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(
+        check!(
             yielded == 0,
             "the yield of a child without a grant returned {yielded}"
         );
@@ -99,11 +101,11 @@ fn filtered_yield_is_forgotten_by_fork(_: &Kernel, layout: Layout) -> Result<()>
 fn filtered_yield_counts_at_most_once(_: &Kernel, layout: Layout) -> Result<()> {
     let (scene, rival) = filtered(layout)?;
     sys::rseq_slice_yield()?;
-    ensure!(sys::rseq_slice_yield()? == 0);
-    ensure!(skipped_yield() == Err(Errno::EPERM));
+    check!(sys::rseq_slice_yield()? == 0);
+    check!(skipped_yield() == Err(Errno::EPERM));
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    ensure!(sys::rseq_slice_yield()? == 0);
+    check!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 0);
     Ok(())
 }
 
@@ -115,7 +117,7 @@ fn debugged_yield_is_forgotten_by_grant(_: &Kernel, layout: Layout) -> Result<()
         let rival = Rival::new(CPU)?;
         let ledger = Ledger::open()?;
         scene.obtain_at(monotonic()? + LEAD, &rival)?;
-        ensure!(
+        check!(
             skipped_yield() == Err(Errno::ENOSYS),
             "the yield was not skipped"
         );
@@ -131,7 +133,7 @@ fn debugged_yield_is_forgotten_by_grant(_: &Kernel, layout: Layout) -> Result<()
             WaitStatus::PtraceSyscall(_) => skip_marked(pid)?,
             WaitStatus::Exited(_, 0) => return Ok(()),
             WaitStatus::Stopped(..) => {}
-            other => anyhow::bail!("the child process ended with {other:?}"),
+            other => fail!("the child process ended with {other:?}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::gettid;
@@ -15,6 +15,7 @@ use rseq_slice_harness::clock::{spin, spin_while};
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
@@ -112,7 +113,7 @@ fn at_grant_refuses(_: &Kernel, layout: Layout) -> Result<()> {
     let answered = reaches(&state, ANSWERED);
     let ran = rival.runs();
     remote.join()?;
-    ensure!(
+    check!(
         gone && answered && ran == 1,
         "{gone}, {answered}, {ran} runs"
     );
@@ -122,13 +123,13 @@ fn at_grant_refuses(_: &Kernel, layout: Layout) -> Result<()> {
     diagnose(format_args!(
         "the word is {word:#x}, the yield returned {yielded}, {tally:?}"
     ));
-    ensure!(word == 0 && yielded == 0, "{word:#x}, {yielded}");
-    ensure!(
+    check!(word == 0 && yielded == 0, "{word:#x}, {yielded}");
+    check!(
         tally.is_none_or(|tally| tally == Counters::NOTHING),
         "{tally:?}"
     );
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
@@ -159,26 +160,26 @@ fn in_grant(layout: Layout, end: End) -> Result<()> {
     };
     let (at, ran) = (state.load(Ordering::Acquire), rival.runs());
     remote.join()?;
-    ensure!(
+    check!(
         gone && at >= FAULTED && ran == 1,
         "{gone}, {at}: the kernel did not touch the page; {ran} runs"
     );
     let word = scene.word();
     let tally = ledger.tally()?;
     diagnose(format_args!("the yield returned {yielded}, {tally:?}"));
-    ensure!(word == 0, "the word is {word:#x}");
+    check!(word == 0, "the word is {word:#x}");
     // A thread that waited at the look at its word has given the CPU up there.
     let (returns, expected) = match (end, layout) {
         (End::Expiry, _) => (0, Counters::expiries(1)),
         (End::Yield, Layout::Bytes) => (1, Counters::yields(1)),
         (End::Yield, Layout::Bits) | (End::CheckedYield, _) => (0, revoked(&tally)),
     };
-    ensure!(
+    check!(
         yielded == returns && tally == expected,
         "the yield returned {yielded}, {tally:?}"
     );
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
@@ -227,9 +228,9 @@ fn failed_update_reaches_handler(_: &Kernel, layout: Layout) -> Result<()> {
     remote.join()?;
     let tally = ledger.tally()?;
     diagnose(format_args!("{signals} signals, {tally:?}"));
-    ensure!(taken && read == 1, "{taken}, read {read}");
-    ensure!(stored == u32::try_from(CPU)?, "CPU {stored}");
-    ensure!(signals == 1, "{signals} signals");
-    ensure!(tally == revoked(&tally), "{tally:?}");
+    check!(taken && read == 1, "{taken}, read {read}");
+    check!(stored == u32::try_from(CPU)?, "CPU {stored}");
+    check!(signals == 1, "{signals} signals");
+    check!(tally == revoked(&tally), "{tally:?}");
     Ok(())
 }

@@ -2,13 +2,14 @@
 
 //! The BITS layout: whatever is not REQUEST has to be as the kernel left it, `rseq_debug` or not.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::{spin, spin_while};
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, once};
+use crate::check::check;
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{
     CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_lie_kills, handle, hits, null_call,
@@ -115,12 +116,14 @@ fn request_never_counts(_: &Kernel) -> Result<()> {
         scene.set_word(0);
         scene.obtain(&rival)?;
         scene.set_word(3);
-        ensure!(sys::rseq_slice_yield()? == 1 && scene.word() == 0);
+        check!(sys::rseq_slice_yield()? == 1);
+        check!(scene.word() == 0);
         scene.obtain(&rival)?;
         scene.outlast();
         scene.request();
         null_call();
-        ensure!(sys::rseq_slice_yield()? == 0 && scene.word() == 1);
+        check!(sys::rseq_slice_yield()? == 0);
+        check!(scene.word() == 1);
         scene.set_word(0);
     }
     Ok(())
@@ -135,11 +138,11 @@ fn survivor_can_request_again(_: &Kernel) -> Result<()> {
     rival.wake_soon()?;
     scene.set_word(3);
     let came = spin_while(PATIENCE, || hits() == 0);
-    ensure!(came && rival.runs() == 1, "{came}, {} runs", rival.runs());
-    ensure!(scene.word() == 0, "the word is {:#x}", scene.word());
+    check!(came && rival.runs() == 1, "{came}, {} runs", rival.runs());
+    check!(scene.word() == 0, "the word is {:#x}", scene.word());
     ledger.ensure(Counters::NOTHING)?;
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    ensure!(hits() == 1);
+    check!(sys::rseq_slice_yield()? == 1);
+    check!(hits() == 1);
     ledger.ensure(Counters::yields(1))
 }

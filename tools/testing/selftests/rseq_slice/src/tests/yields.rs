@@ -2,12 +2,13 @@
 
 //! rseq_slice_yield(2) tells whether the CPU was given up inside a grant, once per grant.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use rseq_slice_harness::abi::{LEGACY_LEN, NR_RSEQ_SLICE_YIELD};
 use rseq_slice_harness::{Counters, Layout, Registration, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both, once};
+use crate::check::check;
 use crate::kernel::{Kernel, set_debug};
 use crate::support::{CPU, Ledger, Page, Rival, Scene, granted, requested};
 
@@ -33,14 +34,14 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn return_0_without_extension(_: &Kernel) -> Result<()> {
-    ensure!(sys::rseq_slice_yield()? == 0, "without an area");
+    check!(sys::rseq_slice_yield()? == 0, "without an area");
     let page = Page::new()?;
     // SAFETY: The page is never freed.
     let legacy = unsafe { Registration::at(page.area(), LEGACY_LEN, 0) }?;
-    ensure!(sys::rseq_slice_yield()? == 0, "with a legacy area");
+    check!(sys::rseq_slice_yield()? == 0, "with a legacy area");
     legacy.unregister()?;
     let registration = Registration::new()?;
-    ensure!(sys::rseq_slice_yield()? == 0, "without the extension");
+    check!(sys::rseq_slice_yield()? == 0, "without the extension");
     drop(registration);
     Ok(())
 }
@@ -49,10 +50,10 @@ fn return_0_without_extension(_: &Kernel) -> Result<()> {
 fn return_0_without_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let scene = Scene::new(layout)?;
     let ledger = Ledger::open()?;
-    ensure!(sys::rseq_slice_yield()? == 0);
+    check!(sys::rseq_slice_yield()? == 0);
     scene.request();
-    ensure!(sys::rseq_slice_yield()? == 0);
-    ensure!(scene.word() == requested(layout));
+    check!(sys::rseq_slice_yield()? == 0);
+    check!(scene.word() == requested(layout));
     scene.set_word(0);
     ledger.ensure(Counters::NOTHING)
 }
@@ -63,9 +64,9 @@ fn return_1_once_per_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     for _ in 0..3 {
         scene.obtain(&rival)?;
-        ensure!(sys::rseq_slice_yield()? == 1);
-        ensure!(sys::rseq_slice_yield()? == 0);
-        ensure!(sys::rseq_slice_yield()? == 0);
+        check!(sys::rseq_slice_yield()? == 1);
+        check!(sys::rseq_slice_yield()? == 0);
+        check!(sys::rseq_slice_yield()? == 0);
     }
     ledger.ensure(Counters::yields(3))
 }
@@ -78,8 +79,8 @@ fn erase_new_request(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     scene.set_word(granted(layout) | requested(layout));
-    ensure!(sys::rseq_slice_yield()? == 1);
-    ensure!(scene.word() == 0);
+    check!(sys::rseq_slice_yield()? == 1);
+    check!(scene.word() == 0);
     ledger.ensure(Counters::yields(1))
 }
 
@@ -95,7 +96,7 @@ fn return_1_after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
     unsafe { fresh.area().as_ref() }.set_flags(1);
     let live = scene.is_granted();
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(live && yielded == 1, "{live}, {yielded}");
+    check!(live && yielded == 1, "{live}, {yielded}");
     ledger.ensure(Counters::yields(1))
 }
 
@@ -113,8 +114,8 @@ fn work_from_x32(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let yielded = call()?;
-    ensure!(yielded == 1 && rival.runs() == 1, "{yielded}");
-    ensure!(call()? == 0);
+    check!(yielded == 1 && rival.runs() == 1, "{yielded}");
+    check!(call()? == 0);
     ledger.ensure(Counters::yields(1))
 }
 

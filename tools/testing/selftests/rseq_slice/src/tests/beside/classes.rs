@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::spin_long_while;
 use rseq_slice_harness::{Layout, pin_to};
 
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
@@ -46,7 +47,7 @@ fn deadline(_: &Kernel, layout: Layout) -> Result<()> {
     holders.end()?;
     let overruns = hits();
     diagnose(format_args!("{overruns} overruns"));
-    ensure!(overruns > 5, "{overruns} overruns");
+    check!(overruns > 5, "{overruns} overruns");
     Ok(())
 }
 
@@ -102,14 +103,14 @@ fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
         fs::write(&path, old.trim()).context(path)?;
     }
     diagnose(format_args!("the starving threads had {turns} turns"));
-    ensure!(turns >= ENOUGH, "{turns} turns");
+    check!(turns >= ENOUGH, "{turns} turns");
     Ok(())
 }
 
 /// All threads of the normal class are scheduled by a BPF scheduler.
 fn sched_ext(_: &Kernel, layout: Layout) -> Result<()> {
     let scheduler = Extensible::load()?;
-    ensure!(scheduler.is_on()?, "the scheduler did not start");
+    check!(scheduler.is_on()?, "the scheduler did not start");
     let holders = Holders::start(&Setup::new(layout))?;
     holders.until_granted(GRANTS, || Ok(()))?;
     let on = scheduler.is_on()?;
@@ -117,6 +118,6 @@ fn sched_ext(_: &Kernel, layout: Layout) -> Result<()> {
     drop(scheduler);
     holders.until_granted(GRANTS / 4, || Ok(()))?;
     holders.end()?;
-    ensure!(on, "the kernel has thrown the scheduler out");
+    check!(on, "the kernel has thrown the scheduler out");
     Ok(())
 }

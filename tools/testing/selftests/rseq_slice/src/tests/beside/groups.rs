@@ -6,11 +6,12 @@ use std::cell::Cell;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::Layout;
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{Child, Group, Holders, Setup};
@@ -31,7 +32,7 @@ fn bandwidth(_: &Kernel, layout: Layout) -> Result<()> {
     holders.end()?;
     let throttled = group.number("cpu.stat", "nr_throttled")?;
     diagnose(format_args!("throttled {throttled} times"));
-    ensure!(throttled > 5, "throttled {throttled} times");
+    check!(throttled > 5, "throttled {throttled} times");
     Ok(())
 }
 
@@ -53,7 +54,7 @@ fn freezer(_: &Kernel, layout: Layout) -> Result<()> {
                     .is_ok_and(|is| is == 1)
             });
             group.set("cgroup.freeze", "0")?;
-            ensure!(frozen, "not frozen the {turn}th time");
+            check!(frozen, "not frozen the {turn}th time");
             thread::sleep(Duration::from_micros(2_000 + turn * 37));
         }
         Ok(())
@@ -63,7 +64,7 @@ fn freezer(_: &Kernel, layout: Layout) -> Result<()> {
     child.ensure_fine()?;
     holders.until_granted(GRANTS / 10, || Ok(()))?;
     let tally = holders.end()?;
-    ensure!(tally.granted > TIMES, "{tally:?}");
+    check!(tally.granted > TIMES, "{tally:?}");
     Ok(())
 }
 
@@ -81,6 +82,6 @@ fn cpuset(_: &Kernel, layout: Layout) -> Result<()> {
     })?;
     group.set("cpuset.cpus", "0-1")?;
     holders.end()?;
-    ensure!(turn.get() > 5, "{} changes", turn.get());
+    check!(turn.get() > 5, "{} changes", turn.get());
     Ok(())
 }

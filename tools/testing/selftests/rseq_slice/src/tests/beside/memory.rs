@@ -9,13 +9,14 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, thread};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::{Layout, sys};
 
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
@@ -52,7 +53,7 @@ fn beside(
     let counted = holders.until_counted(times, counted, act)?;
     holders.end()?;
     diagnose(format_args!("{count}: {counted}"));
-    ensure!(counted >= times, "{count}: {counted}");
+    check!(counted >= times, "{count}: {counted}");
     Ok(())
 }
 
@@ -191,7 +192,7 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
         let shared = Remote::ready(move || {
             let end = now() + MERGE;
             while !is_shared(address)? {
-                ensure!(now() < end, "not merged in the {round}th round");
+                check!(now() < end, "not merged in the {round}th round");
                 thread::sleep(Duration::from_micros(200));
             }
             Ok(event.write_all(&1_u64.to_ne_bytes())?)
@@ -208,10 +209,10 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
         let result = sys::rseq_slice_yield()?;
         scene.set_word(0);
         shared.join()?;
-        ensure!(answered, "no answer in the {round}th round");
+        check!(answered, "no answer in the {round}th round");
         // SAFETY: The page is mapped.
         let other = unsafe { twin.area().as_ref() }.slice_ctrl();
-        ensure!(other == word, "{other:#x} in the other page");
+        check!(other == word, "{other:#x} in the other page");
         granted += u64::from(seen != 0);
         yielded += u64::from(result == 1);
         rival.ensure_runs(runs + 1)?;
@@ -219,7 +220,7 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
     set("run", "0")?;
     let tally = ledger.tally()?;
     diagnose(format_args!("{granted} seen, {yielded} yields, {tally:?}"));
-    ensure!(
+    check!(
         tally.yielded == yielded && tally.granted == granted && tally.adds_up(),
         "{yielded} yields, {tally:?}"
     );

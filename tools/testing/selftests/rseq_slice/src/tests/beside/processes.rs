@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -15,6 +15,7 @@ use rseq_slice_harness::{Layout, sys};
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
+use crate::check::{check, fail};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
@@ -63,7 +64,7 @@ fn io_uring(_: &Kernel, layout: Layout) -> Result<()> {
     let completed = holders.until_counted(100, completed, || Ok(()))?;
     holders.end()?;
     diagnose(format_args!("{workers} workers, {completed} completions"));
-    ensure!(workers > 0 && completed >= 100, "{workers}, {completed}");
+    check!(workers > 0 && completed >= 100, "{workers}, {completed}");
     Ok(())
 }
 
@@ -88,7 +89,7 @@ fn kvm(_: &Kernel, layout: Layout) -> Result<()> {
     holders.end()?;
     let exits = exits.load(Ordering::Relaxed);
     diagnose(format_args!("{exits} exits"));
-    ensure!(exits > 100, "{exits} exits");
+    check!(exits > 100, "{exits} exits");
     Ok(())
 }
 
@@ -120,14 +121,14 @@ fn stepped(layout: Layout) -> Result<()> {
     }
     raise(Signal::SIGSTOP)?;
     counts.ensure(counted)?;
-    ensure!(counted == 0, "{counted} sequences were completed");
+    check!(counted == 0, "{counted} sequences were completed");
     // Nobody steps any more.
     counted += u64::from(counts.count_requesting(scene.area(), pace)?);
     scene.set_word(0);
     counts.ensure(counted)?;
-    ensure!(counted == 1, "the sequence was not completed");
+    check!(counted == 1, "the sequence was not completed");
     scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
@@ -143,10 +144,10 @@ fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
             match waitpid(pid, None)? {
                 WaitStatus::Stopped(_, signal) => Ok(Some(signal)),
                 WaitStatus::Exited(_, 0) => Ok(None),
-                other => bail!("the stepped process: {other:?}"),
+                other => fail!("the stepped process: {other:?}"),
             }
         };
-        ensure!(next()? == Some(Signal::SIGSTOP));
+        check!(next()? == Some(Signal::SIGSTOP));
         let ticker = Ticker::waking(CPU, 20_000)?;
         let mut steps = 0_u64;
         loop {
@@ -154,7 +155,7 @@ fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
             match next()? {
                 Some(Signal::SIGTRAP) => steps += 1,
                 Some(Signal::SIGSTOP) => break,
-                other => bail!("{other:?} after {steps} steps"),
+                other => fail!("{other:?} after {steps} steps"),
             }
         }
         drop(ticker);
@@ -164,8 +165,8 @@ fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
             "debug {debug}: {steps} steps, {:?}",
             ledger.tally()?
         ));
-        ensure!(last.is_none(), "{last:?}");
-        ensure!(steps > 500, "{steps} steps");
+        check!(last.is_none(), "{last:?}");
+        check!(steps > 500, "{steps} steps");
     }
     Ok(())
 }
@@ -180,13 +181,13 @@ fn audit(_: &Kernel, layout: Layout) -> Result<()> {
         let rival = Rival::new(CPU)?;
         for _ in 0..YIELDS {
             scene.obtain(&rival)?;
-            ensure!(sys::rseq_slice_yield()? == 1);
+            check!(sys::rseq_slice_yield()? == 1);
         }
         Ok(())
     })?;
     child.ensure_fine()?;
     let records = audit.records(YIELDS).context("records of audit")?;
     diagnose(format_args!("{records} records"));
-    ensure!(records >= YIELDS, "{records} records");
+    check!(records >= YIELDS, "{records} records");
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 //! Tracers, samples, and probes in restartable sequences.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::{Layout, set_extension_length};
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{BOTH_CPUS, Holders, Sampling, Setup, Tracing, probed};
@@ -39,7 +40,7 @@ fn function_tracer(_: &Kernel, layout: Layout) -> Result<()> {
         let entries = tracing.entries()? - before;
         holders.end()?;
         diagnose(format_args!("{tracer}: {entries} entries"));
-        ensure!(entries > 10_000, "{tracer}: {entries} entries");
+        check!(entries > 10_000, "{tracer}: {entries} entries");
     }
     Ok(())
 }
@@ -60,7 +61,7 @@ fn samples(_: &Kernel, layout: Layout) -> Result<()> {
     holders.end()?;
     let bytes: Vec<_> = samplings.iter().map(Sampling::skim).collect();
     diagnose(format_args!("bytes of samples: {bytes:?}"));
-    ensure!(bytes.iter().all(|&bytes| bytes > 100_000), "{bytes:?}");
+    check!(bytes.iter().all(|&bytes| bytes > 100_000), "{bytes:?}");
     Ok(())
 }
 
@@ -75,7 +76,7 @@ fn with_probe(layout: Layout, address: usize, returns: bool) -> Result<()> {
         holders.end()?;
         let hits = tracing.hits()?;
         diagnose(format_args!("debug {debug}: {hits} hits"));
-        ensure!(hits > 100, "{hits} hits");
+        check!(hits > 100, "{hits} hits");
     }
     Ok(())
 }

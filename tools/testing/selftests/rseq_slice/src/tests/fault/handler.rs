@@ -6,13 +6,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::mman::ProtFlags;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use rseq_slice_harness::clock::spin;
 use rseq_slice_harness::{Implementation, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::Kernel;
 use crate::ktap::diagnose;
 use crate::support::{
@@ -70,7 +71,7 @@ fn expire(layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
     spin(PATIENCE);
     let word = scene.word();
     remote.join()?;
-    ensure!(rival.runs() == 1);
+    check!(rival.runs() == 1);
     Ok((HITS.load(Ordering::Relaxed), word))
 }
 
@@ -87,7 +88,8 @@ fn open_in_handler_runs_it(kernel: &Kernel, layout: Layout) -> Result<()> {
             Layout::Bytes if !kernel.debug => 2,
             Layout::Bytes | Layout::Bits => 3,
         };
-        ensure!(runs == expected && word == granted(layout));
+        check!(runs == expected);
+        check!(word == granted(layout));
         Ok(())
     };
     match kernel.implementation() {

@@ -4,13 +4,14 @@
 //! changed. They are postponed like others, and a sequence is restarted if the thread was switched
 //! out or moved.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
 use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::set_debug;
 use crate::support::{
     CPU, Class, Hand, How, Ledger, OTHER_CPU, PATIENCE, Scene, Sequence, Step, Ticker, granted,
@@ -94,16 +95,16 @@ fn changed(
             ledger.ensure(Counters::expiries(1)).context(told.clone())?;
             // It may have expired in an interrupt, where it restarts the sequence.
             let may_stay = !moves && switched == 0;
-            ensure!(
+            check!(
                 outcome.how == How::Aborted || may_stay && outcome.how == How::Done,
                 "{told}"
             );
-            ensure!(yielded == 0, "{told}");
+            check!(yielded == 0, "{told}");
         } else {
             ledger.ensure(Counters::yields(1)).context(told.clone())?;
-            ensure!(outcome.how == How::Done && yielded == 1, "{told}");
+            check!(outcome.how == How::Done && yielded == 1, "{told}");
         }
-        ensure!(!moves || cpu == OTHER_CPU, "still on CPU {cpu}: {told}");
+        check!(!moves || cpu == OTHER_CPU, "still on CPU {cpu}: {told}");
     }
     Ok(())
 }

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use nix::unistd::gettid;
 use rseq_slice_harness::clock::{moment_of, now, spin_while};
 use rseq_slice_harness::timer::{Due, monotonic};
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::{check, fail};
 use crate::kernel::{Kernel, set_debug};
 use crate::ktap::diagnose;
 use crate::support::{
@@ -49,14 +50,14 @@ impl Endings {
             How::Done => self.done += 1,
             How::Aborted => self.aborted += 1,
             How::Torn => self.torn += 1,
-            How::Elsewhere => bail!("the thread left its CPU"),
+            How::Elsewhere => fail!("the thread left its CPU"),
         }
         Ok(())
     }
 
     fn judge(&self) -> Result<()> {
         diagnose(format_args!("{self:?}"));
-        ensure!(
+        check!(
             self.torn == 0,
             "{} sequences of {} are torn",
             self.torn,
@@ -141,14 +142,14 @@ fn whole_while_expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
         hand.ensure_idle()?;
         rival.ensure_runs(runs + 1)?;
         let tally = ledger.tally()?;
-        ensure!(tally.granted == 1, "{outcome:?}, {tally:?}");
+        check!(tally.granted == 1, "{outcome:?}, {tally:?}");
         in_kernel += u32::from(tally.expired == 1 && outcome.step >= touches);
         endings.count(outcome.how)?;
     }
     diagnose(format_args!(
         "{in_kernel} expired at the fault or behind it"
     ));
-    ensure!(in_kernel > 10, "missed the moment: {in_kernel}");
+    check!(in_kernel > 10, "missed the moment: {in_kernel}");
     endings.judge()
 }
 
@@ -200,7 +201,7 @@ fn whole_while_expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
     diagnose(format_args!(
         "{expired} expired, {beyond} ended before the rival ran"
     ));
-    ensure!(
+    check!(
         u64::from(expired) > TURNS / 2,
         "missed the moment: {expired}"
     );

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use rseq_slice_harness::{Layout, pin_to, set_extension_length};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{BOTH_CPUS, Class, Ledger, Page, PerCpu, Worker, set_class};
@@ -69,6 +70,6 @@ fn storm(layout: Layout, debug: bool) -> Result<()> {
     let tally = ledger.tally()?;
     diagnose(format_args!("{tally:?}, {done} sequences"));
     counts.ensure(done)?;
-    ensure!(tally.expired > 10, "{tally:?}");
+    check!(tally.expired > 10, "{tally:?}");
     Ok(())
 }
