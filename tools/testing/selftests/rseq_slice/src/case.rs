@@ -7,6 +7,7 @@ use std::fmt;
 use anyhow::Result;
 use rseq_slice_harness::Layout;
 
+use crate::env::Env;
 use crate::kernel::Kernel;
 
 /// What a test needs of the boot; on any other boot it is skipped.
@@ -61,9 +62,9 @@ impl Needs {
 #[derive(Clone, Copy)]
 pub(crate) enum Body {
     /// Runs once.
-    Once(fn(&Kernel) -> Result<()>),
+    Once(fn(Env) -> Result<()>),
     /// Runs once in each layout of the control word.
-    PerLayout(fn(&Kernel, Layout) -> Result<()>),
+    PerLayout(fn(Env, Layout) -> Result<()>),
 }
 
 /// A line in a table of tests.
@@ -130,11 +131,7 @@ impl Test {
 }
 
 /// A test that runs once.
-pub(crate) const fn once(
-    name: &'static str,
-    needs: Needs,
-    body: fn(&Kernel) -> Result<()>,
-) -> Test {
+pub(crate) const fn once(name: &'static str, needs: Needs, body: fn(Env) -> Result<()>) -> Test {
     Test::new(name, needs, Body::Once(body))
 }
 
@@ -142,7 +139,7 @@ pub(crate) const fn once(
 pub(crate) const fn both(
     name: &'static str,
     needs: Needs,
-    body: fn(&Kernel, Layout) -> Result<()>,
+    body: fn(Env, Layout) -> Result<()>,
 ) -> Test {
     Test::new(name, needs, Body::PerLayout(body))
 }
@@ -224,10 +221,10 @@ impl Case {
         Some(format!("{checks} takes more time than there is"))
     }
 
-    pub(crate) fn run(&self, kernel: &Kernel) -> Result<()> {
+    pub(crate) fn run(&self, env: Env) -> Result<()> {
         match (self.test.body, self.layout) {
-            (Body::PerLayout(body), Some(layout)) => body(kernel, layout),
-            (Body::Once(body), _) => body(kernel),
+            (Body::PerLayout(body), Some(layout)) => body(env, layout),
+            (Body::Once(body), _) => body(env),
             (Body::PerLayout(_), None) => unreachable!("`all` gives these a layout"),
         }
     }

@@ -11,13 +11,15 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use rseq_slice_harness::{Area, Counters, Layout, Registration, pin_to, set_layout, sys};
 
+use super::class::{Class, set_class};
 use super::counting::{Pace, PerCpu};
 use super::ledger::Ledger;
 use super::memory::Page;
-use super::scene::{BOTH_CPUS, Class, requested, set_class};
+use super::scene::{BOTH_CPUS, requested};
 use super::sequence::How;
 use crate::case::Skip;
 use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
 
 /// What a thread does before it starts.
@@ -28,6 +30,7 @@ pub(crate) type Between = Box<dyn FnMut() -> Result<()>>;
 /// What the threads are like.
 #[derive(Clone)]
 pub(crate) struct Setup {
+    pub(crate) env: Env,
     pub(crate) layout: Layout,
     /// For each thread with requests.
     pub(crate) holder: Prepare,
@@ -43,12 +46,13 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// Holders of the normal class, and real-time rivals.
-    pub(crate) fn new(layout: Layout) -> Self {
+    pub(crate) fn new(env: Env, layout: Layout) -> Self {
         Self {
+            env,
             layout,
             holder: Arc::new(|| Ok(())),
             between: Arc::new(|| Ok(Box::new(|| Ok(())))),
-            rival: Arc::new(|| set_class(Class::Rival)),
+            rival: Arc::new(move || set_class(env, Class::Rival)),
             period: PERIOD,
             pages: Vec::new(),
         }
@@ -148,6 +152,7 @@ pub(crate) fn ensure_distribution() -> Result<()> {
 
 impl Holders {
     pub(crate) fn start(setup: &Setup) -> Result<Self> {
+        let env = setup.env;
         ensure_distribution()?;
         let over = Arc::new(AtomicBool::new(false));
         let counts = Arc::new(PerCpu::default());
@@ -159,7 +164,7 @@ impl Holders {
         let (ready, started) = mpsc::channel();
         // What acts on the threads comes in time, however busy they are; nor do they keep each other
         // from starting, who are of this class until then.
-        set_class(Class::Realtime)?;
+        set_class(env, Class::Realtime)?;
         pin_to(&BOTH_CPUS)?;
         let holders = (0..THREADS)
             .map(|number| {
@@ -176,7 +181,7 @@ impl Holders {
                     set_layout(Some(layout))?;
                     ready.send(())?;
                     drop(ready);
-                    set_class(Class::Fair)?;
+                    set_class(env, Class::Fair)?;
                     prepare()?;
                     let area = registration.area();
                     reported(hold(area, layout, &counts, &over, between()?), &failure)
@@ -195,7 +200,7 @@ impl Holders {
                     let registration = Registration::new()?;
                     ready.send(())?;
                     drop(ready);
-                    set_class(Class::Fair)?;
+                    set_class(env, Class::Fair)?;
                     prepare()?;
                     let area = registration.area();
                     reported(come_and_go(area, &counts, &over, period), &failure)

@@ -9,6 +9,7 @@ use rseq_slice_harness::{Layout, Registration};
 use super::rival::Rival;
 use super::scene::{CPU, be_on, requested};
 use crate::check::check;
+use crate::env::Env;
 
 /// Registers with and without a wish for the extension, and expects the flags to stay zero.
 pub(crate) fn ensure_flags_stay_zero() -> Result<()> {
@@ -21,9 +22,9 @@ pub(crate) fn ensure_flags_stay_zero() -> Result<()> {
 }
 
 /// Expects a request to be no more than a word in the thread's memory, even while it is scheduled out.
-pub(crate) fn ensure_words_stay() -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
+pub(crate) fn ensure_words_stay(env: Env) -> Result<()> {
+    be_on(env, CPU)?;
+    let rival = Rival::new(env, CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     let area = registration.area();
     for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {

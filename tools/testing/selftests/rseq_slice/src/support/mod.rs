@@ -9,9 +9,9 @@ mod audit;
 mod btf;
 mod call;
 mod cgroup;
+mod class;
 mod counting;
 mod extensible;
-pub(crate) mod features;
 mod fresh;
 mod hand;
 mod holders;
@@ -32,6 +32,7 @@ mod signals;
 mod sleeper;
 mod stage;
 mod ticker;
+mod timer;
 mod tracing;
 mod uring;
 mod userfault;
@@ -43,6 +44,7 @@ pub(crate) use attributes::{set_deadline, take_short_slices};
 pub(crate) use audit::Audit;
 pub(crate) use call::{null_call, yield_call};
 pub(crate) use cgroup::Group;
+pub(crate) use class::{Class, set_class};
 pub(crate) use counting::{Numbers, Pace, PerCpu, Worker};
 pub(crate) use extensible::Extensible;
 pub(crate) use fresh::ensure_fresh;
@@ -60,8 +62,7 @@ pub(crate) use robust::{Lock, Owner, PASSES};
 pub(crate) use samples::Samples;
 pub(crate) use sampling::Sampling;
 pub(crate) use scene::{
-    BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, bear_refusals,
-    ensure_lie_kills, flags, granted, lead, lead_longer, requested, set_class, set_only_lazy, soon,
+    BOTH_CPUS, CPU, OTHER_CPU, Scene, Seen, be_on, ensure_lie_kills, flags, granted, requested,
 };
 #[cfg(target_arch = "x86_64")]
 pub(crate) use sequence::probed;
@@ -73,6 +74,7 @@ pub(crate) use stage::{
     woken_by_event,
 };
 pub(crate) use ticker::Ticker;
+pub(crate) use timer::{PATIENCE, soon};
 pub(crate) use tracing::Tracing;
 pub(crate) use uring::Ring;
 pub(crate) use userfault::Userfault;

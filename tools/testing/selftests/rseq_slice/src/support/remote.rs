@@ -18,6 +18,7 @@ use rseq_slice_harness::pin_to;
 
 use super::rival::Rival;
 use super::scene::OTHER_CPU;
+use crate::env::Env;
 
 /// A moment that does not come.
 const NEVER: u64 = u64::MAX;
@@ -79,10 +80,10 @@ pub(crate) struct RemotelyWoken {
 
 impl RemotelyWoken {
     /// A rival on `cpu`, which must not be [`OTHER_CPU`].
-    pub(crate) fn new(cpu: usize) -> Result<Self> {
+    pub(crate) fn new(env: Env, cpu: usize) -> Result<Self> {
         let event = eventfd()?;
         let mut theirs = event.try_clone()?;
-        let rival = Rival::awaiting(event, cpu)?;
+        let rival = Rival::awaiting(env, event, cpu)?;
         let due = Arc::new(AtomicU64::new(NEVER));
         let when = Arc::clone(&due);
         Remote::ready(move || {

@@ -2,25 +2,23 @@
 
 //! A thread with the extension enabled, alone with its rivals on a CPU.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use anyhow::Result;
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use rseq_slice_harness::abi::{
     RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED, RSEQ_SLICE_EXT_GRANTED,
     RSEQ_SLICE_EXT_REQUEST,
 };
 use rseq_slice_harness::clock::{calibrate, now, spin_while};
-use rseq_slice_harness::scheduler::{Policy, set_policy_of};
-use rseq_slice_harness::timer::{Due, await_quiet, monotonic};
+use rseq_slice_harness::timer::{Due, monotonic};
 use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_layout};
 
 use super::apart::ensure_dies;
-use super::features;
+use super::class::{Class, set_class};
 use super::rival::Rival;
+use super::timer::{PATIENCE, soon};
 use crate::check::check;
+use crate::env::Env;
+use crate::features;
 
 /// The CPU of a scene.
 pub(crate) const CPU: usize = 0;
@@ -29,95 +27,11 @@ pub(crate) const OTHER_CPU: usize = 1;
 /// Where a thread may be that is to survive the loss of one of the CPUs.
 pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
 
-static LEAD: AtomicU64 = AtomicU64::new(60_000);
-/// Long enough for the timers of other programs to fire before, which are not set anew before those
-/// programs get the CPU back; for a kernel that is full of checks; and for a rival to get its order
-/// where only lazy reschedules are postponed, which takes several changes of its class.
-const LONG_LEAD: u64 = 400_000;
-
-/// Nanoseconds until a rival wakes: enough for the system call that arms its timer to return, with
-/// a tick and what that may bring in between.
-pub(crate) fn lead() -> u64 {
-    LEAD.load(Ordering::Relaxed)
-}
-
-/// Lets rivals wake up later: a load on the CPU is quiet then, and a slow kernel ready.
-pub(crate) fn lead_longer() {
-    LEAD.store(LONG_LEAD, Ordering::Relaxed);
-}
-
-/// Nanoseconds after which a rival that did not get the CPU, not even late, is declared lost.
-pub(crate) const PATIENCE: u64 = 2_000_000;
-
-/// Whether lazy reschedules are the only ones that this kernel postpones.
-static ONLY_LAZY: AtomicBool = AtomicBool::new(false);
-
-/// Has scenes and rivals from now on be such that only lazy reschedules are needed.
-pub(crate) fn set_only_lazy() {
-    ONLY_LAZY.store(true, Ordering::Relaxed);
-    LEAD.store(LONG_LEAD, Ordering::Relaxed);
-}
-
-/// Whether a refused request may be made again.
-static REFUSALS: AtomicBool = AtomicBool::new(false);
-
-/// Has scenes repeat a request that was refused, for a kernel that has other work now and then.
-pub(crate) fn bear_refusals() {
-    REFUSALS.store(true, Ordering::Relaxed);
-}
-
-pub(super) fn only_lazy() -> bool {
-    ONLY_LAZY.load(Ordering::Relaxed)
-}
-
-/// The scheduling classes of the tests. Real-time threads keep the kernel's own threads, which are
-/// of the normal class, from taking part; where only lazy reschedules are postponed, scenes and rivals
-/// are of the normal class, and those threads may disturb.
-#[derive(Clone, Copy)]
-pub(crate) enum Class {
-    /// `SCHED_IDLE`, which every thread of the normal class precedes.
-    Idle,
-    /// `SCHED_OTHER`.
-    Fair,
-    /// The thread that asks for extensions.
-    Scene,
-    /// The threads that want its CPU.
-    Rival,
-    /// `SCHED_FIFO`, in front of all others.
-    Realtime,
-}
-
-/// Puts the calling thread into a class. In the normal one it sleeps no longer than it is told to,
-/// where 50 us more are the default.
-pub(crate) fn set_class(class: Class) -> Result<()> {
-    set_class_of(Pid::from_raw(0), class)?;
-    // SAFETY: The call takes no pointer.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) })?;
-    Ok(())
-}
-
-/// Puts a thread into a class.
-pub(crate) fn set_class_of(thread: Pid, class: Class) -> Result<()> {
-    let class = match class {
-        Class::Scene if only_lazy() => Class::Idle,
-        Class::Rival if only_lazy() => Class::Fair,
-        class => class,
-    };
-    let policy = match class {
-        Class::Idle => Policy::Idle,
-        Class::Fair => Policy::Other,
-        Class::Scene => Policy::Fifo(10),
-        Class::Rival => Policy::Fifo(20),
-        Class::Realtime => Policy::Fifo(30),
-    };
-    Ok(set_policy_of(thread.as_raw(), policy)?)
-}
-
 /// Puts the calling thread on the given CPU, in front of all threads of the normal class.
-pub(crate) fn be_on(cpu: usize) -> Result<()> {
+pub(crate) fn be_on(env: Env, cpu: usize) -> Result<()> {
     pin_to(&[cpu])?;
-    set_class(Class::Scene)?;
-    if only_lazy() {
+    set_class(env, Class::Scene)?;
+    if env.only_lazy() {
         features::forget()?;
     }
     calibrate();
@@ -162,35 +76,30 @@ pub(crate) enum Seen {
     Pending,
 }
 
-/// A moment of [`monotonic`], [`lead`] from now or a little later, with no tick near it.
-pub(crate) fn soon() -> Result<u64> {
-    /// Leaves as much time in front of the next tick.
-    const SLACK: u64 = 400_000;
-    Ok(await_quiet(lead(), SLACK)?)
-}
-
 /// The calling thread, registered and enabled.
 pub(crate) struct Scene {
+    env: Env,
     registration: Registration,
     layout: Layout,
 }
 
 impl Scene {
     /// Sets the scene on [`CPU`].
-    pub(crate) fn new(layout: Layout) -> Result<Self> {
-        Self::on(CPU, layout)
+    pub(crate) fn new(env: Env, layout: Layout) -> Result<Self> {
+        Self::on(env, CPU, layout)
     }
 
     /// Sets the scene on another CPU.
-    pub(crate) fn on(cpu: usize, layout: Layout) -> Result<Self> {
-        be_on(cpu)?;
-        Self::with(Registration::new()?, layout)
+    pub(crate) fn on(env: Env, cpu: usize, layout: Layout) -> Result<Self> {
+        be_on(env, cpu)?;
+        Self::with(env, Registration::new()?, layout)
     }
 
     /// Sets the scene on an area that is registered already.
-    pub(crate) fn with(registration: Registration, layout: Layout) -> Result<Self> {
+    pub(crate) fn with(env: Env, registration: Registration, layout: Layout) -> Result<Self> {
         set_layout(Some(layout))?;
         Ok(Self {
+            env,
             registration,
             layout,
         })
@@ -243,7 +152,7 @@ impl Scene {
     /// Requests, lets `rival` want the CPU, and returns what became of the request.
     pub(crate) fn ask(&self, rival: &Rival) -> Result<Seen> {
         rival.wake_soon()?;
-        Ok(self.offer(requested(self.layout), lead() + PATIENCE))
+        Ok(self.offer(requested(self.layout), self.env.lead() + PATIENCE))
     }
 
     /// Gets a grant against `rival` and returns when it was first seen. The rival is still waiting.
@@ -266,12 +175,12 @@ impl Scene {
         const ATTEMPTS: u32 = 10;
         let mut left = ATTEMPTS;
         loop {
-            let due = soon()?;
+            let due = soon(self.env)?;
             prepare(due)?;
             let runs = rival.runs();
             let (seen, at) = self.try_at(due, rival)?;
             let early = seen == Seen::Pending && rival.runs() != runs;
-            let denied = seen == Seen::Erased && REFUSALS.load(Ordering::Relaxed);
+            let denied = seen == Seen::Erased && self.env.kernel.disturbs();
             left -= 1;
             if left == 0 || !early && !denied {
                 return self.ensure_granted(seen, rival.runs() - runs, at);
@@ -328,10 +237,10 @@ impl Scene {
 
 /// Expects a process that stores `lie` during a grant to be killed by the `call` that it makes next.
 #[track_caller]
-pub(crate) fn ensure_lie_kills(layout: Layout, lie: u32, call: fn()) -> Result<()> {
+pub(crate) fn ensure_lie_kills(env: Env, layout: Layout, lie: u32, call: fn()) -> Result<()> {
     ensure_dies(Signal::SIGSEGV, || {
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
+        let scene = Scene::new(env, layout)?;
+        let rival = Rival::new(env, CPU)?;
         scene.obtain(&rival)?;
         scene.set_word(lie);
         call();

@@ -17,14 +17,17 @@ use nix::unistd::{Pid, getpid, gettid};
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::{Layout, pin_to};
 
+use super::class::{Class, set_class_of};
 use super::hand::Hand;
 use super::loss::droppable_page;
 use super::memory::Page;
 use super::rival::Rival;
-use super::scene::{CPU, Class, OTHER_CPU, PATIENCE, Scene, be_on, set_class_of};
+use super::scene::{CPU, OTHER_CPU, Scene, be_on};
 use super::sequence::interfere;
 use super::signals::handle;
+use super::timer::PATIENCE;
 use crate::check::check;
+use crate::env::Env;
 
 /// The page of the area is dropped from memory.
 pub(crate) const DROP: u32 = 1 << 0;
@@ -51,16 +54,16 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(layout: Layout) -> Result<Self> {
-        be_on(CPU)?;
+    pub(crate) fn new(env: Env, layout: Layout) -> Result<Self> {
+        be_on(env, CPU)?;
         let page = droppable_page()?;
-        let scene = Scene::with(page.register()?, layout)?;
-        let rival = Rival::new(CPU)?;
-        let (event, second) = woken_by_event()?;
+        let scene = Scene::with(env, page.register()?, layout)?;
+        let rival = Rival::new(env, CPU)?;
+        let (event, second) = woken_by_event(env)?;
         handle(Signal::SIGUSR1)?;
         prepare_membarrier()?;
         let wakeups = Arc::<AtomicU64>::default();
-        let hand = Hand::new(actions(page, event, Arc::clone(&wakeups)))?;
+        let hand = Hand::new(env, actions(env, page, event, Arc::clone(&wakeups)))?;
         Ok(Self {
             scene,
             rival,
@@ -86,12 +89,12 @@ impl Stage {
 }
 
 /// A rival on the CPU of the scene, and the file that wakes it when a number is written to it.
-pub(crate) fn woken_by_event() -> Result<(File, Rival)> {
+pub(crate) fn woken_by_event(env: Env) -> Result<(File, Rival)> {
     // SAFETY: The call takes no pointer.
     let fd = Errno::result(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
     // SAFETY: The kernel has just opened it for us.
     let event = unsafe { File::from_raw_fd(fd) };
-    let rival = Rival::awaiting(event.try_clone()?, CPU)?;
+    let rival = Rival::awaiting(env, event.try_clone()?, CPU)?;
     Ok((event, rival))
 }
 
@@ -101,18 +104,18 @@ pub(crate) fn wake(event: &mut File) -> Result<()> {
 }
 
 /// Has the thread of a scene rescheduled, although nobody wants its CPU.
-pub(crate) fn reclass(thread: Pid) -> Result<()> {
-    set_class_of(thread, Class::Fair)?;
-    set_class_of(thread, Class::Scene)
+pub(crate) fn reclass(env: Env, thread: Pid) -> Result<()> {
+    set_class_of(env, thread, Class::Fair)?;
+    set_class_of(env, thread, Class::Scene)
 }
 
 type Action = Box<dyn FnMut() -> Result<()> + Send>;
 
-fn actions(page: Page, mut event: File, wakeups: Arc<AtomicU64>) -> Vec<Action> {
+fn actions(env: Env, page: Page, mut event: File, wakeups: Arc<AtomicU64>) -> Vec<Action> {
     let (process, thread) = (getpid(), gettid());
     vec![
         Box::new(move || page.drop_from_memory()),
-        Box::new(move || reclass(thread)),
+        Box::new(move || reclass(env, thread)),
         Box::new(move || {
             wakeups.fetch_add(1, Ordering::Relaxed);
             wake(&mut event)

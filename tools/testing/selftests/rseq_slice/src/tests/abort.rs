@@ -16,7 +16,7 @@ use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_lay
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Child, Ledger, Rival, Scene, handle, hits, soon};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -31,9 +31,9 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Makes a system call inside of a grant and checks all that is the same for all of them.
-fn abort<T>(layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn abort<T>(env: Env, layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let result = call();
@@ -47,17 +47,17 @@ fn abort<T>(layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
     Ok((scene, result))
 }
 
-fn getpid(_: &Kernel, layout: Layout) -> Result<()> {
+fn getpid(env: Env, layout: Layout) -> Result<()> {
     // SAFETY: The call takes no pointer.
-    let (_, pid) = abort(layout, || unsafe { libc::syscall(libc::SYS_getpid) })?;
+    let (_, pid) = abort(env, layout, || unsafe { libc::syscall(libc::SYS_getpid) })?;
     check!(pid == i64::from(process::id()));
     Ok(())
 }
 
-fn write(_: &Kernel, layout: Layout) -> Result<()> {
+fn write(env: Env, layout: Layout) -> Result<()> {
     let (reader, writer) = pipe()?;
     let (mut reader, mut writer) = (File::from(reader), File::from(writer));
-    let (_, result) = abort(layout, || writer.write(b"text"))?;
+    let (_, result) = abort(env, layout, || writer.write(b"text"))?;
     let mut text = [0; 8];
     check!(result? == 4);
     check!(reader.read(&mut text)? == 4);
@@ -65,35 +65,36 @@ fn write(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn sleep(_: &Kernel, layout: Layout) -> Result<()> {
+fn sleep(env: Env, layout: Layout) -> Result<()> {
     let time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 100_000,
     };
     // SAFETY: The structure lives through the call, and no rest is asked for.
     let sleep = || unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
-    let (_, result) = abort(layout, sleep)?;
+    let (_, result) = abort(env, layout, sleep)?;
     check!(result == 0);
     Ok(())
 }
 
-fn unknown_call(_: &Kernel, layout: Layout) -> Result<()> {
+fn unknown_call(env: Env, layout: Layout) -> Result<()> {
     // SAFETY: There is no such call.
-    let (_, result) = abort(layout, || Errno::result(unsafe { libc::syscall(9999) }))?;
+    let call = || Errno::result(unsafe { libc::syscall(9999) });
+    let (_, result) = abort(env, layout, call)?;
     check!(result == Err(Errno::ENOSYS));
     Ok(())
 }
 
-fn disable(_: &Kernel, wanted: Layout) -> Result<()> {
-    let (_scene, result) = abort(wanted, || set_layout(None))?;
+fn disable(env: Env, wanted: Layout) -> Result<()> {
+    let (_scene, result) = abort(env, wanted, || set_layout(None))?;
     result?;
     check!(layout()?.is_none());
     Ok(())
 }
 
-fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(wanted)?;
-    let rival = Rival::new(CPU)?;
+fn unregister(env: Env, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(env, wanted)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     scene.into_registration().unregister()?;
@@ -103,11 +104,11 @@ fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
     ledger.ensure(Counters::aborts(1))
 }
 
-fn exit(_: &Kernel, layout: Layout) -> Result<()> {
+fn exit(env: Env, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     let child = Child::start(|| {
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
+        let scene = Scene::new(env, layout)?;
+        let rival = Rival::new(env, CPU)?;
         scene.obtain(&rival)?;
         // SAFETY: Ends the process with no system call before.
         unsafe { libc::_exit(0) }
@@ -117,14 +118,14 @@ fn exit(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A signal does not end a grant, but the return from its handler is a system call.
-fn return_from_handler(_: &Kernel, layout: Layout) -> Result<()> {
+fn return_from_handler(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
     let ledger = Ledger::open()?;
-    let due = soon()?;
+    let due = soon(env)?;
     timer.fire(Due::At(due + 20_000))?;
     scene.obtain_at(due, &rival)?;
     let came = spin_while(1_000_000, || hits() == 0);

@@ -10,7 +10,7 @@ use rseq_slice_harness::{Registration, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::kmsg::Kmsg;
 use crate::support::{ensure_flags_stay_zero, ensure_words_stay};
 
@@ -29,12 +29,12 @@ pub(crate) const TESTS: &[Test] = &[
 /// `ENOTSUPP`, which the C library has no name for.
 const ENOTSUPP: i32 = 524;
 
-fn flags_stay_zero(_: &Kernel) -> Result<()> {
+fn flags_stay_zero(_: Env) -> Result<()> {
     ensure_flags_stay_zero()
 }
 
 /// Everything is not supported, registered or not, but for what no operation takes.
-fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
+fn prctl_is_not_supported(_: Env) -> Result<()> {
     let refused = || -> Result<()> {
         for (args, errno) in [
             ([PR_RSEQ_SLICE_EXTENSION_GET, 0, 0, 0], ENOTSUPP),
@@ -57,18 +57,18 @@ fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn no_system_call(_: &Kernel) -> Result<()> {
+fn no_system_call(_: Env) -> Result<()> {
     let error = sys::rseq_slice_yield().err();
     let got = error.and_then(|error| error.raw_os_error());
     check!(got == Some(libc::ENOSYS), "{got:?}");
     Ok(())
 }
 
-fn no_grant_no_store(_: &Kernel) -> Result<()> {
-    ensure_words_stay()
+fn no_grant_no_store(env: Env) -> Result<()> {
+    ensure_words_stay(env)
 }
 
-fn no_files_no_message(_: &Kernel) -> Result<()> {
+fn no_files_no_message(_: Env) -> Result<()> {
     for name in ["slice_ext_nsec", "slice_ext_impl"] {
         let path = Path::new("/sys/kernel/debug/rseq").join(name);
         check!(!path.exists(), "{path:?}");

@@ -7,7 +7,7 @@ use rseq_slice_harness::{Implementation, Registration};
 
 use crate::case::{Needs, Skip, Test, once};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::kmsg::Kmsg;
 use crate::support::flags;
 
@@ -29,11 +29,11 @@ pub(crate) const TESTS: &[Test] = &[
 const PREFIX: &str = "rseq: time slice extension in Rust, ";
 
 /// The Rust implementation says once how it was set up; the C one says nothing.
-fn log_tells_the_settings(kernel: &Kernel) -> Result<()> {
+fn log_tells_the_settings(env: Env) -> Result<()> {
     let log = Kmsg::from_boot()?.drain()?;
     let lines: Vec<_> = log.iter().filter(|line| line.starts_with(PREFIX)).collect();
-    let state = if kernel.on { "on" } else { "off" };
-    match kernel.implementation() {
+    let state = if env.kernel.on { "on" } else { "off" };
+    match env.kernel.implementation() {
         Implementation::C => check!(lines.is_empty(), "C says {lines:?}"),
         Implementation::Rust => {
             let expected = format!("{PREFIX}{state}, 5000 ns");
@@ -44,8 +44,8 @@ fn log_tells_the_settings(kernel: &Kernel) -> Result<()> {
 }
 
 /// A value of `rseq_slice_ext=` that makes no sense is reported and leaves the extension on.
-fn bad_switch_is_reported(kernel: &Kernel) -> Result<()> {
-    let Some(word) = &kernel.bad_switch else {
+fn bad_switch_is_reported(env: Env) -> Result<()> {
+    let Some(word) = &env.kernel.bad_switch else {
         return Err(Skip("needs a boot with a senseless rseq_slice_ext=".into()).into());
     };
     let log = Kmsg::from_boot()?.drain()?;

@@ -7,18 +7,18 @@ use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, Rival, Scene, Seen, requested};
 
 pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::Coarse, grants_nothing)];
 
-fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
+fn grants_nothing(env: Env, layout: Layout) -> Result<()> {
     const REQUESTS: u64 = 20;
     /// Nanoseconds, with a tick in them whatever their period.
     const LONG: u64 = 50_000_000;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     let (mut granted, mut refused) = (0, 0);
     for turn in 1..=REQUESTS {

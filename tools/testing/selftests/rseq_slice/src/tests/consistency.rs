@@ -11,10 +11,11 @@ use rseq_slice_harness::{Counters, Implementation, Layout, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::check::check;
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::support::{
     CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_fine, ensure_lie_kills, granted,
-    handle, hits, lead, null_call, requested, soon, yield_call,
+    handle, hits, null_call, requested, soon, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -61,10 +62,10 @@ fn lies() -> [u32; 4] {
     ]
 }
 
-fn unchanged_word_lives(_: &Kernel) -> Result<()> {
+fn unchanged_word_lives(env: Env) -> Result<()> {
     set_debug(true)?;
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, LAYOUT)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     check!(sys::rseq_slice_yield()? == 1);
@@ -84,7 +85,7 @@ fn unchanged_word_lives(_: &Kernel) -> Result<()> {
 }
 
 /// The thread dies of the lie, and so does its grant. C counts the call instead.
-fn violation_in_grant_kills(kernel: &Kernel) -> Result<()> {
+fn violation_in_grant_kills(env: Env) -> Result<()> {
     set_debug(true)?;
     for lie in lies() {
         for (call, in_c) in [
@@ -92,9 +93,9 @@ fn violation_in_grant_kills(kernel: &Kernel) -> Result<()> {
             (null_call, Counters::aborts(1)),
         ] {
             let ledger = Ledger::open()?;
-            ensure_lie_kills(LAYOUT, lie, call)?;
+            ensure_lie_kills(env, LAYOUT, lie, call)?;
             ledger
-                .ensure(match kernel.implementation() {
+                .ensure(match env.kernel.implementation() {
                     Implementation::C => in_c,
                     Implementation::Rust => Counters::deaths(1),
                 })
@@ -105,15 +106,15 @@ fn violation_in_grant_kills(kernel: &Kernel) -> Result<()> {
 }
 
 /// The bytes that nobody owns have to be 0, although the grant keeps what is in them.
-fn reserved_byte_kills(_: &Kernel) -> Result<()> {
+fn reserved_byte_kills(env: Env) -> Result<()> {
     set_debug(true)?;
     for (reserved, dies) in [([0, 0], false), ([1, 0], true), ([0, 0x80], true)] {
         let [low, high] = reserved;
         let program = || {
-            let scene = Scene::new(LAYOUT)?;
-            let rival = Rival::new(CPU)?;
+            let scene = Scene::new(env, LAYOUT)?;
+            let rival = Rival::new(env, CPU)?;
             rival.wake_soon()?;
-            scene.offer(u32::from_ne_bytes([1, 0, low, high]), lead() + PATIENCE);
+            scene.offer(u32::from_ne_bytes([1, 0, low, high]), env.lead() + PATIENCE);
             let word = scene.word();
             null_call();
             check!(word == u32::from_ne_bytes([0, 1, low, high]), "{word:#x}");
@@ -129,19 +130,19 @@ fn reserved_byte_kills(_: &Kernel) -> Result<()> {
 }
 
 /// A scene whose grant was revoked, so that the next system call looks at the word.
-fn revoked() -> Result<(Scene, Rival)> {
+fn revoked(env: Env) -> Result<(Scene, Rival)> {
     set_debug(true)?;
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, LAYOUT)?;
+    let rival = Rival::new(env, CPU)?;
     scene.obtain(&rival)?;
     scene.outlast();
     Ok((scene, rival))
 }
 
 /// A request alone is no lie: a program may be unable to avoid the system call.
-fn request_after_revocation_lives(_: &Kernel) -> Result<()> {
+fn request_after_revocation_lives(env: Env) -> Result<()> {
     ensure_fine(|| {
-        let (scene, _rival) = revoked()?;
+        let (scene, _rival) = revoked(env)?;
         scene.request();
         null_call();
         let word = scene.word();
@@ -152,7 +153,7 @@ fn request_after_revocation_lives(_: &Kernel) -> Result<()> {
 }
 
 /// The kernel knows that there is no grant.
-fn violation_after_revocation_kills(_: &Kernel) -> Result<()> {
+fn violation_after_revocation_kills(env: Env) -> Result<()> {
     let grant = granted(LAYOUT);
     for lie in [
         grant,
@@ -161,7 +162,7 @@ fn violation_after_revocation_kills(_: &Kernel) -> Result<()> {
         u32::from_ne_bytes([1, 0, 0, 1]),
     ] {
         ensure_dies(Signal::SIGSEGV, || {
-            let (scene, _rival) = revoked()?;
+            let (scene, _rival) = revoked(env)?;
             scene.set_word(lie);
             null_call();
             Ok(())
@@ -172,14 +173,14 @@ fn violation_after_revocation_kills(_: &Kernel) -> Result<()> {
 }
 
 /// The return from a signal handler is such a system call.
-fn handler_returns(_: &Kernel) -> Result<()> {
+fn handler_returns(env: Env) -> Result<()> {
     ensure_fine(|| {
         let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
         handle(Signal::SIGUSR1)?;
         set_debug(true)?;
-        let scene = Scene::new(LAYOUT)?;
-        let rival = Rival::new(CPU)?;
-        let due = soon()?;
+        let scene = Scene::new(env, LAYOUT)?;
+        let rival = Rival::new(env, CPU)?;
+        let due = soon(env)?;
         timer.fire(Due::At(due + 2 * PATIENCE / 10))?;
         scene.obtain_at(due, &rival)?;
         let revoked = scene.outlast().is_some();
@@ -198,10 +199,10 @@ fn handler_returns(_: &Kernel) -> Result<()> {
     })
 }
 
-fn unchecked_without_grant(_: &Kernel) -> Result<()> {
+fn unchecked_without_grant(env: Env) -> Result<()> {
     set_debug(true)?;
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, LAYOUT)?;
+    let rival = Rival::new(env, CPU)?;
     for word in lies().into_iter().chain([!0]) {
         scene.set_word(word);
         null_call();
@@ -218,10 +219,10 @@ fn unchecked_without_grant(_: &Kernel) -> Result<()> {
 }
 
 /// Without `rseq_debug` nobody looks: the grant goes by the kernel's state.
-fn unchecked_without_rseq_debug(_: &Kernel) -> Result<()> {
+fn unchecked_without_rseq_debug(env: Env) -> Result<()> {
     set_debug(false)?;
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, LAYOUT)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     for lie in lies() {
         scene.obtain(&rival)?;

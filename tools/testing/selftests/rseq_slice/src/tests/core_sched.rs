@@ -12,7 +12,7 @@ use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::{check, fail};
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Ledger, Rival, Scene, Seen};
 
 pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::On, grants_nothing)];
@@ -39,12 +39,12 @@ fn core_scheduling(operation: libc::c_long, thread: libc::c_long) -> Result<(), 
     Errno::result(ret).map(drop)
 }
 
-fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
+fn grants_nothing(env: Env, layout: Layout) -> Result<()> {
     const REQUESTS: u32 = 20;
     /// Milliseconds, for the kernel switches core scheduling off later.
     const LATER: u32 = 1_000;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     match core_scheduling(CREATE, 0) {
         Err(Errno::EINVAL) => return Err(Skip("needs CONFIG_SCHED_CORE".into()).into()),
         Err(Errno::ENODEV) => return Err(Skip("needs a CPU with SMT".into()).into()),

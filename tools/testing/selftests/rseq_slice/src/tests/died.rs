@@ -9,7 +9,7 @@ use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Child, Ledger, PATIENCE, Rival, Scene, soon};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -27,14 +27,14 @@ fn ensure_died(ledger: &Ledger) -> Result<()> {
     ledger.ensure(died)
 }
 
-fn counts_kill_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn counts_kill_in_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let ledger = Ledger::open()?;
     let child = Child::start(|| {
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
+        let scene = Scene::new(env, layout)?;
+        let rival = Rival::new(env, CPU)?;
         let timer = SignalTimer::new(Signal::SIGKILL as i32)?;
-        let due = soon()?;
+        let due = soon(env)?;
         timer.fire(Due::At(due + 20_000))?;
         scene.obtain_at(due, &rival)?;
         spin(PATIENCE);
@@ -44,12 +44,12 @@ fn counts_kill_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
     ensure_died(&ledger)
 }
 
-fn counts_fault_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn counts_fault_in_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let ledger = Ledger::open()?;
     let child = Child::start(|| {
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
+        let scene = Scene::new(env, layout)?;
+        let rival = Rival::new(env, CPU)?;
         let nowhere = std::ptr::without_provenance::<u8>(8);
         scene.obtain(&rival)?;
         // SAFETY: There is none: the fault is what is wanted.

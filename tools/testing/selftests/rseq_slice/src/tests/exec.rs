@@ -11,7 +11,7 @@ use rseq_slice_harness::{Counters, Layout, layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Ledger, Rival, Scene, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -27,16 +27,16 @@ fn fresh_helper() -> [CString; 3] {
     ["rseq_slice_selftest", "--helper", "fresh"].map(|arg| CString::new(arg).unwrap())
 }
 
-fn starts_without(_: &Kernel, wanted: Layout) -> Result<()> {
-    let _scene = Scene::new(wanted)?;
+fn starts_without(env: Env, wanted: Layout) -> Result<()> {
+    let _scene = Scene::new(env, wanted)?;
     ensure_fine(|| match execv(SELF, &fresh_helper())? {})
 }
 
-fn ends_grant(_: &Kernel, wanted: Layout) -> Result<()> {
+fn ends_grant(env: Env, wanted: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     ensure_fine(|| {
-        let scene = Scene::new(wanted)?;
-        let rival = Rival::new(CPU)?;
+        let scene = Scene::new(env, wanted)?;
+        let rival = Rival::new(env, CPU)?;
         let args = fresh_helper();
         scene.obtain(&rival)?;
         match execv(SELF, &args)? {}
@@ -44,9 +44,9 @@ fn ends_grant(_: &Kernel, wanted: Layout) -> Result<()> {
     ledger.ensure(Counters::aborts(1))
 }
 
-fn failure_keeps_mode(_: &Kernel, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(wanted)?;
-    let rival = Rival::new(CPU)?;
+fn failure_keeps_mode(env: Env, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(env, wanted)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let result = execv(c"/nothing/here", &[c"nothing"]);

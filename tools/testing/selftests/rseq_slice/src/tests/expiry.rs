@@ -7,26 +7,26 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, Rival, Scene};
 
 pub(crate) const TESTS: &[Test] = &[
     both("erases_and_yield_returns_0", Needs::On, erases),
-    both("comes_within_5us", Needs::On, |_, layout| {
-        bound(layout, 5_000)
+    both("comes_within_5us", Needs::On, |env, layout| {
+        bound(env, layout, 5_000)
     })
     .alone(),
-    both("comes_within_10us", Needs::On, |_, layout| {
-        bound(layout, 10_000)
+    both("comes_within_10us", Needs::On, |env, layout| {
+        bound(env, layout, 10_000)
     })
     .alone(),
-    both("comes_within_20us", Needs::On, |_, layout| {
-        bound(layout, 20_000)
+    both("comes_within_20us", Needs::On, |env, layout| {
+        bound(env, layout, 20_000)
     })
     .alone(),
-    both("comes_within_50us", Needs::On, |_, layout| {
-        bound(layout, 50_000)
+    both("comes_within_50us", Needs::On, |env, layout| {
+        bound(env, layout, 50_000)
     })
     .alone(),
 ];
@@ -37,9 +37,9 @@ const WAY_OUT: u64 = 3_000;
 /// that comes in between.
 const INTERRUPT: u64 = 9_000;
 
-fn erases(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn erases(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     for turn in 1..=5 {
         scene.obtain(&rival)?;
@@ -59,14 +59,14 @@ fn erases(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// User mode ends with the extension, mostly not much before, and the rival runs at once.
-fn bound(layout: Layout, length: u32) -> Result<()> {
+fn bound(env: Env, layout: Layout, length: u32) -> Result<()> {
     const TURNS: u64 = 10;
     /// Extensions that may be shorter in user mode: where QEMU counts instructions, what the other
     /// CPU does takes time from this one.
     const SHORT: u64 = 3;
     set_extension_length(length)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     let length = u64::from(length);
     let mut short = 0;

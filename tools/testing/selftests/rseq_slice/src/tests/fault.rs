@@ -16,7 +16,8 @@ use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_lay
 
 use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, be_on, ensure_dies, null_call,
@@ -30,17 +31,17 @@ pub(crate) const TESTS: &[Test] = &[
     both("without_request_kills", Needs::On, without_request_kills),
     both("at_expiry_kills", Needs::OnTwoCpus, at_expiry_kills).hasty(),
     both("at_revocation_kills", Needs::OnTwoCpus, at_revocation_kills).hasty(),
-    both("at_yield_kills", Needs::OnTwoCpus, |_, layout| {
-        at_call(layout, yield_call)
+    both("at_yield_kills", Needs::OnTwoCpus, |env, layout| {
+        at_call(env, layout, yield_call)
     })
     .hasty(),
-    both("at_other_call_kills", Needs::OnTwoCpus, |_, layout| {
-        at_call(layout, null_call)
+    both("at_other_call_kills", Needs::OnTwoCpus, |env, layout| {
+        at_call(env, layout, null_call)
     })
     .hasty(),
-    both("at_check_kills", Needs::OnTwoCpus, |_, layout| {
+    both("at_check_kills", Needs::OnTwoCpus, |env, layout| {
         set_debug(true)?;
-        at_call(layout, yield_call)
+        at_call(env, layout, yield_call)
     })
     .hasty(),
     both("at_prctl_kills", Needs::On, at_prctl_kills),
@@ -52,18 +53,18 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Somebody else still gets what he asks for.
-fn others_unhurt(layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn others_unhurt(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     scene.obtain(&rival)?;
     check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
-fn on_page(layout: Layout, loss: Loss) -> Result<(LosablePage, Scene)> {
-    be_on(CPU)?;
+fn on_page(env: Env, layout: Layout, loss: Loss) -> Result<(LosablePage, Scene)> {
+    be_on(env, CPU)?;
     let page = loss.page()?;
-    let scene = Scene::with(page.page().register()?, layout)?;
+    let scene = Scene::with(env, page.page().register()?, layout)?;
     Ok((page, scene))
 }
 
@@ -86,6 +87,7 @@ impl From<bool> for Met {
 /// Expects `program` to be killed by a fault of the kernel in whatever way the memory goes away, `met`
 /// where it was to. Prints how many faults that were.
 fn each_loss<M: Into<Met>>(
+    env: Env,
     site: &str,
     layout: Layout,
     met: impl Fn(&Counters) -> M,
@@ -104,16 +106,16 @@ fn each_loss<M: Into<Met>>(
     }
     diagnose(format_args!("{faults} faults at {site}, {later} later"));
     check!(faults > 0);
-    others_unhurt(layout)
+    others_unhurt(env, layout)
 }
 
 /// A reschedule is due while the page is gone. With a request in it that can still be read, the
 /// decision itself faults.
-fn at_grant_kills(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_grant_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
-    each_loss("the grant", layout, none, |loss| {
-        let (page, scene) = on_page(layout, loss)?;
-        let rival = Rival::new(CPU)?;
+    each_loss(env, "the grant", layout, none, |loss| {
+        let (page, scene) = on_page(env, layout, loss)?;
+        let rival = Rival::new(env, CPU)?;
         rival.wake_in(100_000)?;
         scene.request();
         page.lose()?;
@@ -123,11 +125,11 @@ fn at_grant_kills(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Without a request there is no decision, but the update of user space erases the word.
-fn without_request_kills(_: &Kernel, layout: Layout) -> Result<()> {
+fn without_request_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
-    each_loss("the update of user space", layout, none, |loss| {
-        let (page, _scene) = on_page(layout, loss)?;
-        let rival = Rival::new(CPU)?;
+    each_loss(env, "the update of user space", layout, none, |loss| {
+        let (page, _scene) = on_page(env, layout, loss)?;
+        let rival = Rival::new(env, CPU)?;
         rival.wake_in(100_000)?;
         page.lose()?;
         spin(PATIENCE);
@@ -137,9 +139,14 @@ fn without_request_kills(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// Gets a grant and has the page taken away by the other CPU while that is live. Returns once it is
 /// gone; nothing may touch it then.
-fn lose_in_grant(layout: Layout, loss: Loss, also: impl Fn(u64) -> Result<()>) -> Result<Scene> {
-    let (page, scene) = on_page(layout, loss)?;
-    let rival = Rival::new(CPU)?;
+fn lose_in_grant(
+    env: Env,
+    layout: Layout,
+    loss: Loss,
+    also: impl Fn(u64) -> Result<()>,
+) -> Result<Scene> {
+    let (page, scene) = on_page(env, layout, loss)?;
+    let rival = Rival::new(env, CPU)?;
     let done = Arc::new(AtomicBool::new(false));
     let remote_done = Arc::clone(&done);
     let remote = Remote::ready(move || {
@@ -160,36 +167,36 @@ fn one(tally: &Counters) -> bool {
     tally.granted == 1 && tally.adds_up()
 }
 
-fn at_expiry_kills(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_expiry_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let expired = |tally: &Counters| one(tally) && tally.expired == 1;
-    each_loss("the revocation by expiry", layout, expired, |loss| {
-        let _scene = lose_in_grant(layout, loss, |_| Ok(()))?;
+    each_loss(env, "the revocation by expiry", layout, expired, |loss| {
+        let _scene = lose_in_grant(env, layout, loss, |_| Ok(()))?;
         spin(PATIENCE);
         Ok(())
     })
 }
 
-fn at_revocation_kills(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_revocation_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let revoked = |tally: &Counters| one(tally) && tally.expired == 0;
-    each_loss("the revocation by a wakeup", layout, revoked, |loss| {
-        let second = Rival::new(CPU)?;
-        let _scene = lose_in_grant(layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
+    each_loss(env, "the revocation by a wakeup", layout, revoked, |loss| {
+        let second = Rival::new(env, CPU)?;
+        let _scene = lose_in_grant(env, layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
         spin(PATIENCE);
         Ok(())
     })
 }
 
-fn at_call(layout: Layout, call: fn()) -> Result<()> {
+fn at_call(env: Env, layout: Layout, call: fn()) -> Result<()> {
     set_extension_length(50_000)?;
     let met = |tally: &Counters| match tally.expired {
         _ if !one(tally) => Met::Nowhere,
         0 => Met::Here,
         _ => Met::Later,
     };
-    each_loss("system call entry", layout, met, |loss| {
-        let _scene = lose_in_grant(layout, loss, |_| Ok(()))?;
+    each_loss(env, "system call entry", layout, met, |loss| {
+        let _scene = lose_in_grant(env, layout, loss, |_| Ok(()))?;
         call();
         // SAFETY: Ends the process, should it still be there, without touching the page.
         unsafe { libc::_exit(0) }
@@ -198,12 +205,12 @@ fn at_call(layout: Layout, call: fn()) -> Result<()> {
 
 /// Every change of the setting writes to the flags. Reading it does not touch the page, nor does
 /// setting what is set.
-fn at_prctl_kills(_: &Kernel, wanted: Layout) -> Result<()> {
+fn at_prctl_kills(env: Env, wanted: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
     for from in [None, Some(wanted)] {
         let to = from.xor(Some(wanted));
-        each_loss("prctl", wanted, none, |loss| {
-            be_on(CPU)?;
+        each_loss(env, "prctl", wanted, none, |loss| {
+            be_on(env, CPU)?;
             let page = loss.page()?;
             std::mem::forget(page.page().register()?);
             set_layout(from)?;
@@ -219,7 +226,7 @@ fn at_prctl_kills(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// A registration of memory that is gone fails, and nothing is registered then.
-fn at_registration_is_efault(_: &Kernel, wanted: Layout) -> Result<()> {
+fn at_registration_is_efault(env: Env, wanted: Layout) -> Result<()> {
     let mut faults = 0;
     for loss in Loss::ALL {
         for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
@@ -236,5 +243,5 @@ fn at_registration_is_efault(_: &Kernel, wanted: Layout) -> Result<()> {
     }
     diagnose(format_args!("{faults} faults at the registration"));
     check!(faults == 2 * Loss::ALL.len());
-    others_unhurt(wanted)
+    others_unhurt(env, wanted)
 }

@@ -11,7 +11,7 @@ use rseq_slice_harness::{Counters, Layout, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Ledger, Rival, Scene, ensure_fine, ensure_fresh, flags};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -26,15 +26,15 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A forked child has the same setting on its copy of the area, and its own grants.
-fn copies_mode(_: &Kernel, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(wanted)?;
-    let rival = Rival::new(CPU)?;
+fn copies_mode(env: Env, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(env, wanted)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     ensure_fine(|| {
         check!(layout()? == Some(wanted));
         check!(scene.area().flags() == flags(true));
         check!(scene.word() == 0);
-        let rival = Rival::new(CPU)?;
+        let rival = Rival::new(env, CPU)?;
         scene.obtain(&rival)?;
         check!(sys::rseq_slice_yield()? == 1);
         set_layout(None)?;
@@ -51,9 +51,9 @@ fn copies_mode(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// The grant ends with the entry into fork; the child has none, and nothing to report.
-fn copies_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn copies_no_grant(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     // SAFETY: The child makes two system calls and touches its own copy of the area only.
@@ -74,12 +74,12 @@ fn copies_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::aborts(1))
 }
 
-fn thread_starts_without(_: &Kernel, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(wanted)?;
-    let rival = Rival::new(CPU)?;
+fn thread_starts_without(env: Env, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(env, wanted)?;
+    let rival = Rival::new(env, CPU)?;
     thread::spawn(move || {
         ensure_fresh()?;
-        let own = Scene::new(wanted)?;
+        let own = Scene::new(env, wanted)?;
         own.obtain(&rival)?;
         check!(sys::rseq_slice_yield()? == 1);
         Ok(())
@@ -97,8 +97,8 @@ extern "C" fn report_setting(_: *mut libc::c_void) -> i32 {
 }
 
 /// A child that shares the memory of its parent, as of vfork, starts without.
-fn shared_memory_child_starts_without(_: &Kernel, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(wanted)?;
+fn shared_memory_child_starts_without(env: Env, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(env, wanted)?;
     let mut stack = vec![0_u64; 8192];
     let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let top = stack.as_mut_ptr_range().end;

@@ -14,36 +14,37 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::{check, fail};
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Class, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, lead, soon,
+    CPU, Child, Class, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("unlock_is_whole_after_expiry", Needs::On, |_, layout| {
-        handled(layout, End::Expiry)
+    both("unlock_is_whole_after_expiry", Needs::On, |env, layout| {
+        handled(env, layout, End::Expiry)
     })
     .alone(),
-    both("unlock_is_whole_after_wakeup", Needs::On, |_, layout| {
-        handled(layout, End::Wakeup)
+    both("unlock_is_whole_after_wakeup", Needs::On, |env, layout| {
+        handled(env, layout, End::Wakeup)
     })
     .alone(),
     both(
         "unlock_is_whole_after_membarrier",
         Needs::OnTwoCpus,
-        |_, layout| handled(layout, End::Membarrier),
+        |env, layout| handled(env, layout, End::Membarrier),
     )
     .alone(),
     both(
         "unlock_is_whole_when_killed_at_expiry",
         Needs::On,
-        |_, layout| killed(layout, End::Expiry),
+        |env, layout| killed(env, layout, End::Expiry),
     )
     .alone(),
     both(
         "unlock_is_whole_when_killed_at_membarrier",
         Needs::OnTwoCpus,
-        |_, layout| killed(layout, End::Membarrier),
+        |env, layout| killed(env, layout, End::Membarrier),
     )
     .alone(),
 ];
@@ -71,6 +72,7 @@ enum End {
 
 /// A thread that releases its lock all the time, and those that interrupt it.
 struct Stage {
+    env: Env,
     scene: Scene,
     owner: Owner,
     /// Sends the signal while the owner is switched out.
@@ -81,19 +83,28 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(layout: Layout, end: End, lock: &'static Lock, signal: Signal) -> Result<Self> {
+    fn new(
+        env: Env,
+        layout: Layout,
+        end: End,
+        lock: &'static Lock,
+        signal: Signal,
+    ) -> Result<Self> {
         set_extension_length(match end {
             End::Expiry => 10_000,
             End::Wakeup | End::Membarrier => 50_000,
         })?;
         let owner = Owner::new(lock)?;
         let thread = owner.thread();
-        let other = (end == End::Membarrier).then(other).transpose()?;
+        let other = (end == End::Membarrier).then(|| other(env)).transpose()?;
         Ok(Self {
-            scene: Scene::new(layout)?,
+            env,
+            scene: Scene::new(env, layout)?,
             owner,
-            rival: Sleeper::new(CPU, move || send(thread, signal))?,
-            second: (end != End::Expiry).then(|| Rival::new(CPU)).transpose()?,
+            rival: Sleeper::new(env, CPU, move || send(thread, signal))?,
+            second: (end != End::Expiry)
+                .then(|| Rival::new(env, CPU))
+                .transpose()?,
             other,
         })
     }
@@ -103,7 +114,7 @@ impl Stage {
         const ATTEMPTS: usize = 10;
         for _ in 0..ATTEMPTS {
             let before = self.owner.signals();
-            self.set_alarms(request, soon()? + ORDERS)?;
+            self.set_alarms(request, soon(self.env)? + ORDERS)?;
             if request {
                 self.scene.request();
             }
@@ -114,7 +125,7 @@ impl Stage {
             self.scene.set_word(0);
             check!(signalled, "the signal never came");
             // Nobody is left then who could disturb the next step.
-            spin(lead());
+            spin(self.env.lead());
             if !early {
                 return Ok(());
             }
@@ -145,9 +156,9 @@ impl Stage {
 }
 
 /// A thread on the other CPU that calls membarrier(2).
-fn other() -> Result<Sleeper> {
+fn other(env: Env) -> Result<Sleeper> {
     register()?;
-    Sleeper::new(OTHER_CPU, || {
+    Sleeper::new(env, OTHER_CPU, || {
         barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ).expect("the process is registered");
     })
 }
@@ -173,9 +184,9 @@ fn send(thread: Pid, signal: Signal) {
 }
 
 /// A handler looks at the lock.
-fn handled(layout: Layout, end: End) -> Result<()> {
+fn handled(env: Env, layout: Layout, end: End) -> Result<()> {
     let lock = Lock::shared()?;
-    let stage = Stage::new(layout, end, lock, Signal::SIGUSR1)?;
+    let stage = Stage::new(env, layout, end, lock, Signal::SIGUSR1)?;
     stage.owner.watch_at(Signal::SIGUSR1)?;
     for request in [false, true] {
         let (before, ledger) = (stage.owner.seen(), Ledger::open()?);
@@ -196,7 +207,7 @@ fn handled(layout: Layout, end: End) -> Result<()> {
 }
 
 /// The signal kills the process, and its parent looks at the lock.
-fn killed(layout: Layout, end: End) -> Result<()> {
+fn killed(env: Env, layout: Layout, end: End) -> Result<()> {
     const SIGNAL: Signal = Signal::SIGTERM;
     let lock = Lock::shared()?;
     // What is missing is noticed here, and what is measured, the children have already.
@@ -208,7 +219,7 @@ fn killed(layout: Layout, end: End) -> Result<()> {
     let ledger = Ledger::open()?;
     let (mut inside, mut half_done) = (0, 0);
     for moment in 0..MOMENTS {
-        Child::start(|| Stage::new(layout, end, lock, SIGNAL)?.step(true, moment))?
+        Child::start(|| Stage::new(env, layout, end, lock, SIGNAL)?.step(true, moment))?
             .ensure_killed(SIGNAL)?;
         inside += u64::from(lock.is_just_released());
         half_done += u64::from(lock.is_half_done());

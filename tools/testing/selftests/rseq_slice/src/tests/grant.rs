@@ -12,7 +12,8 @@ use rseq_slice_harness::{
 
 use crate::case::{Needs, Test, both, once};
 use crate::check::check;
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::support::{
     CPU, Child, Ledger, Page, Rival, Scene, Seen, be_on, fair_rival, flags, granted, handle, hits,
     requested, soon,
@@ -51,9 +52,9 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// The request goes, the grant comes, and the one who wants the CPU waits until it is given up.
-fn postpones_until_yield(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn postpones_until_yield(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let word = scene.word();
@@ -75,9 +76,9 @@ fn postpones_until_yield(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::yields(1))
 }
 
-fn can_follow_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn can_follow_grant(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     for turn in 1..=20 {
         scene.obtain(&rival)?;
@@ -88,8 +89,8 @@ fn can_follow_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A rival of the normal class that preempts when the scheduler finds it fair.
-fn postpones_lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
-    let rival = fair_rival(CPU)?;
+fn postpones_lazy_reschedule(env: Env, layout: Layout) -> Result<()> {
+    let rival = fair_rival(env, CPU)?;
     let registration = Registration::new()?;
     rseq_slice_harness::pin_to(&[CPU])?;
     set_layout(Some(layout))?;
@@ -118,10 +119,10 @@ fn postpones_lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// The page of the area has to be copied before the grant can be stored. The fault may give the CPU
 /// up by itself; then there is no grant, but nothing worse happens either.
-fn copes_with_copy_on_write(_: &Kernel, layout: Layout) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
-    let scene = Scene::with(Page::new()?.register()?, layout)?;
+fn copes_with_copy_on_write(env: Env, layout: Layout) -> Result<()> {
+    be_on(env, CPU)?;
+    let rival = Rival::new(env, CPU)?;
+    let scene = Scene::with(env, Page::new()?.register()?, layout)?;
     let ledger = Ledger::open()?;
     rival.wake_in(3_000_000)?;
     scene.request();
@@ -144,9 +145,9 @@ fn copes_with_copy_on_write(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn not_without_request(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn not_without_request(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     rival.wake_soon()?;
     rival.ensure_runs(1)?;
@@ -155,9 +156,9 @@ fn not_without_request(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::NOTHING)
 }
 
-fn not_after_withdrawal(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn not_after_withdrawal(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     rival.wake_soon()?;
     scene.request();
@@ -167,9 +168,9 @@ fn not_after_withdrawal(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A request of a thread that has the extension off is erased when the thread is scheduled out.
-fn not_when_disabled(_: &Kernel, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(wanted)?;
-    let rival = Rival::new(CPU)?;
+fn not_when_disabled(env: Env, wanted: Layout) -> Result<()> {
+    let scene = Scene::new(env, wanted)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     set_layout(None)?;
     check!(scene.ask(&rival)? == Seen::Erased);
@@ -183,13 +184,13 @@ fn not_when_disabled(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// One interrupt brings both the reschedule and a signal: the signal comes first, so no grant.
-fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn not_with_signal_pending(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
     let ledger = Ledger::open()?;
-    let due = Due::At(soon()?);
+    let due = Due::At(soon(env)?);
     rival.wake(due)?;
     timer.fire(due)?;
     scene.request();
@@ -201,9 +202,9 @@ fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Any byte but 0 is a request.
-fn takes_any_request_byte(_: &Kernel) -> Result<()> {
-    let scene = Scene::new(Layout::Bytes)?;
-    let rival = Rival::new(CPU)?;
+fn takes_any_request_byte(env: Env) -> Result<()> {
+    let scene = Scene::new(env, Layout::Bytes)?;
+    let rival = Rival::new(env, CPU)?;
     for byte in [2, 0x80, 0xff] {
         rival.wake_soon()?;
         let seen = scene.offer(u32::from_ne_bytes([byte, 0, 0, 0]), 1_000_000);
@@ -214,10 +215,10 @@ fn takes_any_request_byte(_: &Kernel) -> Result<()> {
 }
 
 /// The bytes that nobody owns stay through the grant, and go with it.
-fn keeps_reserved_bytes(_: &Kernel) -> Result<()> {
+fn keeps_reserved_bytes(env: Env) -> Result<()> {
     set_debug(false)?;
-    let scene = Scene::new(Layout::Bytes)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, Layout::Bytes)?;
+    let rival = Rival::new(env, CPU)?;
     rival.wake_soon()?;
     let seen = scene.offer(u32::from_ne_bytes([1, 0, 0xbe, 0xef]), 1_000_000);
     let yielded = sys::rseq_slice_yield()?;
@@ -229,11 +230,11 @@ fn keeps_reserved_bytes(_: &Kernel) -> Result<()> {
 }
 
 /// After unregistration the memory is the program's again.
-fn leaves_unregistered_memory_alone(_: &Kernel) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
+fn leaves_unregistered_memory_alone(env: Env) -> Result<()> {
+    be_on(env, CPU)?;
+    let rival = Rival::new(env, CPU)?;
     let page = Page::new()?;
-    let scene = Scene::with(page.register()?, Layout::Bytes)?;
+    let scene = Scene::with(env, page.register()?, Layout::Bytes)?;
     scene.obtain(&rival)?;
     check!(sys::rseq_slice_yield()? == 1);
     scene.into_registration().unregister()?;

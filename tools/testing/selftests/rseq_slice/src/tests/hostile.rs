@@ -20,7 +20,8 @@ use rseq_slice_harness::{
 
 use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     BOTH_CPUS, CPU, Child, Ledger, OTHER_CPU, PATIENCE, Page, Rival, Scene, Ticker, granted,
@@ -83,13 +84,13 @@ extern "C" fn request_again(_: i32) {
 
 /// A signal arrives at each step of a grant, and its handler requests an extension of its own, for
 /// which there is a rival of its own.
-fn nested_requests_add_up(_: &Kernel, layout: Layout) -> Result<()> {
+fn nested_requests_add_up(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 10_000;
     // What a handler leaves in the word of the section that it interrupted would be a lie.
     set_debug(false)?;
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let scene = Scene::new(env, layout)?;
+    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
     AREA.store(
         std::ptr::from_ref(scene.area()).cast_mut(),
         Ordering::Relaxed,
@@ -103,7 +104,7 @@ fn nested_requests_add_up(_: &Kernel, layout: Layout) -> Result<()> {
     let all = Ledger::open()?;
     let mut yields = 0;
     for (signals, after) in (1..).zip((0..u64::from(LENGTH) + 6_000).step_by(80)) {
-        let due = soon()?;
+        let due = soon(env)?;
         timer.fire(Due::At(due + after))?;
         second.wake(Due::At(due + after + 5_000))?;
         rival.wake(Due::At(due))?;
@@ -157,9 +158,9 @@ extern "C" fn lie_to_parent(area: *mut libc::c_void) -> i32 {
 
 /// The grant ends before a child that shares the memory runs. What that child writes to the word of
 /// its parent makes no grant.
-fn vfork_child_makes_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn vfork_child_makes_no_grant(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let mut stack = vec![0_u64; 8192];
     let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let top = stack.as_mut_ptr_range().end;
@@ -195,9 +196,9 @@ struct Shared {
 
 const STOPS: u32 = 12;
 
-fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn victim(env: Env, shared: &Shared, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let area = std::ptr::from_ref(scene.area()).cast_mut();
     shared.area.store(area, Ordering::Release);
     let ledger = Ledger::open()?;
@@ -218,7 +219,7 @@ fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
     };
     let stops = u64::from(STOPS);
     // A slow kernel takes grants back that nobody has seen, and another request is made.
-    let right = match kernel.disturbs() {
+    let right = match env.kernel.disturbs() {
         false => tally.granted == stops,
         true => tally.granted >= stops,
     };
@@ -231,12 +232,12 @@ fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
 
 /// A debugger stops the thread during its grants, and forges one. The stop ends the grant, and the
 /// forgery is erased.
-fn debugger_stop_ends_grant(kernel: &Kernel, layout: Layout) -> Result<()> {
+fn debugger_stop_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let page = Page::shared()?;
     // SAFETY: The page is never freed, is zero, which is valid, and both fields are atomics.
     let shared = unsafe { page.area().cast::<Shared>().as_ref() };
-    let child = Child::start(|| victim(kernel, shared, layout))?;
+    let child = Child::start(|| victim(env, shared, layout))?;
     let pid = child.pid();
     ptrace::seize(pid, ptrace::Options::empty())?;
     pin_to(&[OTHER_CPU])?;
@@ -314,7 +315,7 @@ fn spawner(layout: Layout, cpu: usize, storm: &Arc<Storm>) -> Result<()> {
 }
 
 /// Threads come and go, with grants or without, on both CPUs, and then their process is killed.
-fn storm_of_threads_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn storm_of_threads_loses_no_grant(env: Env, layout: Layout) -> Result<()> {
     const STORMS: u64 = 4;
     const ENOUGH: u64 = 60;
     set_extension_length(20_000)?;
@@ -327,8 +328,8 @@ fn storm_of_threads_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
             let storm = Arc::<Storm>::default();
             let failed = Arc::new(AtomicBool::new(false));
             let _tickers = [
-                Ticker::waking(CPU, 40_000)?,
-                Ticker::waking(OTHER_CPU, 40_000)?,
+                Ticker::waking(env, CPU, 40_000)?,
+                Ticker::waking(env, OTHER_CPU, 40_000)?,
             ];
             for cpu in BOTH_CPUS {
                 let (storm, failed) = (Arc::clone(&storm), Arc::clone(&failed));
@@ -369,8 +370,8 @@ fn storm_of_threads_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     // On C a thread that dies leaves no trace; the runner knows.
     check!(tally.without_end() >= 0, "{tally:?}");
     // Others are unhurt.
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     scene.obtain(&rival)?;
     check!(sys::rseq_slice_yield()? == 1);
     Ok(())

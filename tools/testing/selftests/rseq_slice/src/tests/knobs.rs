@@ -11,7 +11,7 @@ use rseq_slice_harness::{Implementation, extension_length};
 
 use crate::case::{Needs, Test, once};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 
 pub(crate) const TESTS: &[Test] = &[
     once(
@@ -44,18 +44,18 @@ fn mode(path: impl AsRef<Path>) -> Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
 }
 
-fn length_is_5_us_by_default(kernel: &Kernel) -> Result<()> {
+fn length_is_5_us_by_default(env: Env) -> Result<()> {
     check!(mode(LENGTH)? == 0o644);
-    check!(fs::read_to_string(LENGTH)? == format!("{}\n", kernel.length));
+    check!(fs::read_to_string(LENGTH)? == format!("{}\n", env.kernel.length));
     check!(
-        kernel.length == 5_000,
+        env.kernel.length == 5_000,
         "it was {} when the tests began",
-        kernel.length
+        env.kernel.length
     );
     Ok(())
 }
 
-fn length_can_be_set(_: &Kernel) -> Result<()> {
+fn length_can_be_set(_: Env) -> Result<()> {
     for (text, nanos) in [
         ("5000", 5_000),
         ("50000\n", 50_000),
@@ -71,7 +71,7 @@ fn length_can_be_set(_: &Kernel) -> Result<()> {
 }
 
 /// A refused value leaves the old one in place.
-fn bad_length_changes_nothing(_: &Kernel) -> Result<()> {
+fn bad_length_changes_nothing(_: Env) -> Result<()> {
     fs::write(LENGTH, "12345")?;
     let out_of_range = ["0", "1", "4999", "50001", "4294967295"];
     let garbage = [
@@ -105,7 +105,7 @@ fn bad_length_changes_nothing(_: &Kernel) -> Result<()> {
 
 /// The lines of the C implementation, and one more of the Rust one. None of the kernel's programs
 /// expects an order, but a changed one would be a surprise.
-fn stats_have_the_known_lines(kernel: &Kernel) -> Result<()> {
+fn stats_have_the_known_lines(env: Env) -> Result<()> {
     let path = format!("{FOLDER}/stats");
     check!(mode(&path)? == 0o444);
     let text = fs::read_to_string(&path)?;
@@ -122,16 +122,16 @@ fn stats_have_the_known_lines(kernel: &Kernel) -> Result<()> {
         "exit", "signal", "slowp", "fastp", "ids", "cs", "clear", "fixup", "sgrant", "sexpir",
         "srevok", "syield", "sabort",
     ];
-    if kernel.implementation() == Implementation::Rust {
+    if env.kernel.implementation() == Implementation::Rust {
         expected.push("sdied");
     }
     check!(names == expected, "{names:?}");
     Ok(())
 }
 
-fn only_rust_names_itself(kernel: &Kernel) -> Result<()> {
+fn only_rust_names_itself(env: Env) -> Result<()> {
     let path = format!("{FOLDER}/slice_ext_impl");
-    match kernel.implementation() {
+    match env.kernel.implementation() {
         Implementation::C => check!(!Path::new(&path).exists()),
         Implementation::Rust => {
             check!(mode(&path)? == 0o444);

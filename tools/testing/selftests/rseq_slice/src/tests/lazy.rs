@@ -13,9 +13,9 @@ use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{
-    CPU, Class, Ledger, PATIENCE, Scene, Seen, Sleeper, lead, requested, set_class, soon,
+    CPU, Class, Ledger, PATIENCE, Scene, Seen, Sleeper, requested, set_class, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -35,9 +35,9 @@ const TURNS: u64 = 20;
 const TURN: u64 = 50_000_000;
 
 /// A thread that everybody in the normal class precedes.
-fn scene(layout: Layout) -> Result<Scene> {
-    let scene = Scene::new(layout)?;
-    set_class(Class::Idle)?;
+fn scene(env: Env, layout: Layout) -> Result<Scene> {
+    let scene = Scene::new(env, layout)?;
+    set_class(env, Class::Idle)?;
     Ok(scene)
 }
 
@@ -48,10 +48,10 @@ struct Rival {
 }
 
 impl Rival {
-    fn new() -> Result<Self> {
+    fn new(env: Env) -> Result<Self> {
         let runs = Arc::<AtomicU64>::default();
         let counts = Arc::clone(&runs);
-        let sleeper = Sleeper::new(CPU, move || {
+        let sleeper = Sleeper::new(env, CPU, move || {
             counts.fetch_add(1, Ordering::Relaxed);
         })?;
         Ok(Self { sleeper, runs })
@@ -76,9 +76,9 @@ impl Rival {
 }
 
 /// Requests, and says what became of it when `rival` wanted the CPU.
-fn ask(scene: &Scene, layout: Layout, rival: &Rival, class: Class) -> Result<Seen> {
-    rival.wake_at(soon()?, class)?;
-    let seen = scene.offer(requested(layout), lead() + PATIENCE);
+fn ask(env: Env, scene: &Scene, layout: Layout, rival: &Rival, class: Class) -> Result<Seen> {
+    rival.wake_at(soon(env)?, class)?;
+    let seen = scene.offer(requested(layout), env.lead() + PATIENCE);
     if !matches!(seen, Seen::Granted) {
         scene.set_word(0);
     }
@@ -87,14 +87,14 @@ fn ask(scene: &Scene, layout: Layout, rival: &Rival, class: Class) -> Result<See
 
 /// The kernel's own threads take part, so that not every request has to be granted, and not every
 /// grant for the rival: but most.
-fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = scene(layout)?;
-    let rival = Rival::new()?;
+fn is_postponed(env: Env, layout: Layout) -> Result<()> {
+    let scene = scene(env, layout)?;
+    let rival = Rival::new(env)?;
     let ledger = Ledger::open()?;
     let (mut waited, mut yields) = (0, 0);
     for _ in 0..TURNS {
         let runs = rival.runs();
-        let seen = ask(&scene, layout, &rival, Class::Fair)?;
+        let seen = ask(env, &scene, layout, &rival, Class::Fair)?;
         if seen == Seen::Granted {
             waited += u64::from(rival.runs() == runs);
             yields += sys::rseq_slice_yield()?;
@@ -112,14 +112,14 @@ fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn expires(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = scene(layout)?;
-    let rival = Rival::new()?;
+fn expires(env: Env, layout: Layout) -> Result<()> {
+    let scene = scene(env, layout)?;
+    let rival = Rival::new(env)?;
     let ledger = Ledger::open()?;
     let mut expired = 0;
     for _ in 0..TURNS {
         let runs = rival.runs();
-        if ask(&scene, layout, &rival, Class::Fair)? == Seen::Granted {
+        if ask(env, &scene, layout, &rival, Class::Fair)? == Seen::Granted {
             let waited = rival.runs() == runs;
             let over = scene.outlast().is_some();
             check!(sys::rseq_slice_yield()? == 0);
@@ -137,20 +137,20 @@ fn expires(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// During the grant a real-time thread wants the CPU as well, and gets it long before the end.
-fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
+fn realtime_revokes(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 50_000;
     const AFTER: u64 = 20_000;
     set_extension_length(LENGTH)?;
-    let scene = scene(layout)?;
-    let rivals = [Rival::new()?, Rival::new()?];
+    let scene = scene(env, layout)?;
+    let rivals = [Rival::new(env)?, Rival::new(env)?];
     let ledger = Ledger::open()?;
     let mut revoked = 0;
     for _ in 0..TURNS {
         let runs = [rivals[0].runs(), rivals[1].runs()];
-        let due = soon()? + lead();
+        let due = soon(env)? + env.lead();
         rivals[1].wake_at(due + AFTER, Class::Realtime)?;
         rivals[0].wake_at(due, Class::Fair)?;
-        let seen = scene.offer(requested(layout), lead() + PATIENCE);
+        let seen = scene.offer(requested(layout), env.lead() + PATIENCE);
         if seen == Seen::Granted {
             scene.outlast();
             revoked += u64::from(rivals[1].runs() == runs[1] + 1);
@@ -171,14 +171,14 @@ fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn realtime_is_not_postponed(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = scene(layout)?;
-    let rival = Rival::new()?;
+fn realtime_is_not_postponed(env: Env, layout: Layout) -> Result<()> {
+    let scene = scene(env, layout)?;
+    let rival = Rival::new(env)?;
     let ledger = Ledger::open()?;
     let mut at_once = 0;
     for _ in 0..TURNS {
         let runs = rival.runs();
-        let seen = ask(&scene, layout, &rival, Class::Realtime)?;
+        let seen = ask(env, &scene, layout, &rival, Class::Realtime)?;
         check!(seen == Seen::Erased, "the request is {seen:?}");
         at_once += u64::from(rival.runs() == runs + 1);
         rival.ensure_runs(runs + 1)?;

@@ -11,8 +11,8 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, PATIENCE, Remote, Rival, Scene, handle, hits, lead, soon};
+use crate::env::Env;
+use crate::support::{CPU, Ledger, PATIENCE, Remote, Rival, Scene, handle, hits, soon};
 
 pub(crate) const TESTS: &[Test] = &[
     both("never_to_signal", Needs::On, never_to_signal).alone(),
@@ -27,15 +27,15 @@ const LENGTH: u32 = 5_000;
 
 /// Runs one step: `act` sets the timers for a moment after `due`, then the first rival's moment
 /// passes. The rival has to run in time, and each grant has to end in one way.
-fn step(scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Result<()> {
+fn step(env: Env, scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Result<()> {
     let ledger = Ledger::open()?;
     let runs = rival.runs();
-    let due = soon()?;
+    let due = soon(env)?;
     let here = now() + due.saturating_sub(monotonic()?);
     rival.wake(Due::At(due))?;
     act(due)?;
     scene.request();
-    let ran = spin_while(lead() + PATIENCE, || rival.runs() == runs);
+    let ran = spin_while(env.lead() + PATIENCE, || rival.runs() == runs);
     // Blocking lets a lost rival run, so that the next step starts afresh.
     scene.set_word(0);
     let late = rival.ran_at().saturating_sub(here);
@@ -53,15 +53,17 @@ fn step(scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Re
 
 /// A signal arrives around the moment of the grant: before the decision, between the decision and
 /// user mode, and after.
-fn never_to_signal(_: &Kernel, layout: Layout) -> Result<()> {
+fn never_to_signal(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
     for (signals, after) in (1..).zip((0..8_000).step_by(80)) {
-        step(&scene, &rival, |due| Ok(timer.fire(Due::At(due + after))?))
-            .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
+        step(env, &scene, &rival, |due| {
+            Ok(timer.fire(Due::At(due + after))?)
+        })
+        .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
         check!(
             spin_while(PATIENCE, || hits() < signals),
             "the signal never came"
@@ -71,12 +73,12 @@ fn never_to_signal(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A second rival wakes up around the moment of the grant.
-fn never_to_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
+fn never_to_wakeup(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let scene = Scene::new(env, layout)?;
+    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
     for (wakeups, after) in (1..).zip((0..8_000).step_by(80)) {
-        step(&scene, &rival, |due| second.wake(Due::At(due + after)))
+        step(env, &scene, &rival, |due| second.wake(Due::At(due + after)))
             .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
         second.ensure_runs(wakeups)?;
     }
@@ -85,7 +87,7 @@ fn never_to_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// membarrier(2) makes the thread look at its critical section again, as a reschedule does, but is
 /// none.
-fn never_to_membarrier(_: &Kernel, layout: Layout) -> Result<()> {
+fn never_to_membarrier(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 50_000;
     let barrier = |command: libc::c_int| {
         // SAFETY: The call takes no pointer.
@@ -95,8 +97,8 @@ fn never_to_membarrier(_: &Kernel, layout: Layout) -> Result<()> {
     if barrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ).is_err() {
         return Err(Skip("needs CONFIG_MEMBARRIER".into()).into());
     }
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let remote = Remote::ready(move || {
         barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)?;
         Ok(())

@@ -17,9 +17,10 @@ use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::{check, fail};
-use crate::kernel::{CPU1_ONLINE, Kernel};
+use crate::env::Env;
+use crate::kernel::CPU1_ONLINE;
 use crate::support::{
-    BOTH_CPUS, CPU, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen, lead,
+    BOTH_CPUS, CPU, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen,
     requested, soon,
 };
 
@@ -75,15 +76,19 @@ fn lasts(seen: Seen, yielded: i64, tally: Option<Counters>) -> Result<bool> {
 }
 
 /// The timer of a grant that was revoked expires around the moment of the thread's next grant.
-fn old_timer_leaves_next_grant_alone(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_next_grant_alone(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let rivals = [Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?];
+    let scene = Scene::new(env, layout)?;
+    let rivals = [
+        Rival::new(env, CPU)?,
+        Rival::new(env, CPU)?,
+        Rival::new(env, CPU)?,
+    ];
     let length = u64::from(LENGTH);
     let mut nexts = 0;
     for after in (length - 3_000..length + 6_000).step_by(150) {
         let ledger = Ledger::open()?;
-        let due = soon()?;
+        let due = soon(env)?;
         rivals[1].wake(Due::At(due + 10_000))?;
         rivals[2].wake(Due::At(due + after))?;
         scene.obtain_at(due, &rivals[0])?;
@@ -101,16 +106,16 @@ fn old_timer_leaves_next_grant_alone(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// The same, with the next reschedule asked for by the other CPU, so that the old timer's interrupt
 /// is free to come at any moment of the decision.
-fn old_timer_leaves_grant_of_remote_wakeup_alone(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_grant_of_remote_wakeup_alone(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-    let third = RemotelyWoken::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
+    let third = RemotelyWoken::new(env, CPU)?;
     let length = u64::from(LENGTH);
     let (mut turn, mut nexts) = (0, 0);
     for after in (length - 12_000..length + 3_000).step_by(100) {
         let ledger = Ledger::open()?;
-        let due = soon()?;
+        let due = soon(env)?;
         second.wake(Due::At(due + 10_000))?;
         let first = scene.obtain_at(due, &rival)?;
         third.wake_at(first + after);
@@ -132,17 +137,17 @@ fn old_timer_leaves_grant_of_remote_wakeup_alone(_: &Kernel, layout: Layout) -> 
 }
 
 /// The timer of a grant that was revoked expires while another thread has a grant on this CPU.
-fn old_timer_leaves_other_thread_alone(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_other_thread_alone(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let length = u64::from(LENGTH);
-    let rivals = Arc::new([Rival::new(CPU)?, Rival::new(CPU)?]);
+    let rivals = Arc::new([Rival::new(env, CPU)?, Rival::new(env, CPU)?]);
     let theirs = Arc::clone(&rivals);
     let (start, started) = mpsc::channel();
     let (end, ended) = mpsc::channel();
     let first = thread::spawn(move || -> Result<()> {
-        let scene = Scene::new(layout)?;
+        let scene = Scene::new(env, layout)?;
         while started.recv().is_ok() {
-            let due = soon()?;
+            let due = soon(env)?;
             theirs[1].wake(Due::At(due + 8_000))?;
             let at = scene.obtain_at(due, &theirs[0])?;
             // Revoked by the second rival, with most of the extension left on the timer.
@@ -151,8 +156,8 @@ fn old_timer_leaves_other_thread_alone(_: &Kernel, layout: Layout) -> Result<()>
         }
         Ok(())
     });
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let mut covered = 0;
     for lead in (6_000..20_000).step_by(1_000) {
         let ledger = Ledger::open()?;
@@ -190,10 +195,10 @@ fn old_timer_leaves_other_thread_alone(_: &Kernel, layout: Layout) -> Result<()>
 }
 
 /// The grant ends with the move, and the thread gets the next one where it is then.
-fn move_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn move_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, there) = (Rival::new(CPU)?, Rival::new(OTHER_CPU)?);
+    let scene = Scene::new(env, layout)?;
+    let (rival, there) = (Rival::new(env, CPU)?, Rival::new(env, OTHER_CPU)?);
     let mover = gettid();
     let remote = Remote::ready(move || {
         let mut set = CpuSet::new();
@@ -227,7 +232,7 @@ fn move_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A thread with many grants loses its CPU again and again.
-fn cpu_removal_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn cpu_removal_loses_no_grant(env: Env, layout: Layout) -> Result<()> {
     if !Path::new(CPU1_ONLINE).exists() {
         return Err(Skip("needs CONFIG_HOTPLUG_CPU".into()).into());
     }
@@ -237,15 +242,15 @@ fn cpu_removal_loses_no_grant(_: &Kernel, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     let (ready, is_ready) = mpsc::channel();
     let worker = thread::spawn(move || -> Result<u64> {
-        let scene = Scene::on(OTHER_CPU, layout)?;
-        let rival = Rival::new(OTHER_CPU)?;
+        let scene = Scene::on(env, OTHER_CPU, layout)?;
+        let rival = Rival::new(env, OTHER_CPU)?;
         let mut yields = 0;
         ready.send(())?;
         while !seen.load(Ordering::Relaxed) {
             for _ in 0..5 {
                 rival.wake_soon()?;
                 scene.request();
-                spin_while(2 * lead(), || scene.word() == requested(layout));
+                spin_while(2 * env.lead(), || scene.word() == requested(layout));
                 spin(3_000);
                 if scene.is_granted() {
                     yields += u64::from(sys::rseq_slice_yield()? == 1);

@@ -6,7 +6,7 @@ mod abort;
 mod absent;
 mod beside;
 mod boot;
-pub(crate) mod churn;
+mod churn;
 mod coarse;
 mod consistency;
 mod core_sched;

@@ -10,7 +10,7 @@ use rseq_slice_harness::{Counters, Layout, Registration, SliceError, layout, set
 
 use crate::case::{Needs, Test, once};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{Ledger, ensure_flags_stay_zero, ensure_words_stay};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -20,12 +20,12 @@ pub(crate) const TESTS: &[Test] = &[
     once("no_grant_no_store", Needs::Off, no_grant_no_store).alone(),
 ];
 
-fn flags_stay_zero(_: &Kernel) -> Result<()> {
+fn flags_stay_zero(_: Env) -> Result<()> {
     ensure_flags_stay_zero()
 }
 
 /// Bad arguments are EINVAL all the same; good ones are not supported, registered or not.
-fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
+fn prctl_is_not_supported(_: Env) -> Result<()> {
     let errno = |args| {
         sys::prctl_slice_extension(args)
             .err()
@@ -55,7 +55,7 @@ fn prctl_is_not_supported(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn yield_returns_0(_: &Kernel) -> Result<()> {
+fn yield_returns_0(_: Env) -> Result<()> {
     check!(sys::rseq_slice_yield()? == 0);
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     check!(sys::rseq_slice_yield()? == 0);
@@ -63,8 +63,8 @@ fn yield_returns_0(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn no_grant_no_store(_: &Kernel) -> Result<()> {
+fn no_grant_no_store(env: Env) -> Result<()> {
     let ledger = Ledger::open()?;
-    ensure_words_stay()?;
+    ensure_words_stay(env)?;
     ledger.ensure(Counters::NOTHING)
 }

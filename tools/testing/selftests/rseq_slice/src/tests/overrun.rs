@@ -9,18 +9,20 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{CPU, Ledger, PATIENCE, Rival, Samples, Scene, granted, requested, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("bounded_without_yield", Needs::On, |_, layout| {
-        each_length(layout, Manner::Stubborn)
+    both("bounded_without_yield", Needs::On, |env, layout| {
+        each_length(env, layout, Manner::Stubborn)
     })
     .alone(),
-    both("bounded_with_requests_in_grant", Needs::On, |_, layout| {
-        each_length(layout, Manner::Requesting)
-    })
+    both(
+        "bounded_with_requests_in_grant",
+        Needs::On,
+        |env, layout| each_length(env, layout, Manner::Requesting),
+    )
     .alone(),
     both(
         "bounded_with_request_after_grant",
@@ -51,9 +53,9 @@ fn here(moment: u64) -> Result<u64> {
 
 /// Lets `rival` want the CPU, calls `meanwhile` until it had it, and returns for how long it waited
 /// from the interrupt that woke it.
-fn wait(scene: &Scene, rival: &Rival, mut meanwhile: impl FnMut()) -> Result<u64> {
+fn wait(env: Env, scene: &Scene, rival: &Rival, mut meanwhile: impl FnMut()) -> Result<u64> {
     let runs = rival.runs();
-    let due = soon()?;
+    let due = soon(env)?;
     let from = here(due)?;
     rival.wake(Due::At(due))?;
     let ran = spin_while(PATIENCE, || {
@@ -66,11 +68,11 @@ fn wait(scene: &Scene, rival: &Rival, mut meanwhile: impl FnMut()) -> Result<u64
 }
 
 /// What an interrupt that switches to the rival takes here, without any grant.
-fn interrupt(scene: &Scene, rival: &Rival) -> Result<Samples> {
+fn interrupt(env: Env, scene: &Scene, rival: &Rival) -> Result<Samples> {
     let ledger = Ledger::open()?;
     let mut samples = Samples::default();
     for _ in 0..TURNS {
-        samples.add(wait(scene, rival, || ())?);
+        samples.add(wait(env, scene, rival, || ())?);
     }
     ledger.ensure(Counters::NOTHING)?;
     Ok(samples)
@@ -94,10 +96,10 @@ fn ensure_bounded(waits: &Samples, length: u32, plain: &Samples) -> Result<()> {
     Ok(())
 }
 
-fn each_length(layout: Layout, manner: Manner) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let plain = interrupt(&scene, &rival)?;
+fn each_length(env: Env, layout: Layout, manner: Manner) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
+    let plain = interrupt(env, &scene, &rival)?;
     diagnose(format_args!(
         "a reschedule without an extension: {plain} ns"
     ));
@@ -107,7 +109,7 @@ fn each_length(layout: Layout, manner: Manner) -> Result<()> {
         let mut waits = Samples::default();
         for _ in 0..TURNS {
             let mut asked = false;
-            waits.add(wait(&scene, &rival, || match manner {
+            waits.add(wait(env, &scene, &rival, || match manner {
                 Manner::Stubborn if asked => {}
                 Manner::Stubborn | Manner::Requesting => {
                     // A grant that is there stays in the word.
@@ -136,10 +138,10 @@ fn each_length(layout: Layout, manner: Manner) -> Result<()> {
 
 /// A thread that asks again the moment it has the CPU back: each rival waits for one extension only,
 /// wherever its wakeup falls.
-fn bounded_with_request_after_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rivals = [Rival::new(CPU)?, Rival::new(CPU)?];
-    let plain = interrupt(&scene, &rivals[0])?;
+fn bounded_with_request_after_grant(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rivals = [Rival::new(env, CPU)?, Rival::new(env, CPU)?];
+    let plain = interrupt(env, &scene, &rivals[0])?;
     for length in LENGTHS {
         set_extension_length(length)?;
         let length = u64::from(length);
@@ -148,7 +150,7 @@ fn bounded_with_request_after_grant(_: &Kernel, layout: Layout) -> Result<()> {
         for turn in 0..TURNS as u64 {
             let apart = 2 * (length + plain.max()) * turn / TURNS as u64;
             let runs = [rivals[0].runs(), rivals[1].runs()];
-            let due = soon()?;
+            let due = soon(env)?;
             let from = here(due)?;
             rivals[1].wake(Due::At(due + apart))?;
             rivals[0].wake(Due::At(due))?;

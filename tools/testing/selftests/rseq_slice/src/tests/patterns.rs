@@ -14,7 +14,8 @@ use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length,
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{CPU, Child, Ledger, PATIENCE, Rival, Scene, granted, null_call};
 
@@ -22,29 +23,27 @@ pub(crate) const TESTS: &[Test] = &[
     both(
         "end_as_documented_before_interrupt",
         Needs::On,
-        |kernel, layout| matrix(kernel, layout, Point::Interrupt),
+        |env, layout| matrix(env, layout, Point::Interrupt),
     )
     .undisturbed(),
     both(
         "end_as_documented_before_expiry",
         Needs::On,
-        |kernel, layout| matrix(kernel, layout, Point::Expiry),
+        |env, layout| matrix(env, layout, Point::Expiry),
     ),
     both(
         "end_as_documented_before_wakeup",
         Needs::On,
-        |kernel, layout| matrix(kernel, layout, Point::Wakeup),
+        |env, layout| matrix(env, layout, Point::Wakeup),
     ),
     both(
         "end_as_documented_before_yield",
         Needs::On,
-        |kernel, layout| matrix(kernel, layout, Point::Yield),
+        |env, layout| matrix(env, layout, Point::Yield),
     ),
-    both(
-        "end_as_documented_before_call",
-        Needs::On,
-        |kernel, layout| matrix(kernel, layout, Point::Call),
-    ),
+    both("end_as_documented_before_call", Needs::On, |env, layout| {
+        matrix(env, layout, Point::Call)
+    }),
 ];
 
 /// Where a word is stored.
@@ -122,7 +121,7 @@ fn fate(layout: Layout, debug: bool, point: Point, word: u32) -> Fate {
 }
 
 /// What the counters say then. C counts the call that a liar makes, not its death.
-fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Counters {
+fn tally(env: Env, layout: Layout, point: Point, fate: Fate) -> Counters {
     let in_call = match point {
         Point::Call => Counters::aborts(1),
         _ => Counters::yields(1),
@@ -143,7 +142,7 @@ fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Counters 
         (Point::Expiry, Fate::Lives(..)) => Counters::expiries(1),
         (Point::Wakeup, Fate::Killed) => Counters::deaths(1),
         (Point::Wakeup, Fate::Lives(..)) => Counters::revokes(1),
-        (Point::Yield | Point::Call, Fate::Killed) => match kernel.implementation() {
+        (Point::Yield | Point::Call, Fate::Killed) => match env.kernel.implementation() {
             Implementation::C => in_call,
             Implementation::Rust => Counters::deaths(1),
         },
@@ -152,9 +151,9 @@ fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Counters 
 }
 
 /// Lives through it, unless it is killed.
-fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+fn live(env: Env, layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
+    let scene = Scene::new(env, layout)?;
+    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
     if point == Point::Interrupt {
         rival.wake_soon()?;
         scene.set_word(word);
@@ -184,16 +183,10 @@ fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
 }
 
 /// Has a process live through it, and compares its end and the counters with what is expected.
-fn try_word(
-    kernel: &Kernel,
-    layout: Layout,
-    point: Point,
-    word: u32,
-    expected: Fate,
-) -> Result<()> {
+fn try_word(env: Env, layout: Layout, point: Point, word: u32, expected: Fate) -> Result<()> {
     let ledger = Ledger::open()?;
     let status = Child::start(|| {
-        let (end, yielded) = live(layout, point, word)?;
+        let (end, yielded) = live(env, layout, point, word)?;
         let right = expected == Fate::Lives(end, yielded);
         if !right {
             diagnose(format_args!("{word:#x}: {end:#x}, {yielded}"));
@@ -207,10 +200,10 @@ fn try_word(
         _ => false,
     };
     check!(right, "{status:?}, not {expected:?}");
-    ledger.ensure(tally(kernel, layout, point, expected))
+    ledger.ensure(tally(env, layout, point, expected))
 }
 
-fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
+fn matrix(env: Env, layout: Layout, point: Point) -> Result<()> {
     set_extension_length(match point {
         Point::Expiry => 20_000,
         _ => 50_000,
@@ -220,8 +213,8 @@ fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
         set_debug(debug)?;
         for word in WORDS {
             let expected = fate(layout, debug, point, word);
-            let mut left = if kernel.disturbs() { ATTEMPTS } else { 1 };
-            while let Err(error) = try_word(kernel, layout, point, word, expected) {
+            let mut left = if env.kernel.disturbs() { ATTEMPTS } else { 1 };
+            while let Err(error) = try_word(env, layout, point, word, expected) {
                 let error = error.context(format!("{word:#x}, rseq_debug {debug}"));
                 left -= 1;
                 if left == 0 {
@@ -240,9 +233,9 @@ fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
     check!(lived > 0);
     check!(lived + killed == 2 * WORDS.len());
     // The machine still grants.
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    set_debug(kernel.debug)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
+    set_debug(env.kernel.debug)?;
     scene.obtain(&rival)?;
     check!(sys::rseq_slice_yield()? == 1);
     Ok(())

@@ -15,7 +15,7 @@ use rseq_slice_harness::{Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, both, once};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{Page, flags};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -69,7 +69,7 @@ fn ensure_all(args: &[[c_long; 4]], expected: i32) -> Result<()> {
 }
 
 /// What is wrong with the arguments alone comes first, in whatever state the thread is.
-fn bad_argument_is_invalid(_: &Kernel) -> Result<()> {
+fn bad_argument_is_invalid(_: Env) -> Result<()> {
     let bad = [
         [0, 0, 0, 0],
         [3, 0, 0, 0],
@@ -111,7 +111,7 @@ fn bad_argument_is_invalid(_: &Kernel) -> Result<()> {
 }
 
 /// No area: ENXIO. Legacy area: 524. The option itself is an int.
-fn needs_a_full_area(_: &Kernel) -> Result<()> {
+fn needs_a_full_area(_: Env) -> Result<()> {
     let off_and_on = [[SET, 0, 0, 0], [SET, ENABLE, 0, 0]];
     check!(prctl([GET, 0, 0, 0]) == 0);
     ensure_all(&off_and_on, libc::ENXIO)?;
@@ -136,7 +136,7 @@ fn needs_a_full_area(_: &Kernel) -> Result<()> {
 }
 
 /// The bit of the BITS layout means nothing alone, which the state of the thread does not change.
-fn two_is_invalid(_: &Kernel) -> Result<()> {
+fn two_is_invalid(_: Env) -> Result<()> {
     let registration = Registration::new()?;
     for choice in [None, Some(Layout::Bytes), None] {
         set_layout(choice)?;
@@ -147,7 +147,7 @@ fn two_is_invalid(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn get_returns_what_is_set(_: &Kernel, wanted: Layout) -> Result<()> {
+fn get_returns_what_is_set(_: Env, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     let value = match wanted {
         Layout::Bytes => ENABLE,
@@ -165,7 +165,7 @@ fn get_returns_what_is_set(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// Setting what is set does nothing: the flags are neither looked at nor written.
-fn setting_the_same_does_nothing(_: &Kernel, wanted: Layout) -> Result<()> {
+fn setting_the_same_does_nothing(_: Env, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     for choice in [Some(wanted), None] {
         set_layout(choice)?;
@@ -180,7 +180,7 @@ fn setting_the_same_does_nothing(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// Switching off, and on in the BYTES layout, are no business of the control word.
-fn leaves_word_alone(_: &Kernel, wanted: Layout) -> Result<()> {
+fn leaves_word_alone(_: Env, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
     set_layout(Some(wanted))?;
@@ -195,7 +195,7 @@ fn leaves_word_alone(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// The two layouts are two settings. What a word of one says is nothing in the other.
-fn change_of_layout_erases_word(_: &Kernel) -> Result<()> {
+fn change_of_layout_erases_word(_: Env) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
     set_layout(Some(Layout::Bytes))?;

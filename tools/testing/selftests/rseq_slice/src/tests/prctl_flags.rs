@@ -9,7 +9,7 @@ use rseq_slice_harness::{Layout, Registration, SliceError, layout, set_layout};
 
 use crate::case::{Needs, Test, both, once};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{Page, ensure_dies, ensure_fine, flags, handle, hits};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -48,7 +48,7 @@ fn ensure_dies_without_access(from: Option<Layout>, to: Option<Layout>) -> Resul
     Ok(())
 }
 
-fn violation_kills(_: &Kernel, wanted: Layout) -> Result<()> {
+fn violation_kills(_: Env, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     for (from, to, word) in [
         (None, on, 0),
@@ -64,7 +64,7 @@ fn violation_kills(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// Bits that belong to nobody survive, and a forged "enabled" is not found out while it is off.
-fn other_bits_stay(_: &Kernel, wanted: Layout) -> Result<()> {
+fn other_bits_stay(_: Env, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     let others = !flags(true);
     check!(change(None, on, flags(false) | others)? == !0);
@@ -74,7 +74,7 @@ fn other_bits_stay(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// A thread that handles the signal finds the setting unchanged.
-fn survivor_sees_efault(_: &Kernel, wanted: Layout) -> Result<()> {
+fn survivor_sees_efault(_: Env, wanted: Layout) -> Result<()> {
     let faults = |result| matches!(result, Err(SliceError::Os(error)) if error.raw_os_error() == Some(libc::EFAULT));
     handle(Signal::SIGSEGV)?;
     let registration = Registration::new()?;
@@ -93,7 +93,7 @@ fn survivor_sees_efault(_: &Kernel, wanted: Layout) -> Result<()> {
     Ok(())
 }
 
-fn no_access_kills(_: &Kernel, wanted: Layout) -> Result<()> {
+fn no_access_kills(_: Env, wanted: Layout) -> Result<()> {
     for (from, to) in [(None, Some(wanted)), (Some(wanted), None)] {
         ensure_dies_without_access(from, to)?;
     }
@@ -101,7 +101,7 @@ fn no_access_kills(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// The change from one layout to the other looks at the flags like every change.
-fn change_of_layout_checks_flags(_: &Kernel) -> Result<()> {
+fn change_of_layout_checks_flags(_: Env) -> Result<()> {
     let (bytes, bits) = (Some(Layout::Bytes), Some(Layout::Bits));
     for (from, to) in [(bytes, bits), (bits, bytes)] {
         ensure_fine(|| change(from, to, flags(true)).map(drop))?;

@@ -8,7 +8,7 @@ use rseq_slice_harness::{Control, End, Layout, Section, set_extension_length};
 
 use crate::case::{Needs, Test, once};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Ledger, Rival, Scene};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -25,24 +25,24 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Set the request byte; clear it; if there is a grant, yield.
-fn mainline_flow_loses_no_grant(_: &Kernel) -> Result<()> {
-    let mut registration = Scene::new(Layout::Bytes)?.into_registration();
-    flow(registration.bytes())
+fn mainline_flow_loses_no_grant(env: Env) -> Result<()> {
+    let mut registration = Scene::new(env, Layout::Bytes)?.into_registration();
+    flow(env, registration.bytes())
 }
 
 /// Set REQUEST; test and clear it in one instruction; if it was gone and GRANTED is there, yield.
-fn first_proposal_flow_loses_no_grant(_: &Kernel) -> Result<()> {
-    let mut registration = Scene::new(Layout::Bits)?.into_registration();
-    flow(registration.bits())
+fn first_proposal_flow_loses_no_grant(env: Env) -> Result<()> {
+    let mut registration = Scene::new(env, Layout::Bits)?.into_registration();
+    flow(env, registration.bits())
 }
 
-fn flow(mut control: impl Control) -> Result<()> {
+fn flow(env: Env, mut control: impl Control) -> Result<()> {
     const SECTIONS: u64 = 600;
     const SECTION: u64 = 12_000;
     /// Requests that may be refused: wakeups fall beside ticks as well, which bring other work along.
     const REFUSED: u64 = SECTIONS / 100;
     set_extension_length(10_000)?;
-    let rival = Rival::new(CPU)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     let (mut undisturbed, mut yielded, mut too_late, mut preempted) = (0, 0, 0, 0);
     for section in 0..SECTIONS {

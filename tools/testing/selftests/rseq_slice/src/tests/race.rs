@@ -15,6 +15,7 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{CPU, INSTRUCTIONS, Ledger, Rival, Scene, Walk, soon, walk};
 
@@ -22,25 +23,25 @@ pub(crate) const TESTS: &[Test] = &[
     both(
         "expiry_before_entry_is_not_claimed",
         Needs::On,
-        |_, layout| window(layout, Taker::Timer),
+        |env, layout| window(env, layout, Taker::Timer),
     )
     .alone(),
     both(
         "wakeup_before_entry_is_not_claimed",
         Needs::On,
-        |_, layout| window(layout, Taker::Rival),
+        |env, layout| window(env, layout, Taker::Rival),
     )
     .alone(),
     both(
         "expiry_in_entry_reschedules_once",
         Needs::On,
-        |_, layout| entry(layout, Taker::Timer),
+        |env, layout| entry(env, layout, Taker::Timer),
     )
     .alone(),
     both(
         "wakeup_in_entry_reschedules_once",
         Needs::On,
-        |_, layout| entry(layout, Taker::Rival),
+        |env, layout| entry(env, layout, Taker::Rival),
     )
     .alone(),
 ];
@@ -60,6 +61,7 @@ const APART: u64 = 10_000;
 const LONGEST: u64 = 20_000;
 
 struct Stage {
+    env: Env,
     scene: Scene,
     layout: Layout,
     rival: Rival,
@@ -92,16 +94,17 @@ impl Step {
 }
 
 impl Stage {
-    fn new(layout: Layout, taker: Taker) -> Result<Self> {
+    fn new(env: Env, layout: Layout, taker: Taker) -> Result<Self> {
         set_extension_length(match taker {
             Taker::Timer => 10_000,
             Taker::Rival => 50_000,
         })?;
         Ok(Self {
-            scene: Scene::new(layout)?,
+            env,
+            scene: Scene::new(env, layout)?,
             layout,
-            rival: Rival::new(CPU)?,
-            second: Rival::new(CPU)?,
+            rival: Rival::new(env, CPU)?,
+            second: Rival::new(env, CPU)?,
             taker,
         })
     }
@@ -121,7 +124,7 @@ impl Stage {
     fn attempt(&self, delay: u64) -> Result<Option<Step>> {
         let ledger = Ledger::open()?;
         let runs = (self.rival.runs(), self.second.runs());
-        let due = soon()?;
+        let due = soon(self.env)?;
         if self.taker == Taker::Rival {
             self.second.wake(Due::At(due + APART))?;
         }
@@ -188,13 +191,13 @@ impl Stage {
 }
 
 /// The interrupt comes in front of every instruction of the window, and what follows is right.
-fn window(layout: Layout, taker: Taker) -> Result<()> {
+fn window(env: Env, layout: Layout, taker: Taker) -> Result<()> {
     /// How far the moments of two walks with the same delay lie apart at most, in instructions.
     const AROUND: u64 = 60;
     const ROUNDS: usize = 12;
     /// So much earlier the yield is in time, in instructions.
     const EARLIER: u64 = 600;
-    let stage = Stage::new(layout, taker)?;
+    let stage = Stage::new(env, layout, taker)?;
     let edge = stage.find()?;
     let (mut hits, mut yields, mut late, mut entered) = ([0; INSTRUCTIONS.len()], 0, 0, 0);
     for _ in 0..ROUNDS {
@@ -239,11 +242,11 @@ fn window(layout: Layout, taker: Taker) -> Result<()> {
 }
 
 /// The interrupt comes at any moment of system call entry, and the CPU is given up once.
-fn entry(layout: Layout, taker: Taker) -> Result<()> {
+fn entry(env: Env, layout: Layout, taker: Taker) -> Result<()> {
     const BEFORE: u64 = 1_500;
     const AFTER: u64 = 100;
     const STEP: usize = 4;
-    let stage = Stage::new(layout, taker)?;
+    let stage = Stage::new(env, layout, taker)?;
     let edge = stage.find()?;
     let delays = (edge.start - BEFORE..edge.end + AFTER).step_by(STEP);
     let (mut grants, mut yields, mut late, mut entered) = (0, 0, 0, 0);

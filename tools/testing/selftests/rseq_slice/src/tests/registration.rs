@@ -12,7 +12,7 @@ use rseq_slice_harness::{Area, Counters, Layout, Registration, layout, set_layou
 
 use crate::case::{Needs, Test, both, once};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{
     CPU, Ledger, Page, Rival, Scene, Seen, be_on, ensure_fresh, flags, requested,
 };
@@ -85,7 +85,7 @@ fn registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
     Ok(())
 }
 
-fn short_length_is_invalid(_: &Kernel) -> Result<()> {
+fn short_length_is_invalid(_: Env) -> Result<()> {
     let page = Page::new()?;
     for len in [0, 1, 20, 31] {
         registers(page.area().as_ptr(), len, libc::EINVAL)?;
@@ -96,7 +96,7 @@ fn short_length_is_invalid(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn misaligned_area_is_invalid(_: &Kernel) -> Result<()> {
+fn misaligned_area_is_invalid(_: Env) -> Result<()> {
     let page = Page::new()?;
     for (offset, len, expected) in [
         (16, LEGACY_LEN, libc::EINVAL),
@@ -114,7 +114,7 @@ fn misaligned_area_is_invalid(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn unknown_flag_is_invalid(_: &Kernel) -> Result<()> {
+fn unknown_flag_is_invalid(_: Env) -> Result<()> {
     let area = Page::new()?.area().as_ptr();
     for bit in 2..31 {
         let errno = rseq(area, AREA_LEN, 1 << bit);
@@ -129,7 +129,7 @@ fn unknown_flag_is_invalid(_: &Kernel) -> Result<()> {
 }
 
 /// A second registration changes nothing, whatever flags it comes with.
-fn second_one_changes_nothing(_: &Kernel) -> Result<()> {
+fn second_one_changes_nothing(_: Env) -> Result<()> {
     let page = Page::new()?;
     let area = page.area().as_ptr();
     let registration = page.register()?;
@@ -146,7 +146,7 @@ fn second_one_changes_nothing(_: &Kernel) -> Result<()> {
 }
 
 /// Memory that cannot be written is refused, and nothing is registered then.
-fn unwritable_memory_is_efault(_: &Kernel) -> Result<()> {
+fn unwritable_memory_is_efault(_: Env) -> Result<()> {
     let page = Page::new()?;
     for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
         page.protect(prot)?;
@@ -159,9 +159,9 @@ fn unwritable_memory_is_efault(_: &Kernel) -> Result<()> {
 }
 
 /// What follows the first 28 bytes is not the kernel's in a legacy area.
-fn leaves_legacy_area_alone(_: &Kernel) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
+fn leaves_legacy_area_alone(env: Env) -> Result<()> {
+    be_on(env, CPU)?;
+    let rival = Rival::new(env, CPU)?;
     for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
         let area = Page::new()?.area();
         // SAFETY: The page is never freed and holds an area of zeros.
@@ -194,7 +194,7 @@ fn leaves_legacy_area_alone(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn says_available(_: &Kernel) -> Result<()> {
+fn says_available(_: Env) -> Result<()> {
     for len in [MIN_LEN, AREA_LEN] {
         let area = Page::new()?.area();
         // SAFETY: The page is never freed and holds an area of zeros.
@@ -220,9 +220,9 @@ fn says_available(_: &Kernel) -> Result<()> {
 }
 
 /// The registration can enable the BYTES layout, so that no prctl is needed.
-fn default_on_enables(_: &Kernel) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
+fn default_on_enables(env: Env) -> Result<()> {
+    be_on(env, CPU)?;
+    let rival = Rival::new(env, CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     check!(registration.area().flags() == flags(true));
     check!(layout()? == Some(Layout::Bytes));
@@ -237,13 +237,13 @@ fn default_on_enables(_: &Kernel) -> Result<()> {
 
     set_layout(None).context("switching off what the registration switched on")?;
     check!(area.flags() == flags(false));
-    let scene = Scene::with(registration, Layout::Bytes)?;
+    let scene = Scene::with(env, registration, Layout::Bytes)?;
     set_layout(None)?;
     check!(scene.ask(&rival)? == Seen::Erased);
     ledger.ensure(Counters::yields(1))
 }
 
-fn end_forgets_mode(_: &Kernel, wanted: Layout) -> Result<()> {
+fn end_forgets_mode(_: Env, wanted: Layout) -> Result<()> {
     for flag in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
         let registration = Registration::with_flags(flag)?;
         set_layout(Some(wanted))?;

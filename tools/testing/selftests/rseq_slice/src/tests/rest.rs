@@ -6,10 +6,9 @@ use anyhow::Result;
 
 use crate::case::{Needs, Test, once};
 use crate::check::{check, fail};
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::kmsg::Kmsg;
 use crate::ktap::diagnose;
-use crate::runner::ledger;
 
 pub(crate) const TESTS: &[Test] = &[
     once("counters_add_up", Needs::Counted, counters_add_up),
@@ -17,17 +16,17 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Every grant since the boot has ended, in one way, those of other programs included.
-fn counters_add_up(kernel: &Kernel) -> Result<()> {
+fn counters_add_up(env: Env) -> Result<()> {
     let total = rseq_slice_harness::counters()?;
     diagnose(format_args!("since the boot: {total:?}"));
-    match ledger(kernel, total) {
+    match env.kernel.imbalance(total) {
         None => Ok(()),
         Some(error) => fail!("{error}"),
     }
 }
 
 /// The kernel's log has no report about a broken kernel.
-fn log_has_no_report(_: &Kernel) -> Result<()> {
+fn log_has_no_report(_: Env) -> Result<()> {
     let mut log = Kmsg::from_boot()?;
     let splat = log.splat()?;
     check!(

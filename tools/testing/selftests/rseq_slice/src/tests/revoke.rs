@@ -9,7 +9,7 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Ledger, PATIENCE, Rival, Scene, granted, requested, soon};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -32,13 +32,13 @@ const APART: u64 = 15_000;
 /// Nanoseconds within which the second rival has to get the CPU.
 const SOON: u64 = APART + 12_000;
 
-fn second_wakeup_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn second_wakeup_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let scene = Scene::new(env, layout)?;
+    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
     let ledger = Ledger::open()?;
     for turn in 1..=5 {
-        let due = soon()?;
+        let due = soon(env)?;
         second.wake(Due::At(due + APART))?;
         let first = scene.obtain_at(due, &rival)?;
         let over = scene.outlast();
@@ -63,12 +63,12 @@ fn second_wakeup_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A request made inside of the grant does not help against the second rival.
-fn request_in_grant_gets_no_second_one(_: &Kernel, layout: Layout) -> Result<()> {
+fn request_in_grant_gets_no_second_one(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let scene = Scene::new(env, layout)?;
+    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
     let ledger = Ledger::open()?;
-    let due = soon()?;
+    let due = soon(env)?;
     second.wake(Due::At(due + APART))?;
     scene.obtain_at(due, &rival)?;
     scene.set_word(granted(layout) | requested(layout));

@@ -12,7 +12,7 @@ use rseq_slice_harness::{Counters, Layout};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Ledger, Rival, Scene, ensure_dies, ensure_fine, null_call, yield_call};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -30,9 +30,9 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A scene whose thread must not yield, with a grant.
-fn forbidden(layout: Layout) -> Result<(Scene, Rival)> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn forbidden(env: Env, layout: Layout) -> Result<(Scene, Rival)> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let filter = Filter {
         number: NR_RSEQ_SLICE_YIELD,
         argument: None,
@@ -45,20 +45,20 @@ fn forbidden(layout: Layout) -> Result<(Scene, Rival)> {
     Ok((scene, rival))
 }
 
-fn kills_at_yield(_: &Kernel, layout: Layout) -> Result<()> {
+fn kills_at_yield(env: Env, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     ensure_dies(Signal::SIGSYS, || {
-        let _forbidden = forbidden(layout)?;
+        let _forbidden = forbidden(env, layout)?;
         yield_call();
         Ok(())
     })?;
     ledger.ensure(Counters::yields(1))
 }
 
-fn allowed_call_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn allowed_call_ends_grant(env: Env, layout: Layout) -> Result<()> {
     let ledger = Ledger::open()?;
     ensure_fine(|| {
-        let (scene, rival) = forbidden(layout)?;
+        let (scene, rival) = forbidden(env, layout)?;
         null_call();
         check!(scene.word() == 0);
         check!(rival.runs() == 1);
@@ -67,18 +67,18 @@ fn allowed_call_ends_grant(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::aborts(1))
 }
 
-fn filter_installed_meanwhile_is_too_late(_: &Kernel, layout: Layout) -> Result<()> {
+fn filter_installed_meanwhile_is_too_late(env: Env, layout: Layout) -> Result<()> {
     /// What no call returns by itself.
     const REFUSED: Errno = Errno::EXDEV;
     let ledger = Ledger::open()?;
     ensure_fine(|| {
-        let scene = Scene::new(layout)?;
+        let scene = Scene::new(env, layout)?;
         let filter = Filter {
             number: libc::SYS_getppid,
             argument: None,
             action: libc::SECCOMP_RET_ERRNO | REFUSED as u32,
         };
-        let rival = Rival::acting(CPU, move || {
+        let rival = Rival::acting(env, CPU, move || {
             filter
                 .install_for_all_threads()
                 .expect("a filter for all threads");

@@ -18,7 +18,8 @@ use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length,
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, DROP, How, Ledger, MEMBARRIER, MIGRATE, Outcome, PATIENCE, PREEMPT, Page, RECLASS, SIGNAL,
@@ -32,8 +33,8 @@ pub(crate) use storm::TESTS as STORM;
 macro_rules! tests {
     ($($name:literal: $moment:ident,)*) => {
         pub(crate) const TESTS: &[Test] = &[$(
-            both($name, Needs::OnTwoCpus, |kernel, layout| {
-                all(kernel, layout, Moment::$moment)
+            both($name, Needs::OnTwoCpus, |env, layout| {
+                all(env, layout, Moment::$moment)
             })
             .alone(),
         )*];
@@ -218,7 +219,7 @@ impl Trial {
     }
 
     /// Runs the sequence. Returns what came of it and of the grant.
-    fn run(&self, stage: &Stage) -> Result<(Outcome, Counters)> {
+    fn run(&self, env: Env, stage: &Stage) -> Result<(Outcome, Counters)> {
         let (at, page) = (AtomicU64::new(0), Page::new()?);
         let steps = self.steps(stage, &at, page);
         let sequence = match self.moment {
@@ -233,7 +234,7 @@ impl Trial {
         });
         let runs = stage.rival.runs();
         let ledger = Ledger::open()?;
-        let (told, due, switched) = (interferences(), soon()?, switches()?);
+        let (told, due, switched) = (interferences(), soon(env)?, switches()?);
         if self.source == Source::Rival {
             stage.rival.wake(Due::At(due))?;
         }
@@ -276,7 +277,7 @@ impl Trial {
     }
 
     /// What has to come of the sequence. `None`: either may.
-    fn expected(&self, kernel: &Kernel, tally: &Counters) -> Option<How> {
+    fn expected(&self, env: Env, tally: &Counters) -> Option<How> {
         match (self.moment, self.event) {
             (Moment::AtYield, 0) => Some(How::Done),
             (Moment::AtYield, _) => None,
@@ -287,7 +288,9 @@ impl Trial {
                 Some(How::Aborted)
             }
             // It may have expired on either side of the fault.
-            (Moment::ExpiredInKernel, _) if kernel.implementation() == Implementation::Rust => None,
+            (Moment::ExpiredInKernel, _) if env.kernel.implementation() == Implementation::Rust => {
+                None
+            }
             (Moment::Revoked, _) if self.source == Source::Rival || tally.expired > 0 => {
                 Some(How::Aborted)
             }
@@ -308,12 +311,12 @@ impl Trial {
 }
 
 /// All trials of a moment, with and without `rseq_debug`.
-fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
+fn all(env: Env, layout: Layout, moment: Moment) -> Result<()> {
     const ATTEMPTS: usize = 3;
     // What happened is told by the counters.
     Ledger::open()?.tally()?;
     set_extension_length(moment.length())?;
-    let stage = Stage::new(layout)?;
+    let stage = Stage::new(env, layout)?;
     let (mut done, mut aborted, mut missed) = (0, 0, 0);
     for debug in [false, true] {
         set_debug(debug)?;
@@ -329,14 +332,14 @@ fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
             let mut happened = false;
             for _ in 0..ATTEMPTS {
                 let (outcome, tally) = trial
-                    .run(&stage)
+                    .run(env, &stage)
                     .with_context(|| format!("debug {debug}, {trial:?}"))?;
                 happened = trial.happened(&tally);
                 if !happened {
                     missed += 1;
                     continue;
                 }
-                let expected = trial.expected(kernel, &tally);
+                let expected = trial.expected(env, &tally);
                 check!(
                     expected.is_none_or(|how| how == outcome.how),
                     "{outcome:?}, not {expected:?}: debug {debug}, {trial:?}, {tally:?}"

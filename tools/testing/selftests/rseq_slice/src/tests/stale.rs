@@ -15,7 +15,7 @@ use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::support::{CPU, Child, Ledger, Rival, Scene, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -52,9 +52,9 @@ fn skipped_yield() -> Result<libc::c_long, Errno> {
 }
 
 /// A scene whose last grant was ended by a yield that the filter skipped.
-fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn filtered(env: Env, layout: Layout) -> Result<(Scene, Rival)> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     Filter::SKIPS_MARKED_YIELDS
         .install()
         .context("no filter: is CONFIG_SECCOMP_FILTER on?")?;
@@ -80,13 +80,13 @@ fn lose(scene: &Scene, rival: &Rival) -> Result<()> {
     Ok(())
 }
 
-fn filtered_yield_is_forgotten_by_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let (scene, rival) = filtered(layout)?;
+fn filtered_yield_is_forgotten_by_grant(env: Env, layout: Layout) -> Result<()> {
+    let (scene, rival) = filtered(env, layout)?;
     lose(&scene, &rival)
 }
 
-fn filtered_yield_is_forgotten_by_fork(_: &Kernel, layout: Layout) -> Result<()> {
-    let _scene = filtered(layout)?;
+fn filtered_yield_is_forgotten_by_fork(env: Env, layout: Layout) -> Result<()> {
+    let _scene = filtered(env, layout)?;
     ensure_fine(|| {
         let yielded = sys::rseq_slice_yield()?;
         check!(
@@ -98,8 +98,8 @@ fn filtered_yield_is_forgotten_by_fork(_: &Kernel, layout: Layout) -> Result<()>
 }
 
 /// The CPU was given up inside of the grant, which the thread may learn later, but not twice.
-fn filtered_yield_counts_at_most_once(_: &Kernel, layout: Layout) -> Result<()> {
-    let (scene, rival) = filtered(layout)?;
+fn filtered_yield_counts_at_most_once(env: Env, layout: Layout) -> Result<()> {
+    let (scene, rival) = filtered(env, layout)?;
     sys::rseq_slice_yield()?;
     check!(sys::rseq_slice_yield()? == 0);
     check!(skipped_yield() == Err(Errno::EPERM));
@@ -109,12 +109,12 @@ fn filtered_yield_counts_at_most_once(_: &Kernel, layout: Layout) -> Result<()> 
     Ok(())
 }
 
-fn debugged_yield_is_forgotten_by_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn debugged_yield_is_forgotten_by_grant(env: Env, layout: Layout) -> Result<()> {
     let child = Child::start(|| {
         ptrace::traceme()?;
         nix::sys::signal::raise(Signal::SIGSTOP)?;
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
+        let scene = Scene::new(env, layout)?;
+        let rival = Rival::new(env, CPU)?;
         let ledger = Ledger::open()?;
         scene.obtain_at(monotonic()? + LEAD, &rival)?;
         check!(

@@ -16,11 +16,11 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Ledger, OTHER_CPU, PATIENCE, Page, Remote, Rival, Scene, Userfault, be_on, handle, hits,
-    lead,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -28,22 +28,22 @@ pub(crate) const TESTS: &[Test] = &[
     both(
         "at_expiry_delays_thread_only",
         Needs::OnTwoCpus,
-        |_, layout| in_grant(layout, End::Expiry),
+        |env, layout| in_grant(env, layout, End::Expiry),
     ),
     both(
         "at_yield_delays_thread_only",
         Needs::OnTwoCpus,
-        |_, layout| {
+        |env, layout| {
             set_debug(false)?;
-            in_grant(layout, End::Yield)
+            in_grant(env, layout, End::Yield)
         },
     ),
     both(
         "at_check_delays_thread_only",
         Needs::OnTwoCpus,
-        |_, layout| {
+        |env, layout| {
             set_debug(true)?;
-            in_grant(layout, End::CheckedYield)
+            in_grant(env, layout, End::CheckedYield)
         },
     ),
     both(
@@ -72,10 +72,10 @@ const LATE: u64 = 200_000;
 
 /// A scene on such a page, and a thread on the other CPU that takes the page away on a sign and
 /// answers the next fault.
-fn set_up(layout: Layout) -> Result<(Scene, Remote, Arc<AtomicU32>)> {
-    be_on(CPU)?;
+fn set_up(env: Env, layout: Layout) -> Result<(Scene, Remote, Arc<AtomicU32>)> {
+    be_on(env, CPU)?;
     let page = Page::new()?;
-    let scene = Scene::with(page.register()?, layout)?;
+    let scene = Scene::with(env, page.register()?, layout)?;
     let mut faults = Userfault::new(page)?;
     let state = Arc::new(AtomicU32::new(0));
     let theirs = Arc::clone(&state);
@@ -99,17 +99,17 @@ fn reaches(state: &AtomicU32, wanted: u32) -> bool {
 }
 
 /// The decision waits. The thread is scheduled out there, and so gets no grant.
-fn at_grant_refuses(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_grant_refuses(env: Env, layout: Layout) -> Result<()> {
     // It has the kernel look at the area on the way out of every system call.
     set_debug(false)?;
-    let (scene, remote, state) = set_up(layout)?;
-    let rival = Rival::new(CPU)?;
+    let (scene, remote, state) = set_up(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.request();
     remote.go();
     let gone = reaches(&state, GONE);
     // A system call without a grant does not look at the word.
-    rival.wake_in(lead())?;
+    rival.wake_in(env.lead())?;
     let answered = reaches(&state, ANSWERED);
     let ran = rival.runs();
     remote.join()?;
@@ -142,10 +142,10 @@ fn revoked(tally: &Counters) -> Counters {
 }
 
 /// The end of the grant waits: the one who wants the CPU has it meanwhile.
-fn in_grant(layout: Layout, end: End) -> Result<()> {
+fn in_grant(env: Env, layout: Layout, end: End) -> Result<()> {
     set_extension_length(50_000)?;
-    let (scene, remote, state) = set_up(layout)?;
-    let rival = Rival::new(CPU)?;
+    let (scene, remote, state) = set_up(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     remote.go();
@@ -186,11 +186,11 @@ fn in_grant(layout: Layout, end: End) -> Result<()> {
 /// A thread sleeps in a fault of its own during a grant, comes back on another CPU, and the kernel finds
 /// that the area says something else than it stored. The `SIGSEGV` for that gets to its handler: the
 /// grant does not lead to another one before.
-fn failed_update_reaches_handler(_: &Kernel, layout: Layout) -> Result<()> {
+fn failed_update_reaches_handler(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    be_on(CPU)?;
+    be_on(env, CPU)?;
     let (page, elsewhere) = (Page::new()?, Page::new()?);
-    let scene = Scene::with(page.register()?, layout)?;
+    let scene = Scene::with(env, page.register()?, layout)?;
     let cpu_id = page.area().as_ptr().cast::<u32>().wrapping_add(1);
     let cell = elsewhere.area().as_ptr().cast::<u8>();
     // SAFETY: Nobody else uses the page.
@@ -210,7 +210,7 @@ fn failed_update_reaches_handler(_: &Kernel, layout: Layout) -> Result<()> {
         std::mem::forget(faults);
         Ok(())
     })?;
-    let rival = Rival::new(CPU)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     handle(Signal::SIGSEGV)?;
     scene.obtain(&rival)?;

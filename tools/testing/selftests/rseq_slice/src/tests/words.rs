@@ -10,7 +10,8 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, once};
 use crate::check::check;
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::support::{
     CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_lie_kills, handle, hits, null_call,
     yield_call,
@@ -46,14 +47,14 @@ const FORGED: [u32; 7] = [2, 3, 4, 1 | 4, 1 << 16, 1 | 1 << 31, !0];
 /// What a thread with a grant must not have in its word. The second is what storing a request does.
 const BROKEN: [u32; 5] = [0, 1, 2 | 4, 3 | 1 << 31, !0];
 
-fn violation_at_decision_kills(_: &Kernel) -> Result<()> {
+fn violation_at_decision_kills(env: Env) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         let ledger = Ledger::open()?;
         for word in FORGED {
             ensure_dies(Signal::SIGSEGV, || {
-                let scene = Scene::new(LAYOUT)?;
-                let rival = Rival::new(CPU)?;
+                let scene = Scene::new(env, LAYOUT)?;
+                let rival = Rival::new(env, CPU)?;
                 rival.wake_soon()?;
                 scene.set_word(word);
                 spin(PATIENCE);
@@ -66,13 +67,13 @@ fn violation_at_decision_kills(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn violation_at_call_kills(_: &Kernel) -> Result<()> {
+fn violation_at_call_kills(env: Env) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         for word in BROKEN {
             for call in [yield_call, null_call] {
                 let ledger = Ledger::open()?;
-                ensure_lie_kills(LAYOUT, word, call)?;
+                ensure_lie_kills(env, LAYOUT, word, call)?;
                 ledger
                     .ensure(Counters::deaths(1))
                     .with_context(|| format!("{word:#x}"))?;
@@ -83,14 +84,14 @@ fn violation_at_call_kills(_: &Kernel) -> Result<()> {
 }
 
 /// The grant is taken back: for a second rival, and at its expiry.
-fn violation_at_revocation_kills(_: &Kernel) -> Result<()> {
+fn violation_at_revocation_kills(env: Env) -> Result<()> {
     for (length, second_after, expired) in [(50_000, 15_000, 0), (20_000, 900_000, 1)] {
         set_extension_length(length)?;
         for word in BROKEN {
             let ledger = Ledger::open()?;
             ensure_dies(Signal::SIGSEGV, || {
-                let scene = Scene::new(LAYOUT)?;
-                let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+                let scene = Scene::new(env, LAYOUT)?;
+                let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
                 scene.obtain_when(&rival, |due| second.wake(Due::At(due + second_after)))?;
                 scene.set_word(word);
                 spin(PATIENCE);
@@ -106,11 +107,11 @@ fn violation_at_revocation_kills(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn request_never_counts(_: &Kernel) -> Result<()> {
+fn request_never_counts(env: Env) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
-        let scene = Scene::new(LAYOUT)?;
-        let rival = Rival::new(CPU)?;
+        let scene = Scene::new(env, LAYOUT)?;
+        let rival = Rival::new(env, CPU)?;
         scene.request();
         null_call();
         scene.set_word(0);
@@ -130,9 +131,9 @@ fn request_never_counts(_: &Kernel) -> Result<()> {
 }
 
 /// A thread that handles the signal has lost the CPU and the word, and may ask again.
-fn survivor_can_request_again(_: &Kernel) -> Result<()> {
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
+fn survivor_can_request_again(env: Env) -> Result<()> {
+    let scene = Scene::new(env, LAYOUT)?;
+    let rival = Rival::new(env, CPU)?;
     handle(Signal::SIGSEGV)?;
     let ledger = Ledger::open()?;
     rival.wake_soon()?;

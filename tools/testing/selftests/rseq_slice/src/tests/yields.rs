@@ -9,7 +9,8 @@ use rseq_slice_harness::{Counters, Layout, Registration, set_extension_length, s
 
 use crate::case::{Needs, Skip, Test, both, once};
 use crate::check::check;
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::support::{CPU, Ledger, Page, Rival, Scene, granted, requested};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -33,7 +34,7 @@ pub(crate) const TESTS: &[Test] = &[
     both("work_from_x32", Needs::On, work_from_x32),
 ];
 
-fn return_0_without_extension(_: &Kernel) -> Result<()> {
+fn return_0_without_extension(_: Env) -> Result<()> {
     check!(sys::rseq_slice_yield()? == 0, "without an area");
     let page = Page::new()?;
     // SAFETY: The page is never freed.
@@ -47,8 +48,8 @@ fn return_0_without_extension(_: &Kernel) -> Result<()> {
 }
 
 /// A request that nobody answered is not touched.
-fn return_0_without_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
+fn return_0_without_grant(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
     let ledger = Ledger::open()?;
     check!(sys::rseq_slice_yield()? == 0);
     scene.request();
@@ -58,9 +59,9 @@ fn return_0_without_grant(_: &Kernel, layout: Layout) -> Result<()> {
     ledger.ensure(Counters::NOTHING)
 }
 
-fn return_1_once_per_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn return_1_once_per_grant(env: Env, layout: Layout) -> Result<()> {
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     for _ in 0..3 {
         scene.obtain(&rival)?;
@@ -72,10 +73,10 @@ fn return_1_once_per_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A request that is made inside of a grant ends with it.
-fn erase_new_request(_: &Kernel, layout: Layout) -> Result<()> {
+fn erase_new_request(env: Env, layout: Layout) -> Result<()> {
     set_debug(false)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     scene.set_word(granted(layout) | requested(layout));
@@ -85,10 +86,10 @@ fn erase_new_request(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A page fault is an interrupt that wants no reschedule: the grant outlives it.
-fn return_1_after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
+fn return_1_after_page_fault(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let fresh = Page::new()?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
@@ -102,15 +103,15 @@ fn return_1_after_page_fault(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// The calls of x32 have the numbers of the others, and a bit on top.
 #[cfg(target_arch = "x86_64")]
-fn work_from_x32(_: &Kernel, layout: Layout) -> Result<()> {
+fn work_from_x32(env: Env, layout: Layout) -> Result<()> {
     const X32: libc::c_long = 0x4000_0000;
     // SAFETY: The call takes no argument.
     let call = || Errno::result(unsafe { libc::syscall(X32 | NR_RSEQ_SLICE_YIELD) });
     if call() == Err(Errno::ENOSYS) {
         return Err(Skip("needs CONFIG_X86_X32_ABI".into()).into());
     }
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let ledger = Ledger::open()?;
     scene.obtain(&rival)?;
     let yielded = call()?;
@@ -120,6 +121,6 @@ fn work_from_x32(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn work_from_x32(_: &Kernel, _: Layout) -> Result<()> {
+fn work_from_x32(env: Env, _: Layout) -> Result<()> {
     Err(Skip("is of x86-64".into()).into())
 }

@@ -15,7 +15,7 @@ use rseq_slice_harness::{Layout, pin_to};
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
     BOTH_CPUS, Class, Extensible, Holders, Setup, ensure_distribution, handle, hits, set_class,
@@ -32,7 +32,7 @@ const MILLI: u64 = 1_000_000;
 
 /// Holders of the deadline class use up their runtime and are throttled. Their rivals have earlier
 /// deadlines.
-fn deadline(_: &Kernel, layout: Layout) -> Result<()> {
+fn deadline(env: Env, layout: Layout) -> Result<()> {
     handle(Signal::SIGXCPU)?;
     let holders = Holders::start(&Setup {
         holder: Arc::new(|| set_deadline(2 * MILLI, 8 * MILLI)),
@@ -41,7 +41,7 @@ fn deadline(_: &Kernel, layout: Layout) -> Result<()> {
             pin_to(&BOTH_CPUS)?;
             set_deadline(MILLI / 4, MILLI)
         }),
-        ..Setup::new(layout)
+        ..Setup::new(env, layout)
     })?;
     holders.until_granted(GRANTS, || Ok(()))?;
     holders.end()?;
@@ -53,7 +53,7 @@ fn deadline(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// Holders are real-time threads, and the scheduler lets starving threads of the normal class run
 /// in front of them for a while.
-fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
+fn fair_server(env: Env, layout: Layout) -> Result<()> {
     const ENOUGH: u64 = 20;
     ensure_distribution()?;
     let file = |cpu, name| format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/{name}");
@@ -87,8 +87,8 @@ fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
         })
         .collect();
     let holders = Holders::start(&Setup {
-        holder: Arc::new(|| set_class(Class::Scene)),
-        ..Setup::new(layout)
+        holder: Arc::new(move || set_class(env, Class::Scene)),
+        ..Setup::new(env, layout)
     })?;
     let early = turns.load(Ordering::Relaxed);
     let so_far = || Ok(turns.load(Ordering::Relaxed) - early);
@@ -108,10 +108,10 @@ fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// All threads of the normal class are scheduled by a BPF scheduler.
-fn sched_ext(_: &Kernel, layout: Layout) -> Result<()> {
+fn sched_ext(env: Env, layout: Layout) -> Result<()> {
     let scheduler = Extensible::load()?;
     check!(scheduler.is_on()?, "the scheduler did not start");
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&Setup::new(env, layout))?;
     holders.until_granted(GRANTS, || Ok(()))?;
     let on = scheduler.is_on()?;
     // The threads go back to the normal class while they have grants.

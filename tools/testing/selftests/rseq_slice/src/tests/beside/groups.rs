@@ -12,7 +12,7 @@ use rseq_slice_harness::Layout;
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{Child, Group, Holders, Setup};
 
@@ -23,11 +23,11 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// The group uses its quota up all the time, so that holders are throttled.
-fn bandwidth(_: &Kernel, layout: Layout) -> Result<()> {
+fn bandwidth(env: Env, layout: Layout) -> Result<()> {
     let group = Group::new(&["cpu"])?;
     group.set("cpu.max", "1000 2500")?;
     group.enter()?;
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&Setup::new(env, layout))?;
     holders.until_granted(GRANTS, || Ok(()))?;
     holders.end()?;
     let throttled = group.number("cpu.stat", "nr_throttled")?;
@@ -37,7 +37,7 @@ fn bandwidth(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The whole process is frozen again and again, wherever its threads are.
-fn freezer(_: &Kernel, layout: Layout) -> Result<()> {
+fn freezer(env: Env, layout: Layout) -> Result<()> {
     const TIMES: u64 = 40;
     /// Milliseconds.
     const PATIENCE: u64 = 100;
@@ -60,7 +60,7 @@ fn freezer(_: &Kernel, layout: Layout) -> Result<()> {
         Ok(())
     })?;
     group.enter()?;
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&Setup::new(env, layout))?;
     child.ensure_fine()?;
     holders.until_granted(GRANTS / 10, || Ok(()))?;
     let tally = holders.end()?;
@@ -69,12 +69,12 @@ fn freezer(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The CPUs of the group change all the time, which moves its threads.
-fn cpuset(_: &Kernel, layout: Layout) -> Result<()> {
+fn cpuset(env: Env, layout: Layout) -> Result<()> {
     const SETS: [&str; 3] = ["0", "1", "0-1"];
     let group = Group::new(&["cpuset"])?;
     group.set("cpuset.cpus", "0-1")?;
     group.enter()?;
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&Setup::new(env, layout))?;
     let turn = Cell::new(0_usize);
     holders.until_granted(GRANTS, || {
         turn.set(turn.get() + 1);

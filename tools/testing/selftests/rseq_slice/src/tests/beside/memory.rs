@@ -17,7 +17,7 @@ use rseq_slice_harness::{Layout, sys};
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Holders, Ledger, Page, Remote, Rival, Scene, Setup, Swap, THREADS, advise, be_on,
@@ -37,6 +37,7 @@ const PAGE: usize = Page::SIZE as usize;
 /// Lets holders run with their areas in `pages`, and calls `act` meanwhile, until the kernel has
 /// counted `times` in the name `count`.
 fn beside(
+    env: Env,
     layout: Layout,
     pages: &[Page],
     count: &str,
@@ -47,7 +48,7 @@ fn beside(
     let counted = || Ok(vmstat(count)? - before);
     let holders = Holders::start(&Setup {
         pages: pages.to_vec(),
-        ..Setup::new(layout)
+        ..Setup::new(env, layout)
     })?;
     holders.until_granted(GRANTS, &mut act)?;
     let counted = holders.until_counted(times, counted, act)?;
@@ -62,10 +63,10 @@ fn pages() -> Result<Vec<Page>> {
 }
 
 /// The areas are swapped out.
-fn swap(_: &Kernel, layout: Layout) -> Result<()> {
+fn swap(env: Env, layout: Layout) -> Result<()> {
     let swap = Swap::on()?;
     let pages = pages()?;
-    beside(layout, &pages, "pswpin", 20, || {
+    beside(env, layout, &pages, "pswpin", 20, || {
         for page in &pages {
             advise(*page, PAGE, libc::MADV_PAGEOUT)?;
         }
@@ -76,17 +77,17 @@ fn swap(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The areas move from one node of memory to the other and back.
-fn migration(_: &Kernel, layout: Layout) -> Result<()> {
+fn migration(env: Env, layout: Layout) -> Result<()> {
     let pages = pages()?;
     let turn = Cell::new(0);
-    beside(layout, &pages, "pgmigrate_success", 20, || {
+    beside(env, layout, &pages, "pgmigrate_success", 20, || {
         turn.set(turn.get() + 1);
         move_pages(&pages, turn.get() % 2)
     })
 }
 
 /// The kernel takes pages away for a moment to find out which node uses them.
-fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
+fn numa_balancing(env: Env, layout: Layout) -> Result<()> {
     const SETTINGS: [(&str, &str); 3] = [
         ("scan_delay_ms", "1"),
         ("scan_period_min_ms", "1"),
@@ -105,7 +106,7 @@ fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
     let result = ensure_fine(|| {
         let pages = pages()?;
         let turn = Cell::new(0_u64);
-        beside(layout, &pages, "numa_hint_faults", 20, || {
+        beside(env, layout, &pages, "numa_hint_faults", 20, || {
             turn.set(turn.get() + 1);
             // They would stay with the node that uses them.
             match turn.get() % 16 {
@@ -121,7 +122,7 @@ fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The areas get into a huge page, and out of it again.
-fn huge_pages(_: &Kernel, layout: Layout) -> Result<()> {
+fn huge_pages(env: Env, layout: Layout) -> Result<()> {
     const HUGE: usize = 2 << 20;
     const MADV_COLLAPSE: libc::c_int = 25;
     let region = Page::huge()?;
@@ -130,7 +131,7 @@ fn huge_pages(_: &Kernel, layout: Layout) -> Result<()> {
         .collect();
     let rest = region.plus(HUGE / 2);
     let turn = Cell::new(0_u64);
-    beside(layout, &pages, "thp_collapse_alloc", 10, || {
+    beside(env, layout, &pages, "thp_collapse_alloc", 10, || {
         turn.set(turn.get() + 1);
         let done = match turn.get() % 2 {
             0 => advise(region, HUGE, MADV_COLLAPSE),
@@ -163,7 +164,7 @@ fn is_shared(address: usize) -> Result<bool> {
 /// The page of an area with a request in it becomes a shared one, which the answer has to copy.
 ///
 /// A kernel that preempts itself switches the thread out after the copy, and refuses then.
-fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
+fn ksm(env: Env, layout: Layout) -> Result<()> {
     const ROUNDS: u64 = 12;
     /// Nanoseconds until the request is given up.
     const MERGE: u64 = 400_000_000;
@@ -179,10 +180,10 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
     for page in [page, twin] {
         advise(page, PAGE, libc::MADV_MERGEABLE)?;
     }
-    be_on(CPU)?;
-    let scene = Scene::with(page.register()?, layout)?;
+    be_on(env, CPU)?;
+    let scene = Scene::with(env, page.register()?, layout)?;
     let event = eventfd()?;
-    let rival = Rival::awaiting(event.try_clone()?, CPU)?;
+    let rival = Rival::awaiting(env, event.try_clone()?, CPU)?;
     let ledger = Ledger::open()?;
     let (mut granted, mut yielded) = (0, 0);
     for round in 0..ROUNDS {

@@ -16,7 +16,8 @@ use rseq_slice_harness::{Layout, sys};
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     Audit, CPU, Child, Holders, Ledger, Machine, Pace, PerCpu, Ring, Rival, Scene, Setup, Ticker,
@@ -32,7 +33,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Each holder has workers of io_uring, which are threads of its process and tell it when they are
 /// done.
-fn io_uring(_: &Kernel, layout: Layout) -> Result<()> {
+fn io_uring(env: Env, layout: Layout) -> Result<()> {
     // Finds out whether there is such a thing.
     drop(Ring::new()?);
     let completed = Arc::new(AtomicU64::new(0));
@@ -48,7 +49,7 @@ fn io_uring(_: &Kernel, layout: Layout) -> Result<()> {
                 Ok(())
             }))
         }),
-        ..Setup::new(layout)
+        ..Setup::new(env, layout)
     })?;
     let mut workers = 0;
     holders.until_granted(GRANTS, || {
@@ -69,7 +70,7 @@ fn io_uring(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Each holder is the CPU of a virtual machine as well.
-fn kvm(_: &Kernel, layout: Layout) -> Result<()> {
+fn kvm(env: Env, layout: Layout) -> Result<()> {
     // Finds out whether there is such a thing.
     Machine::new()?.run()?;
     let exits = Arc::new(AtomicU64::new(0));
@@ -83,7 +84,7 @@ fn kvm(_: &Kernel, layout: Layout) -> Result<()> {
                 machine.run()
             }))
         }),
-        ..Setup::new(layout)
+        ..Setup::new(env, layout)
     })?;
     holders.until_granted(GRANTS, || Ok(()))?;
     holders.end()?;
@@ -95,11 +96,11 @@ fn kvm(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// What a debugger steps through: counting with a request, whose sequences cannot be completed as
 /// long as the debugger stops the thread at each instruction.
-fn stepped(layout: Layout) -> Result<()> {
+fn stepped(env: Env, layout: Layout) -> Result<()> {
     const ROUNDS: u64 = 12;
     const LOOKS: u64 = 20;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::new(env, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let counts = PerCpu::default();
     ptrace::traceme()?;
     let pace = Pace {
@@ -134,11 +135,11 @@ fn stepped(layout: Layout) -> Result<()> {
 
 /// A debugger steps through sequences instruction by instruction, while somebody else wants the CPU
 /// all the time.
-fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
+fn single_step(env: Env, layout: Layout) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         let ledger = Ledger::open()?;
-        let child = Child::start(|| stepped(layout))?;
+        let child = Child::start(|| stepped(env, layout))?;
         let pid = child.pid();
         let next = || -> Result<Option<Signal>> {
             match waitpid(pid, None)? {
@@ -148,7 +149,7 @@ fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
             }
         };
         check!(next()? == Some(Signal::SIGSTOP));
-        let ticker = Ticker::waking(CPU, 20_000)?;
+        let ticker = Ticker::waking(env, CPU, 20_000)?;
         let mut steps = 0_u64;
         loop {
             ptrace::step(pid, None)?;
@@ -172,13 +173,13 @@ fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Each yield is audited, which takes its time at the entry and the exit of the call.
-fn audit(_: &Kernel, layout: Layout) -> Result<()> {
+fn audit(env: Env, layout: Layout) -> Result<()> {
     const YIELDS: u64 = 20;
     let audit = Audit::start(NR_RSEQ_SLICE_YIELD)?;
     // Only threads that are new have what audit needs.
     let child = Child::start(|| {
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
+        let scene = Scene::new(env, layout)?;
+        let rival = Rival::new(env, CPU)?;
         for _ in 0..YIELDS {
             scene.obtain(&rival)?;
             check!(sys::rseq_slice_yield()? == 1);

@@ -8,7 +8,8 @@ use rseq_slice_harness::{Layout, set_extension_length};
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{BOTH_CPUS, Holders, Sampling, Setup, Tracing, probed};
 
@@ -26,7 +27,7 @@ const LENGTH: u32 = 50_000;
 const PERIOD: u64 = 250_000;
 
 /// Every function of the kernel is traced on its way in, and then on its way out as well.
-fn function_tracer(_: &Kernel, layout: Layout) -> Result<()> {
+fn function_tracer(env: Env, layout: Layout) -> Result<()> {
     let tracing = Tracing::open()?;
     set_extension_length(LENGTH)?;
     for tracer in ["function", "function_graph"] {
@@ -34,7 +35,7 @@ fn function_tracer(_: &Kernel, layout: Layout) -> Result<()> {
         let before = tracing.entries()?;
         let holders = Holders::start(&Setup {
             period: PERIOD,
-            ..Setup::new(layout)
+            ..Setup::new(env, layout)
         })?;
         holders.until_granted(GRANTS / 6, || Ok(()))?;
         let entries = tracing.entries()? - before;
@@ -46,12 +47,12 @@ fn function_tracer(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Both CPUs are sampled from a timer's interrupt, several times in a grant.
-fn samples(_: &Kernel, layout: Layout) -> Result<()> {
+fn samples(env: Env, layout: Layout) -> Result<()> {
     const PERIOD: u64 = 10_000;
     set_extension_length(LENGTH)?;
     let samplings = BOTH_CPUS.map(|cpu| Sampling::start(cpu, PERIOD));
     let samplings = samplings.into_iter().collect::<Result<Vec<_>>>()?;
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&Setup::new(env, layout))?;
     holders.until_granted(GRANTS, || {
         for sampling in &samplings {
             sampling.skim();
@@ -66,12 +67,12 @@ fn samples(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Lets holders run with a probe in their sequences, without the consistency checks and with them.
-fn with_probe(layout: Layout, address: usize, returns: bool) -> Result<()> {
+fn with_probe(env: Env, layout: Layout, address: usize, returns: bool) -> Result<()> {
     for debug in [false, true] {
         let tracing = Tracing::open()?;
         set_debug(debug)?;
         tracing.probe(address, returns)?;
-        let holders = Holders::start(&Setup::new(layout))?;
+        let holders = Holders::start(&Setup::new(env, layout))?;
         holders.until_granted(GRANTS / 2, || Ok(()))?;
         holders.end()?;
         let hits = tracing.hits()?;
@@ -82,14 +83,14 @@ fn with_probe(layout: Layout, address: usize, returns: bool) -> Result<()> {
 }
 
 /// A probe in front of the last store of a sequence, often inside of a grant.
-fn uprobe(_: &Kernel, layout: Layout) -> Result<()> {
+fn uprobe(env: Env, layout: Layout) -> Result<()> {
     let [_, inside] = probed();
-    with_probe(layout, inside, false)
+    with_probe(env, layout, inside, false)
 }
 
 /// A function returns to a system call that the kernel has planted, with a request pending or a grant
 /// live.
-fn uretprobe(_: &Kernel, layout: Layout) -> Result<()> {
+fn uretprobe(env: Env, layout: Layout) -> Result<()> {
     let [function, _] = probed();
-    with_probe(layout, function, true)
+    with_probe(env, layout, function, true)
 }

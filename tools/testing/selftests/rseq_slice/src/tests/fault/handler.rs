@@ -14,18 +14,22 @@ use rseq_slice_harness::{Implementation, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
-use crate::kernel::Kernel;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, PATIENCE, Page, Remote, Rival, Scene, be_on, ensure_dies, ensure_fine, granted,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("blocked_in_handler_kills", Needs::OnTwoCpus, |_, layout| {
-        ensure_dies(Signal::SIGSEGV, || {
-            expire(layout, SaFlags::empty()).map(drop)
-        })
-    })
+    both(
+        "blocked_in_handler_kills",
+        Needs::OnTwoCpus,
+        |env, layout| {
+            ensure_dies(Signal::SIGSEGV, || {
+                expire(env, layout, SaFlags::empty()).map(drop)
+            })
+        },
+    )
     .hasty(),
     both(
         "open_in_handler_runs_it",
@@ -55,16 +59,16 @@ extern "C" fn repair(_signal: i32) {
 
 /// Has the page become read-only in a grant, which then expires. Returns how often the handler ran,
 /// and what is in the word then.
-fn expire(layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
+fn expire(env: Env, layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
     set_extension_length(50_000)?;
-    be_on(CPU)?;
+    be_on(env, CPU)?;
     let page = Page::new()?;
     PAGE.store(page.area().as_ptr().addr(), Ordering::Relaxed);
     let action = SigAction::new(SigHandler::Handler(repair), flags, SigSet::empty());
     // SAFETY: The handler makes a system call and touches nothing but atomics.
     unsafe { sigaction(Signal::SIGSEGV, &action) }?;
-    let scene = Scene::with(page.register()?, layout)?;
-    let rival = Rival::new(CPU)?;
+    let scene = Scene::with(env, page.register()?, layout)?;
+    let rival = Rival::new(env, CPU)?;
     let remote = Remote::ready(move || page.protect(ProtFlags::PROT_READ))?;
     scene.obtain(&rival)?;
     remote.go();
@@ -78,21 +82,21 @@ fn expire(layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
 /// The handler runs, and the word still shows the grant that has ended: nobody could write it. Where
 /// the first system call of the handler is checked that is a lie, and it runs once more. On C the grant
 /// has not ended, and a handler does not help.
-fn open_in_handler_runs_it(kernel: &Kernel, layout: Layout) -> Result<()> {
+fn open_in_handler_runs_it(env: Env, layout: Layout) -> Result<()> {
     let body = || {
-        let (runs, word) = expire(layout, SaFlags::SA_NODEFER)?;
+        let (runs, word) = expire(env, layout, SaFlags::SA_NODEFER)?;
         diagnose(format_args!(
             "the handler ran {runs} times, the word is {word:#x}"
         ));
         let expected = match layout {
-            Layout::Bytes if !kernel.debug => 2,
+            Layout::Bytes if !env.kernel.debug => 2,
             Layout::Bytes | Layout::Bits => 3,
         };
         check!(runs == expected);
         check!(word == granted(layout));
         Ok(())
     };
-    match kernel.implementation() {
+    match env.kernel.implementation() {
         Implementation::Rust => ensure_fine(body),
         Implementation::C => ensure_dies(Signal::SIGSEGV, body),
     }

@@ -12,6 +12,7 @@ use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
+use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::support::{
     CPU, Class, Hand, How, Ledger, OTHER_CPU, PATIENCE, Scene, Sequence, Step, Ticker, granted,
@@ -19,26 +20,40 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("whole_when_class_changes", Needs::OnTwoCpus, |_, layout| {
-        changed(layout, Class::Scene, false, |thread, _| reclass(thread))
-    })
+    both(
+        "whole_when_class_changes",
+        Needs::OnTwoCpus,
+        |env, layout| {
+            changed(env, layout, Class::Scene, false, |env, thread, _| {
+                reclass(env, thread)
+            })
+        },
+    )
     .alone(),
-    both("whole_when_nice_changes", Needs::OnTwoCpus, |_, layout| {
-        // The scheduler looks at it only if there is somebody else.
-        let _other = Ticker::idle(CPU)?;
-        changed(layout, Class::Fair, false, renice)
-    })
+    both(
+        "whole_when_nice_changes",
+        Needs::OnTwoCpus,
+        |env, layout| {
+            // The scheduler looks at it only if there is somebody else.
+            let _other = Ticker::idle(env, CPU)?;
+            changed(env, layout, Class::Fair, false, renice)
+        },
+    )
     .alone(),
     both(
         "whole_when_affinity_changes",
         Needs::OnTwoCpus,
-        |_, layout| changed(layout, Class::Scene, true, |thread, _| move_away(thread)),
+        |env, layout| {
+            changed(env, layout, Class::Scene, true, |_, thread, _| {
+                move_away(thread)
+            })
+        },
     )
     .alone(),
 ];
 
 /// Less and less of the CPU from turn to turn.
-fn renice(thread: Pid, turn: i32) -> Result<()> {
+fn renice(_: Env, thread: Pid, turn: i32) -> Result<()> {
     let who = libc::id_t::try_from(thread.as_raw())?;
     // SAFETY: The call takes no pointer.
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, who, turn) })?;
@@ -54,22 +69,26 @@ fn move_away(thread: Pid) -> Result<()> {
 /// Has the other CPU change something of the thread, which is in a sequence and has a request, and
 /// then ends the grant by a yield or lets it expire.
 fn changed(
+    env: Env,
     layout: Layout,
     class: Class,
     moves: bool,
-    change: fn(Pid, i32) -> Result<()>,
+    change: fn(Env, Pid, i32) -> Result<()>,
 ) -> Result<()> {
     const ORDER: u32 = 1;
     const TURNS: usize = 8;
     set_extension_length(20_000)?;
-    let scene = Scene::new(layout)?;
+    let scene = Scene::new(env, layout)?;
     let thread = gettid();
     let mut turn = 0;
-    let hand = Hand::new(vec![Box::new(move || {
-        turn += 1;
-        change(thread, turn)
-    })])?;
-    set_class(class)?;
+    let hand = Hand::new(
+        env,
+        vec![Box::new(move || {
+            turn += 1;
+            change(env, thread, turn)
+        })],
+    )?;
+    set_class(env, class)?;
     let (area, orders) = (scene.area(), hand.orders());
     for number in 0..TURNS {
         let (expires, debug) = (number % 2 == 1, number % 4 > 1);
@@ -82,7 +101,7 @@ fn changed(
         if expires {
             steps.push(Step::wait_while_word(area, granted(layout), PATIENCE));
         }
-        soon()?;
+        soon(env)?;
         let (ledger, before) = (Ledger::open()?, switches()?);
         let outcome = Sequence::new(area, steps).run(CPU)?;
         let yielded = sys::rseq_slice_yield()?;

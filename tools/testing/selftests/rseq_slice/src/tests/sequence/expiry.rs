@@ -14,7 +14,8 @@ use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
-use crate::kernel::{Kernel, set_debug};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, DROP, Hand, How, Ledger, PATIENCE, Page, RECLASS, Scene, Sequence, Stage, Step, Userfault,
@@ -84,7 +85,7 @@ fn since(start: u64, at: &AtomicU64) -> Option<u64> {
 
 /// The page of the area is fetched by a program, and another thread has the CPU meanwhile. What the
 /// thread does in the kernel when the grant expires is a page fault of its own.
-fn whole_while_expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
+fn whole_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     /// Nanoseconds from the fault to the end of the grant.
     const FIRST: u64 = 8_000;
@@ -94,26 +95,29 @@ fn whole_while_expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
     const FETCH: u32 = 2;
     set_debug(false)?;
     set_extension_length(LENGTH)?;
-    be_on(CPU)?;
+    be_on(env, CPU)?;
     let page = Page::new()?;
-    let scene = Scene::with(page.register()?, layout)?;
+    let scene = Scene::with(env, page.register()?, layout)?;
     let mut faults = Userfault::new(page)?;
-    let (mut event, rival) = woken_by_event()?;
+    let (mut event, rival) = woken_by_event(env)?;
     let thread = gettid();
     let gone = Arc::new(AtomicU32::new(0));
     let is_gone = Arc::clone(&gone);
-    let hand = Hand::new(vec![
-        Box::new(move || reclass(thread)),
-        Box::new(move || {
-            let content = faults.take()?;
-            is_gone.store(1, Ordering::Release);
-            faults.wait()?;
-            let before = interferences();
-            wake(&mut event)?;
-            spin_while(PATIENCE, || interferences() == before);
-            faults.answer(&content)
-        }),
-    ])?;
+    let hand = Hand::new(
+        env,
+        vec![
+            Box::new(move || reclass(env, thread)),
+            Box::new(move || {
+                let content = faults.take()?;
+                is_gone.store(1, Ordering::Release);
+                faults.wait()?;
+                let before = interferences();
+                wake(&mut event)?;
+                spin_while(PATIENCE, || interferences() == before);
+                faults.answer(&content)
+            }),
+        ],
+    )?;
 
     let mut endings = Endings::default();
     let mut in_kernel = 0;
@@ -134,7 +138,7 @@ fn whole_while_expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
             Step::spin(15_000),
         ];
         let touches = steps.len() - 2;
-        soon()?;
+        soon(env)?;
         let ledger = Ledger::open()?;
         let runs = rival.runs();
         let outcome = Sequence::new(area, steps).run(CPU)?;
@@ -155,12 +159,12 @@ fn whole_while_expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// The page of the area is in memory but not mapped. A rival wakes while the update of user space
 /// handles that.
-fn whole_while_expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
+fn whole_while_expiry_reads_page(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     const TURNS: u64 = 200;
     set_debug(false)?;
     set_extension_length(LENGTH)?;
-    let stage = Stage::new(layout)?;
+    let stage = Stage::new(env, layout)?;
     let mut endings = Endings::default();
     let (mut expired, mut beyond) = (0, 0);
     // The moment at which the grant is seen, after the start of the sequence.
@@ -184,7 +188,7 @@ fn whole_while_expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
         ];
         let runs = stage.rival.runs();
         let ledger = Ledger::open()?;
-        soon()?;
+        soon(env)?;
         let (moment, start) = (monotonic()?, now());
         let late = turn / 10 * 200;
         stage.rival.wake(Due::At(moment + seen + length + late))?;

@@ -12,24 +12,25 @@ use rseq_slice_harness::{Layout, pin_to, set_extension_length};
 
 use crate::case::{Needs, Test, both};
 use crate::check::check;
+use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{BOTH_CPUS, Class, Ledger, Page, PerCpu, Worker, set_class};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("whole_in_expiry_storm", Needs::OnTwoCpus, |_, layout| {
-        storm(layout, false)
+    both("whole_in_expiry_storm", Needs::OnTwoCpus, |env, layout| {
+        storm(env, layout, false)
     }),
     both(
         "whole_in_expiry_storm_debug",
         Needs::OnTwoCpus,
-        |_, layout| storm(layout, true),
+        |env, layout| storm(env, layout, true),
     ),
 ];
 
 /// Extensions are as short as can be, many expire in a page fault, and threads that wake up are not
 /// always picked: the scheduler often picks the same thread again.
-fn storm(layout: Layout, debug: bool) -> Result<()> {
+fn storm(env: Env, layout: Layout, debug: bool) -> Result<()> {
     const THREADS: u64 = 5;
     const GRANTS: u64 = 400;
     /// Of a hundred sequences so many last longer than their grants.
@@ -37,7 +38,7 @@ fn storm(layout: Layout, debug: bool) -> Result<()> {
     set_debug(debug)?;
     set_extension_length(5_000)?;
     pin_to(&BOTH_CPUS)?;
-    set_class(Class::Fair)?;
+    set_class(env, Class::Fair)?;
     let ledger = Ledger::open()?;
     let counts = Arc::<PerCpu>::default();
     let over = Arc::new(AtomicBool::new(false));
