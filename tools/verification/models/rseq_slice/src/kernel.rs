@@ -99,6 +99,8 @@ pub(crate) struct Kernel<'a, 'l, A> {
     pub(crate) log: &'a mut Log<'l>,
     outcome: Outcome,
     spent: bool,
+    /// The step has postponed a reschedule.
+    postponed: bool,
     /// The timer whose callback runs.
     firing: Option<Cpu>,
 }
@@ -118,6 +120,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
             log,
             outcome,
             spent: outcome == Outcome::Plain,
+            postponed: false,
             firing: None,
         }
     }
@@ -178,9 +181,10 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
     pub(crate) fn store_granted(&mut self, granted: bool) {
         if granted {
             let thread = *self.thread();
-            if thread.rseq.granted || thread.ghost.owed.is_some() {
+            if thread.rseq.granted {
                 self.break_property(Broken::POSTPONED_AGAIN);
             }
+            self.check_owed();
             if !thread.by_irq {
                 self.break_property(Broken::NO_INTERRUPT);
             }
@@ -261,17 +265,23 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
         let thread = *self.thread();
         let pending = thread.work & which;
 
+        self.check_owed();
         if !pending.is_empty() {
-            if thread.ghost.owed.is_some() {
-                self.break_property(Broken::POSTPONED_AGAIN);
-            }
             if self.config.rt && pending.contains(Work::RESCHED) {
                 self.break_property(Broken::URGENT);
             }
             self.thread_mut().ghost.owed = Some(bound);
+            self.postponed = true;
         }
         self.thread_mut().work -= which;
         note!(self, "postponed until {}", self.at(bound));
+    }
+
+    /// Checks that no reschedule is still due that an earlier step has postponed.
+    fn check_owed(&mut self) {
+        if self.thread().ghost.owed.is_some() && !self.postponed {
+            self.break_property(Broken::POSTPONED_AGAIN);
+        }
     }
 
     /// `preempt_enable()` of system call entry.
