@@ -25,13 +25,6 @@ static inline bool selected(const pthread_mutex_t *mutex)
 	return mutex_selected(mutex->__data.__kind);
 }
 
-/* The C library finds errors in these arguments in an order of its own. */
-static inline bool usual(clockid_t clock, const struct timespec *until)
-{
-	return (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC) && until && until->tv_sec >= 0 &&
-	       until->tv_nsec >= 0 && until->tv_nsec < 1000000000;
-}
-
 /*
  * The mutex was not to be had in the section that the thread is in. Looks whether it becomes free
  * in time to be taken with a request; if not the thread may wait. A mutex that the kernel hands over

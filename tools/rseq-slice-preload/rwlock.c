@@ -2,13 +2,6 @@
 /* Read-write locks, for both readers and writers. A wait sleeps in the C library, outside of the section. */
 #include "section.h"
 
-/* The C library finds errors in these arguments before it looks at the lock. */
-static inline bool usual(clockid_t clock, const struct timespec *until)
-{
-	return (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC) && until && until->tv_sec >= 0 &&
-	       until->tv_nsec >= 0 && until->tv_nsec < 1000000000;
-}
-
 #define TAKE(attempt, wait) ({							\
 	int error_;								\
 										\

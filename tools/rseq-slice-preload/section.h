@@ -283,6 +283,13 @@ static inline int as_tried(int error)
 	}
 #endif
 
+/* Whether the C library finds no error in these arguments: it looks at them and at the lock in an order of its own. */
+static inline bool usual(clockid_t clock, const struct timespec *until)
+{
+	return (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC) && until && until->tv_sec >= 0 &&
+	       until->tv_nsec >= 0 && until->tv_nsec < 1000000000;
+}
+
 static inline void relax(void)
 {
 #if defined(__x86_64__)
