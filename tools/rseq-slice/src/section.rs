@@ -19,6 +19,14 @@ impl Token {
 
     /// The token as a pointer, for a lock that keeps it in the word that tells who holds it. It points to
     /// nothing that a caller may touch.
+    ///
+    /// ```
+    /// use rseq_slice::{Token, begin, end};
+    ///
+    /// let raw = begin().into_raw();
+    /// // SAFETY: From above.
+    /// end(unsafe { Token::from_raw(raw) });
+    /// ```
     #[inline(always)]
     pub fn into_raw(self) -> NonNull<()> {
         self.0.into_raw()
