@@ -67,54 +67,38 @@ pub(crate) enum Body {
     PerLayout(fn(Env, Layout) -> Result<()>),
 }
 
+/// What may get in the way of a test.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disturbance {
+    /// Programs of the normal class keep the CPUs busy. Excludes tests that measure times, that place
+    /// events by the instruction, or that have threads of the class `SCHED_IDLE`.
+    Load,
+    /// The kernel's own threads compete, as they do with `CONFIG_PREEMPT_RT`, where competitors cannot
+    /// be real-time threads. Excludes tests of an order of events that any other thread breaks.
+    KernelThreads,
+    /// The kernel checks itself all the time. Excludes tests that do as much inside of a grant as the
+    /// longest extension allows.
+    Checks,
+}
+
 /// A line in a table of tests.
 pub(crate) struct Test {
     /// What it asserts, behind the name of its group.
     pub(crate) name: &'static str,
     pub(crate) needs: Needs,
     pub(crate) body: Body,
-    /// It wants the CPUs for itself.
-    pub(crate) alone: bool,
-    /// What it does inside of a grant leaves little time.
-    pub(crate) hasty: bool,
-    /// Nobody but its own threads may want the CPU.
-    pub(crate) undisturbed: bool,
-    /// Everybody else precedes its threads.
-    pub(crate) idle: bool,
+    /// The disturbances beside which it holds.
+    tolerates: &'static [Disturbance],
 }
 
 impl Test {
-    /// Marks a test that wants the CPUs for itself: it measures times, or places events by the
-    /// instruction.
-    pub(crate) const fn alone(self) -> Self {
-        Self {
-            alone: true,
-            ..self
-        }
+    /// Says beside which disturbances the test holds, if not beside all of them.
+    pub(crate) const fn tolerates(self, tolerates: &'static [Disturbance]) -> Self {
+        Self { tolerates, ..self }
     }
 
-    /// Marks a test that does as much inside of a grant as the longest extension allows: too much on
-    /// a kernel that is full of checks.
-    pub(crate) const fn hasty(self) -> Self {
-        Self {
-            hasty: true,
-            ..self
-        }
-    }
-
-    /// Marks a test of an order of events that any other thread breaks, as those of the kernel do where
-    /// rivals cannot be real-time threads.
-    pub(crate) const fn undisturbed(self) -> Self {
-        Self {
-            undisturbed: true,
-            ..self
-        }
-    }
-
-    /// Marks a test that has threads of the class `SCHED_IDLE`, which hardly run beside programs of the
-    /// normal class.
-    pub(crate) const fn idle(self) -> Self {
-        Self { idle: true, ..self }
+    fn bears(&self, disturbance: Disturbance) -> bool {
+        self.tolerates.contains(&disturbance)
     }
 
     const fn new(name: &'static str, needs: Needs, body: Body) -> Self {
@@ -122,10 +106,11 @@ impl Test {
             name,
             needs,
             body,
-            alone: false,
-            hasty: false,
-            undisturbed: false,
-            idle: false,
+            tolerates: &[
+                Disturbance::Load,
+                Disturbance::KernelThreads,
+                Disturbance::Checks,
+            ],
         }
     }
 }
@@ -199,7 +184,7 @@ impl Case {
 
     /// Whether it holds while programs of the normal class keep the CPUs busy.
     pub(crate) fn holds_under_load(&self) -> bool {
-        !self.test.alone && !self.test.idle
+        self.test.bears(Disturbance::Load)
     }
 
     /// Why it cannot run on `kernel`, if so.
@@ -208,16 +193,12 @@ impl Case {
             return Some(missing.to_owned());
         }
         let grants = matches!(self.needs(), Needs::On | Needs::OnTwoCpus);
-        let Test {
-            alone,
-            hasty,
-            undisturbed,
-            ..
-        } = *self.test;
-        if grants && kernel.realtime && (alone || undisturbed) {
+        if grants && kernel.realtime && !self.test.bears(Disturbance::KernelThreads) {
             return Some("with CONFIG_PREEMPT_RT the kernel's own threads take part".to_owned());
         }
-        let checks = kernel.checks.filter(|_| grants && (alone || hasty))?;
+        let checks = kernel
+            .checks
+            .filter(|_| grants && !self.test.bears(Disturbance::Checks))?;
         Some(format!("{checks} takes more time than there is"))
     }
 

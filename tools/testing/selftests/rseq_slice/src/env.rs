@@ -18,9 +18,9 @@ impl Env {
         /// Nanoseconds that a system call and a tick take, with what that may bring.
         const LEAD: u64 = 60_000;
         /// Long enough for the timers of other programs to fire before, which are not set anew before
-        /// those programs get the CPU back; for a kernel that is full of checks; and for a rival to get
-        /// its order where only lazy reschedules are postponed, which takes several changes of its
-        /// class.
+        /// those programs get the CPU back; for a kernel that is full of checks; and for a competitor
+        /// to get its order where only lazy reschedules are postponed, which takes several changes of
+        /// its class.
         const LONG_LEAD: u64 = 400_000;
         Self {
             grants,
@@ -32,13 +32,13 @@ impl Env {
         }
     }
 
-    /// Nanoseconds until a rival wakes: enough for the system call that arms its timer to return.
+    /// Nanoseconds until a competitor wakes: enough for the system call that arms its timer to return.
     pub(crate) const fn lead(self) -> u64 {
         self.lead
     }
 
-    /// Whether lazy reschedules are the only ones that this kernel postpones. Scenes and rivals are
-    /// such then that these are enough.
+    /// Whether lazy reschedules are the only ones that this kernel postpones. Setups and competitors
+    /// then have classes for which lazy reschedules suffice.
     pub(crate) const fn only_lazy(self) -> bool {
         self.kernel.realtime
     }

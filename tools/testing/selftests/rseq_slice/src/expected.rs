@@ -19,11 +19,11 @@ const C: &[(&str, &str)] = &[
     ),
     (
         "consistency.request_after_revocation_lives",
-        "C takes a request without a grant for a lie",
+        "C takes a request without a grant for a violation",
     ),
     (
         "consistency.handler_returns",
-        "C takes a request without a grant for a lie",
+        "C takes a request without a grant for a violation",
     ),
     (
         "yields.work_from_x32.bytes",

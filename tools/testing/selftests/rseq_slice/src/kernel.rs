@@ -112,7 +112,7 @@ impl Kernel {
     }
 
     /// Whether not all that happens is in the hands of a test: on a kernel that is full of checks,
-    /// where the kernel's own threads want the CPU as rivals do, and under load.
+    /// where the kernel's own threads want the CPU as competitors do, and under load.
     pub(crate) const fn disturbs(&self) -> bool {
         self.checks.is_some() || self.realtime || self.loaded
     }

@@ -9,9 +9,9 @@ use rseq_slice_harness::scheduler::{Policy, set_policy_of};
 
 use crate::env::Env;
 
-/// The scheduling classes of the tests. Real-time threads keep the kernel's own threads, which are
-/// of the normal class, from taking part; where only lazy reschedules are postponed, scenes and rivals
-/// are of the normal class, and those threads may disturb.
+/// The scheduling classes of the tests. Real-time threads keep the kernel's own threads, which are of
+/// the normal class, from taking part; where only lazy reschedules are postponed, setups and
+/// competitors are of the normal class, and those threads may disturb.
 #[derive(Clone, Copy)]
 pub(crate) enum Class {
     /// `SCHED_IDLE`, which every thread of the normal class precedes.
@@ -19,9 +19,9 @@ pub(crate) enum Class {
     /// `SCHED_OTHER`.
     Fair,
     /// The thread that asks for extensions.
-    Scene,
+    Requester,
     /// The threads that want its CPU.
-    Rival,
+    Competitor,
     /// `SCHED_FIFO`, in front of all others.
     Realtime,
 }
@@ -38,15 +38,15 @@ pub(crate) fn set_class(env: Env, class: Class) -> Result<()> {
 /// Puts a thread into a class.
 pub(crate) fn set_class_of(env: Env, thread: Pid, class: Class) -> Result<()> {
     let class = match class {
-        Class::Scene if env.only_lazy() => Class::Idle,
-        Class::Rival if env.only_lazy() => Class::Fair,
+        Class::Requester if env.only_lazy() => Class::Idle,
+        Class::Competitor if env.only_lazy() => Class::Fair,
         class => class,
     };
     let policy = match class {
         Class::Idle => Policy::Idle,
         Class::Fair => Policy::Other,
-        Class::Scene => Policy::Fifo(10),
-        Class::Rival => Policy::Fifo(20),
+        Class::Requester => Policy::Fifo(10),
+        Class::Competitor => Policy::Fifo(20),
         Class::Realtime => Policy::Fifo(30),
     };
     Ok(set_policy_of(thread.as_raw(), policy)?)

@@ -10,8 +10,8 @@ use rseq_slice_harness::{Area, Control, Layout, Registration, Request, set_layou
 
 use super::call::null_call;
 use super::memory::Page;
-use super::scene::{BOTH_CPUS, granted, requested};
 use super::sequence::{How, Outcome, Sequence, Step};
+use super::setup::{BOTH_CPUS, granted, requested};
 use crate::check::{check, fail};
 
 /// Nanoseconds for which a sequence waits for somebody who wants the CPU.

@@ -6,8 +6,8 @@ use anyhow::Result;
 use rseq_slice_harness::abi::RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
 use rseq_slice_harness::{Layout, Registration};
 
-use super::rival::Rival;
-use super::scene::{CPU, be_on, requested};
+use super::competitor::Competitor;
+use super::setup::{CPU, be_on, requested};
 use crate::check::check;
 use crate::env::Env;
 
@@ -24,14 +24,14 @@ pub(crate) fn ensure_flags_stay_zero() -> Result<()> {
 /// Expects a request to be no more than a word in the thread's memory, even while it is scheduled out.
 pub(crate) fn ensure_words_stay(env: Env) -> Result<()> {
     be_on(env, CPU)?;
-    let rival = Rival::new(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     let area = registration.area();
     for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {
-        let runs = rival.runs();
-        rival.wake_soon()?;
+        let runs = competitor.runs();
+        competitor.wake_soon()?;
         area.set_slice_ctrl(word);
-        rival.ensure_runs(runs + 1)?;
+        competitor.ensure_runs(runs + 1)?;
         let now = area.slice_ctrl();
         check!(now == word, "{word:#x} became {now:#x}");
     }

@@ -97,10 +97,10 @@ fn word_of(area: &Area) -> *const u32 {
     ptr::from_ref(area).wrapping_byte_add(SLICE_CTRL).cast()
 }
 
-/// How often somebody had the CPU of a scene, or its thread was told of something.
+/// How often somebody had the CPU of a setup, or its thread was told of something.
 static INTERFERENCES: AtomicU64 = AtomicU64::new(0);
 
-/// Says that a sequence on the CPU of a scene which has begun before has to be restarted.
+/// Says that a sequence on the CPU of a setup which has begun before has to be restarted.
 pub(crate) fn interfere() {
     INTERFERENCES.fetch_add(1, Ordering::Relaxed);
 }
@@ -146,7 +146,7 @@ pub(crate) struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    /// A sequence on the CPU of a scene.
+    /// A sequence on the CPU of a setup.
     pub(crate) fn new(area: &'a Area, steps: Vec<Step<'a>>) -> Self {
         static COMMITTED: AtomicU64 = AtomicU64::new(0);
         Self::on(area, steps, &INTERFERENCES, &COMMITTED)

@@ -24,7 +24,7 @@ pub(crate) struct Ticker {
 impl Ticker {
     /// Wakes up on `cpu` about `nanos` after each run, in front of the normal class.
     pub(crate) fn waking(env: Env, cpu: usize, nanos: u64) -> Result<Self> {
-        Self::start(env, cpu, Class::Rival, move |turn| {
+        Self::start(env, cpu, Class::Competitor, move |turn| {
             // Spreads the wakeups, so that they fall everywhere.
             thread::sleep(Duration::from_nanos(nanos + turn * 7_919 % (nanos / 2)));
         })

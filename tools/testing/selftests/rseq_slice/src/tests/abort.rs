@@ -14,10 +14,11 @@ use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
-use crate::support::{CPU, Child, Ledger, Rival, Scene, handle, hits, soon};
+use crate::support::{CPU, Child, Competitor, CounterDelta, Setup, handle, hits, soon};
 
 pub(crate) const TESTS: &[Test] = &[
     both("getpid", Needs::On, getpid),
@@ -27,24 +28,27 @@ pub(crate) const TESTS: &[Test] = &[
     both("disable", Needs::On, disable),
     both("unregister", Needs::On, unregister),
     both("exit", Needs::On, exit),
-    both("return_from_handler", Needs::On, return_from_handler).undisturbed(),
+    both("return_from_handler", Needs::On, return_from_handler).tolerates(&[Load, Checks]),
 ];
 
 /// Makes a system call inside of a grant and checks all that is the same for all of them.
-fn abort<T>(env: Env, layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+fn abort<T>(env: Env, layout: Layout, call: impl FnOnce() -> T) -> Result<(Setup, T)> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     let result = call();
-    let ran = rival.runs();
-    let word = scene.word();
+    let ran = competitor.runs();
+    let word = setup.word();
     let yielded = sys::rseq_slice_yield()?;
-    check!(ran == 1, "the rival had not run when the call returned");
+    check!(
+        ran == 1,
+        "the competitor had not run when the call returned"
+    );
     check!(word == 0, "the word is {word:#x}");
     check!(yielded == 0, "a yield after the grant returned {yielded}");
-    ledger.ensure(Counters::aborts(1))?;
-    Ok((scene, result))
+    delta.ensure(Counters::aborts(1))?;
+    Ok((setup, result))
 }
 
 fn getpid(env: Env, layout: Layout) -> Result<()> {
@@ -86,53 +90,56 @@ fn unknown_call(env: Env, layout: Layout) -> Result<()> {
 }
 
 fn disable(env: Env, wanted: Layout) -> Result<()> {
-    let (_scene, result) = abort(env, wanted, || set_layout(None))?;
+    let (_setup, result) = abort(env, wanted, || set_layout(None))?;
     result?;
     check!(layout()?.is_none());
     Ok(())
 }
 
 fn unregister(env: Env, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(env, wanted)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
-    scene.into_registration().unregister()?;
-    check!(rival.runs() == 1);
+    let setup = Setup::new(env, wanted)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
+    setup.into_registration().unregister()?;
+    check!(competitor.runs() == 1);
     check!(layout()?.is_none());
     check!(sys::rseq_slice_yield()? == 0);
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
 fn exit(env: Env, layout: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     let child = Child::start(|| {
-        let scene = Scene::new(env, layout)?;
-        let rival = Rival::new(env, CPU)?;
-        scene.obtain(&rival)?;
+        let setup = Setup::new(env, layout)?;
+        let competitor = Competitor::new(env, CPU)?;
+        setup.obtain(&competitor)?;
         // SAFETY: Ends the process with no system call before.
         unsafe { libc::_exit(0) }
     })?;
     child.ensure_fine()?;
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
 /// A signal does not end a grant, but the return from its handler is a system call.
 fn return_from_handler(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     let due = soon(env)?;
     timer.fire(Due::At(due + 20_000))?;
-    scene.obtain_at(due, &rival)?;
+    setup.obtain_at(due, &competitor)?;
     let came = spin_while(1_000_000, || hits() == 0);
-    let word = scene.word();
-    let ran = rival.runs();
+    let word = setup.word();
+    let ran = competitor.runs();
     check!(came, "the signal never came");
     check!(word == 0, "the word is {word:#x}");
-    check!(ran == 1, "the rival had not run when the handler returned");
-    ledger.ensure(Counters::aborts(1))
+    check!(
+        ran == 1,
+        "the competitor had not run when the handler returned"
+    );
+    delta.ensure(Counters::aborts(1))
 }

@@ -17,13 +17,13 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::Nothing,
         log_tells_the_settings,
     )
-    .alone(),
+    .tolerates(&[]),
     once(
         "bad_switch_is_reported",
         Needs::Nothing,
         bad_switch_is_reported,
     )
-    .alone(),
+    .tolerates(&[]),
 ];
 
 const PREFIX: &str = "rseq: time slice extension in Rust, ";

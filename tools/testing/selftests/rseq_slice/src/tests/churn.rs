@@ -22,7 +22,7 @@ use crate::env::Env;
 use crate::kernel::{CPU1_ONLINE, set_debug, set_model};
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, CPU, Class, Ledger, Numbers, OTHER_CPU, PerCpu, Ticker, Worker, set_class,
+    BOTH_CPUS, CPU, Class, CounterDelta, Numbers, OTHER_CPU, PerCpu, Ticker, Worker, set_class,
     take_short_slices,
 };
 
@@ -164,7 +164,7 @@ fn loses_no_grant(env: Env) -> Result<()> {
         Implementation::C => [Layout::Bytes; 3],
         Implementation::Rust => [Layout::Bytes, Layout::Bits, Layout::Bytes],
     };
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     // Where the wakeup of a real-time thread is not postponed, slices come to their ends.
     let ticker = |cpu| match env.kernel.realtime {
         false => Ticker::waking(env, cpu, PERIOD),
@@ -183,7 +183,7 @@ fn loses_no_grant(env: Env) -> Result<()> {
     set_class(
         env,
         match env.kernel.realtime {
-            false => Class::Scene,
+            false => Class::Requester,
             true => Class::Realtime,
         },
     )?;
@@ -193,7 +193,7 @@ fn loses_no_grant(env: Env) -> Result<()> {
     loop {
         let seen = shared.seen.load(Ordering::Relaxed);
         let granted = match env.kernel.counts {
-            true => ledger.tally()?.granted,
+            true => delta.tally()?.granted,
             false => seen,
         };
         if granted >= target && changes.turns >= KINDS {
@@ -233,7 +233,7 @@ fn loses_no_grant(env: Env) -> Result<()> {
         "{changes:?}"
     );
     if env.kernel.counts {
-        let tally = ledger.tally()?;
+        let tally = delta.tally()?;
         diagnose(format_args!("at rest: {tally:?}"));
         judge(env, &tally, all.yields)
     } else {

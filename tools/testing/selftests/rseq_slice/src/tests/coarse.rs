@@ -9,7 +9,7 @@ use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Ledger, Rival, Scene, Seen, requested};
+use crate::support::{CPU, Competitor, CounterDelta, Seen, Setup, requested};
 
 pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::Coarse, grants_nothing)];
 
@@ -17,16 +17,16 @@ fn grants_nothing(env: Env, layout: Layout) -> Result<()> {
     const REQUESTS: u64 = 20;
     /// Nanoseconds, with a tick in them whatever their period.
     const LONG: u64 = 50_000_000;
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     let (mut granted, mut refused) = (0, 0);
     for turn in 1..=REQUESTS {
-        rival.wake_in(1_000_000)?;
-        let seen = scene.offer(requested(layout), LONG);
+        competitor.wake_in(1_000_000)?;
+        let seen = setup.offer(requested(layout), LONG);
         sys::rseq_slice_yield()?;
-        scene.set_word(0);
-        rival.ensure_runs(turn)?;
+        setup.set_word(0);
+        competitor.ensure_runs(turn)?;
         match seen {
             Seen::Granted => granted += 1,
             Seen::Erased => refused += 1,
@@ -36,5 +36,5 @@ fn grants_nothing(env: Env, layout: Layout) -> Result<()> {
     diagnose(format_args!("{granted} granted, {refused} refused"));
     check!(granted == 0);
     check!(refused == REQUESTS);
-    ledger.ensure(Counters::NOTHING)
+    delta.ensure(Counters::NOTHING)
 }

@@ -13,7 +13,7 @@ use rseq_slice_harness::{Counters, Layout, sys};
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::{check, fail};
 use crate::env::Env;
-use crate::support::{CPU, Ledger, Rival, Scene, Seen};
+use crate::support::{CPU, Competitor, CounterDelta, Seen, Setup};
 
 pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::On, grants_nothing)];
 
@@ -43,31 +43,31 @@ fn grants_nothing(env: Env, layout: Layout) -> Result<()> {
     const REQUESTS: u32 = 20;
     /// Milliseconds, for the kernel switches core scheduling off later.
     const LATER: u32 = 1_000;
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     match core_scheduling(CREATE, 0) {
         Err(Errno::EINVAL) => return Err(Skip("needs CONFIG_SCHED_CORE".into()).into()),
         Err(Errno::ENODEV) => return Err(Skip("needs a CPU with SMT".into()).into()),
         result => result?,
     }
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     for _ in 0..REQUESTS {
-        let seen = scene.ask(&rival)?;
-        scene.set_word(0);
+        let seen = setup.ask(&competitor)?;
+        setup.set_word(0);
         check!(
             seen == Seen::Erased,
             "with a cookie the request is {seen:?}"
         );
     }
-    ledger.ensure(Counters::NOTHING)?;
+    delta.ensure(Counters::NOTHING)?;
     // The first process has no cookie.
     core_scheduling(SHARE_FROM, 1)?;
     for _ in 0..LATER {
-        if scene.ask(&rival)? == Seen::Granted {
+        if setup.ask(&competitor)? == Seen::Granted {
             check!(sys::rseq_slice_yield()? == 1);
             return Ok(());
         }
-        scene.set_word(0);
+        setup.set_word(0);
         thread::sleep(Duration::from_millis(1));
     }
     fail!("nothing is granted without a cookie either")

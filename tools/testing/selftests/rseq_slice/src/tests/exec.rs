@@ -12,7 +12,7 @@ use rseq_slice_harness::{Counters, Layout, layout, sys};
 use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
-use crate::support::{CPU, Ledger, Rival, Scene, ensure_fine};
+use crate::support::{CPU, Competitor, CounterDelta, Setup, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
     both("starts_without", Needs::On, starts_without),
@@ -28,33 +28,33 @@ fn fresh_helper() -> [CString; 3] {
 }
 
 fn starts_without(env: Env, wanted: Layout) -> Result<()> {
-    let _scene = Scene::new(env, wanted)?;
+    let _setup = Setup::new(env, wanted)?;
     ensure_fine(|| match execv(SELF, &fresh_helper())? {})
 }
 
 fn ends_grant(env: Env, wanted: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     ensure_fine(|| {
-        let scene = Scene::new(env, wanted)?;
-        let rival = Rival::new(env, CPU)?;
+        let setup = Setup::new(env, wanted)?;
+        let competitor = Competitor::new(env, CPU)?;
         let args = fresh_helper();
-        scene.obtain(&rival)?;
+        setup.obtain(&competitor)?;
         match execv(SELF, &args)? {}
     })?;
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
 fn failure_keeps_mode(env: Env, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(env, wanted)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+    let setup = Setup::new(env, wanted)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     let result = execv(c"/nothing/here", &[c"nothing"]);
     check!(result == Err(Errno::ENOENT));
-    check!(rival.runs() == 1);
+    check!(competitor.runs() == 1);
     check!(layout()? == Some(wanted));
-    ledger.ensure(Counters::aborts(1))?;
-    scene.obtain(&rival)?;
+    delta.ensure(Counters::aborts(1))?;
+    setup.obtain(&competitor)?;
     check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }

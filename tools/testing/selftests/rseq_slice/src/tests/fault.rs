@@ -14,14 +14,15 @@ use rseq_slice_harness::clock::{spin, spin_while};
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
+use crate::case::Disturbance::{KernelThreads, Load};
 use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
 use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, be_on, ensure_dies, null_call,
-    yield_call,
+    CPU, Competitor, CounterDelta, LosablePage, Loss, PATIENCE, Remote, Setup, be_on, ensure_dies,
+    null_call, yield_call,
 };
 
 pub(crate) use handler::TESTS as HANDLER;
@@ -29,21 +30,22 @@ pub(crate) use handler::TESTS as HANDLER;
 pub(crate) const TESTS: &[Test] = &[
     both("at_grant_kills", Needs::On, at_grant_kills),
     both("without_request_kills", Needs::On, without_request_kills),
-    both("at_expiry_kills", Needs::OnTwoCpus, at_expiry_kills).hasty(),
-    both("at_revocation_kills", Needs::OnTwoCpus, at_revocation_kills).hasty(),
+    both("at_expiry_kills", Needs::OnTwoCpus, at_expiry_kills).tolerates(&[Load, KernelThreads]),
+    both("at_revocation_kills", Needs::OnTwoCpus, at_revocation_kills)
+        .tolerates(&[Load, KernelThreads]),
     both("at_yield_kills", Needs::OnTwoCpus, |env, layout| {
         at_call(env, layout, yield_call)
     })
-    .hasty(),
+    .tolerates(&[Load, KernelThreads]),
     both("at_other_call_kills", Needs::OnTwoCpus, |env, layout| {
         at_call(env, layout, null_call)
     })
-    .hasty(),
+    .tolerates(&[Load, KernelThreads]),
     both("at_check_kills", Needs::OnTwoCpus, |env, layout| {
         set_debug(true)?;
         at_call(env, layout, yield_call)
     })
-    .hasty(),
+    .tolerates(&[Load, KernelThreads]),
     both("at_prctl_kills", Needs::On, at_prctl_kills),
     both(
         "at_registration_is_efault",
@@ -54,18 +56,18 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Somebody else still gets what he asks for.
 fn others_unhurt(env: Env, layout: Layout) -> Result<()> {
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
-    scene.obtain(&rival)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    setup.obtain(&competitor)?;
     check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
-fn on_page(env: Env, layout: Layout, loss: Loss) -> Result<(LosablePage, Scene)> {
+fn on_page(env: Env, layout: Layout, loss: Loss) -> Result<(LosablePage, Setup)> {
     be_on(env, CPU)?;
     let page = loss.page()?;
-    let scene = Scene::with(env, page.page().register()?, layout)?;
-    Ok((page, scene))
+    let setup = Setup::with(env, page.page().register()?, layout)?;
+    Ok((page, setup))
 }
 
 /// Where a program has met its fault, by what the counters say of its grants.
@@ -95,9 +97,9 @@ fn each_loss<M: Into<Met>>(
 ) -> Result<()> {
     let (mut faults, mut later) = (0, 0);
     for loss in Loss::ALL {
-        let ledger = Ledger::open()?;
+        let delta = CounterDelta::start()?;
         ensure_dies(Signal::SIGSEGV, || program(loss)).with_context(|| format!("{loss:?}"))?;
-        let tally = ledger.tally()?;
+        let tally = delta.tally()?;
         match met(&tally).into() {
             Met::Here => faults += 1,
             Met::Later => later += 1,
@@ -114,10 +116,10 @@ fn each_loss<M: Into<Met>>(
 fn at_grant_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
     each_loss(env, "the grant", layout, none, |loss| {
-        let (page, scene) = on_page(env, layout, loss)?;
-        let rival = Rival::new(env, CPU)?;
-        rival.wake_in(100_000)?;
-        scene.request();
+        let (page, setup) = on_page(env, layout, loss)?;
+        let competitor = Competitor::new(env, CPU)?;
+        competitor.wake_in(100_000)?;
+        setup.request();
         page.lose()?;
         spin(PATIENCE);
         Ok(())
@@ -128,9 +130,9 @@ fn at_grant_kills(env: Env, layout: Layout) -> Result<()> {
 fn without_request_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
     each_loss(env, "the update of user space", layout, none, |loss| {
-        let (page, _scene) = on_page(env, layout, loss)?;
-        let rival = Rival::new(env, CPU)?;
-        rival.wake_in(100_000)?;
+        let (page, _setup) = on_page(env, layout, loss)?;
+        let competitor = Competitor::new(env, CPU)?;
+        competitor.wake_in(100_000)?;
         page.lose()?;
         spin(PATIENCE);
         Ok(())
@@ -144,9 +146,9 @@ fn lose_in_grant(
     layout: Layout,
     loss: Loss,
     also: impl Fn(u64) -> Result<()>,
-) -> Result<Scene> {
-    let (page, scene) = on_page(env, layout, loss)?;
-    let rival = Rival::new(env, CPU)?;
+) -> Result<Setup> {
+    let (page, setup) = on_page(env, layout, loss)?;
+    let competitor = Competitor::new(env, CPU)?;
     let done = Arc::new(AtomicBool::new(false));
     let remote_done = Arc::clone(&done);
     let remote = Remote::ready(move || {
@@ -154,12 +156,12 @@ fn lose_in_grant(
         remote_done.store(true, Ordering::Release);
         Ok(())
     })?;
-    scene.obtain_when(&rival, also)?;
+    setup.obtain_when(&competitor, also)?;
     remote.go();
     spin_while(PATIENCE, || !done.load(Ordering::Acquire));
-    // The rival's timer and thread have to stay.
-    std::mem::forget((rival, remote));
-    Ok(scene)
+    // The competitor's timer and thread have to stay.
+    std::mem::forget((competitor, remote));
+    Ok(setup)
 }
 
 /// One grant, which ended somehow: how is the kernel's business, if only it is counted.
@@ -171,7 +173,7 @@ fn at_expiry_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let expired = |tally: &Counters| one(tally) && tally.expired == 1;
     each_loss(env, "the revocation by expiry", layout, expired, |loss| {
-        let _scene = lose_in_grant(env, layout, loss, |_| Ok(()))?;
+        let _setup = lose_in_grant(env, layout, loss, |_| Ok(()))?;
         spin(PATIENCE);
         Ok(())
     })
@@ -181,8 +183,8 @@ fn at_revocation_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let revoked = |tally: &Counters| one(tally) && tally.expired == 0;
     each_loss(env, "the revocation by a wakeup", layout, revoked, |loss| {
-        let second = Rival::new(env, CPU)?;
-        let _scene = lose_in_grant(env, layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
+        let second = Competitor::new(env, CPU)?;
+        let _setup = lose_in_grant(env, layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
         spin(PATIENCE);
         Ok(())
     })
@@ -196,7 +198,7 @@ fn at_call(env: Env, layout: Layout, call: fn()) -> Result<()> {
         _ => Met::Later,
     };
     each_loss(env, "system call entry", layout, met, |loss| {
-        let _scene = lose_in_grant(env, layout, loss, |_| Ok(()))?;
+        let _setup = lose_in_grant(env, layout, loss, |_| Ok(()))?;
         call();
         // SAFETY: Ends the process, should it still be there, without touching the page.
         unsafe { libc::_exit(0) }

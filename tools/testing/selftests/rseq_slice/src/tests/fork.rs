@@ -12,7 +12,7 @@ use rseq_slice_harness::{Counters, Layout, layout, set_layout, sys};
 use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
-use crate::support::{CPU, Ledger, Rival, Scene, ensure_fine, ensure_fresh, flags};
+use crate::support::{CPU, Competitor, CounterDelta, Setup, ensure_fine, ensure_fresh, flags};
 
 pub(crate) const TESTS: &[Test] = &[
     both("copies_mode", Needs::On, copies_mode),
@@ -25,69 +25,69 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// A forked child has the same setting on its copy of the area, and its own grants.
+/// A forked child has the same mode on its copy of the area, and its own grants.
 fn copies_mode(env: Env, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(env, wanted)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, wanted)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     ensure_fine(|| {
         check!(layout()? == Some(wanted));
-        check!(scene.area().flags() == flags(true));
-        check!(scene.word() == 0);
-        let rival = Rival::new(env, CPU)?;
-        scene.obtain(&rival)?;
+        check!(setup.area().flags() == flags(true));
+        check!(setup.word() == 0);
+        let competitor = Competitor::new(env, CPU)?;
+        setup.obtain(&competitor)?;
         check!(sys::rseq_slice_yield()? == 1);
         set_layout(None)?;
         Ok(())
     })?;
-    ledger.ensure(Counters::yields(1))?;
+    delta.ensure(Counters::yields(1))?;
     check!(
         layout()? == Some(wanted),
         "the child's mode became the parent's"
     );
-    scene.obtain(&rival)?;
+    setup.obtain(&competitor)?;
     check!(sys::rseq_slice_yield()? == 1);
-    ledger.ensure(Counters::yields(2))
+    delta.ensure(Counters::yields(2))
 }
 
 /// The grant ends with the entry into fork; the child has none, and nothing to report.
 fn copies_no_grant(env: Env, layout: Layout) -> Result<()> {
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     // SAFETY: The child makes two system calls and touches its own copy of the area only.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     if pid == 0 {
-        let word = scene.word();
+        let word = setup.word();
         let yielded = sys::rseq_slice_yield().unwrap_or(-1);
         // SAFETY: Ends the child.
         unsafe { libc::_exit(i32::from(word != 0) | i32::from(yielded != 0) << 1) }
     }
     let pid = Errno::result(pid)?;
-    check!(rival.runs() == 1);
-    check!(scene.word() == 0);
+    check!(competitor.runs() == 1);
+    check!(setup.word() == 0);
     let mut status = 0;
     // SAFETY: The status lives through the call.
     Errno::result(unsafe { libc::waitpid(i32::try_from(pid)?, &raw mut status, 0) })?;
     check!(status == 0, "the child ended with {status:#x}");
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
 fn thread_starts_without(env: Env, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(env, wanted)?;
-    let rival = Rival::new(env, CPU)?;
+    let setup = Setup::new(env, wanted)?;
+    let competitor = Competitor::new(env, CPU)?;
     thread::spawn(move || {
         ensure_fresh()?;
-        let own = Scene::new(env, wanted)?;
-        own.obtain(&rival)?;
+        let own = Setup::new(env, wanted)?;
+        own.obtain(&competitor)?;
         check!(sys::rseq_slice_yield()? == 1);
         Ok(())
     })
     .join()
     .unwrap_or_else(|_| Err(anyhow!("panic")))?;
     check!(layout()? == Some(wanted));
-    check!(scene.area().flags() == flags(true));
+    check!(setup.area().flags() == flags(true));
     Ok(())
 }
 
@@ -98,7 +98,7 @@ extern "C" fn report_setting(_: *mut libc::c_void) -> i32 {
 
 /// A child that shares the memory of its parent, as of vfork, starts without.
 fn shared_memory_child_starts_without(env: Env, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(env, wanted)?;
+    let setup = Setup::new(env, wanted)?;
     let mut stack = vec![0_u64; 8192];
     let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let top = stack.as_mut_ptr_range().end;
@@ -113,6 +113,6 @@ fn shared_memory_child_starts_without(env: Env, wanted: Layout) -> Result<()> {
         "{status:#x}"
     );
     check!(layout()? == Some(wanted));
-    check!(scene.area().flags() == flags(true));
+    check!(setup.area().flags() == flags(true));
     Ok(())
 }

@@ -17,41 +17,42 @@ use crate::check::{check, fail};
 use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Class, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, soon,
+    CPU, Child, Class, Competitor, CounterDelta, Lock, OTHER_CPU, Owner, PASSES, Setup, Sleeper,
+    soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
     both("unlock_is_whole_after_expiry", Needs::On, |env, layout| {
         handled(env, layout, End::Expiry)
     })
-    .alone(),
+    .tolerates(&[]),
     both("unlock_is_whole_after_wakeup", Needs::On, |env, layout| {
         handled(env, layout, End::Wakeup)
     })
-    .alone(),
+    .tolerates(&[]),
     both(
         "unlock_is_whole_after_membarrier",
         Needs::OnTwoCpus,
         |env, layout| handled(env, layout, End::Membarrier),
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "unlock_is_whole_when_killed_at_expiry",
         Needs::On,
         |env, layout| killed(env, layout, End::Expiry),
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "unlock_is_whole_when_killed_at_membarrier",
         Needs::OnTwoCpus,
         |env, layout| killed(env, layout, End::Membarrier),
     )
-    .alone(),
+    .tolerates(&[]),
 ];
 
-/// Nanoseconds from the rival's wakeup to what ends the grant.
+/// Nanoseconds from the competitor's wakeup to what ends the grant.
 const APART: u64 = 10_000;
-/// Nanoseconds from membarrier(2) to the second rival's wakeup.
+/// Nanoseconds from membarrier(2) to the second competitor's wakeup.
 const BEHIND: u64 = 15_000;
 /// Nanoseconds in which sleepers get their orders.
 const ORDERS: u64 = 50_000;
@@ -64,25 +65,25 @@ const UNLOCKS: u64 = 20_000;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Expiry,
-    /// A second rival.
+    /// A second competitor.
     Wakeup,
     /// The other CPU.
     Membarrier,
 }
 
 /// A thread that releases its lock all the time, and those that interrupt it.
-struct Stage {
+struct Unlocking {
     env: Env,
-    scene: Scene,
+    setup: Setup,
     owner: Owner,
     /// Sends the signal while the owner is switched out.
-    rival: Sleeper,
-    second: Option<Rival>,
+    competitor: Sleeper,
+    second: Option<Competitor>,
     /// Calls membarrier(2) on the other CPU.
     other: Option<Sleeper>,
 }
 
-impl Stage {
+impl Unlocking {
     fn new(
         env: Env,
         layout: Layout,
@@ -99,11 +100,11 @@ impl Stage {
         let other = (end == End::Membarrier).then(|| other(env)).transpose()?;
         Ok(Self {
             env,
-            scene: Scene::new(env, layout)?,
+            setup: Setup::new(env, layout)?,
             owner,
-            rival: Sleeper::new(env, CPU, move || send(thread, signal))?,
+            competitor: Sleeper::new(env, CPU, move || send(thread, signal))?,
             second: (end != End::Expiry)
-                .then(|| Rival::new(env, CPU))
+                .then(|| Competitor::new(env, CPU))
                 .transpose()?,
             other,
         })
@@ -116,13 +117,13 @@ impl Stage {
             let before = self.owner.signals();
             self.set_alarms(request, soon(self.env)? + ORDERS)?;
             if request {
-                self.scene.request();
+                self.setup.request();
             }
             // The other CPU has its turns here.
             spin(ORDERS);
             let early = self.owner.signals() != before;
             let signalled = early || self.owner.unlock_until_signal(moment % PASSES, UNLOCKS);
-            self.scene.set_word(0);
+            self.setup.set_word(0);
             check!(signalled, "the signal never came");
             // Nobody is left then who could disturb the next step.
             spin(self.env.lead());
@@ -134,24 +135,24 @@ impl Stage {
     }
 
     /// Has a grant made at the moment `due` and ended later. The same without a request, but that
-    /// membarrier(2) comes before the rival.
+    /// membarrier(2) comes before the competitor.
     ///
-    /// After membarrier(2) the second rival gets the first one its CPU where nothing else does, as with
-    /// C. And it gets the other CPU its turn: QEMU before 8.1, where it counts instructions, lets the
-    /// first CPU run until its next timer before another one whose timer is due.
+    /// After membarrier(2) the second competitor gets the first one its CPU where nothing else does,
+    /// as with C. And it gets the other CPU its turn: QEMU before 8.1, where it counts instructions,
+    /// lets the first CPU run until its next timer before another one whose timer is due.
     fn set_alarms(&self, request: bool, due: u64) -> Result<()> {
         let (mut first, mut second) = (due, due + APART);
         if let Some(other) = &self.other {
-            other.wake(Due::At(second), Class::Rival)?;
+            other.wake(Due::At(second), Class::Competitor)?;
             second += BEHIND;
             if !request {
                 first = second;
             }
         }
-        if let Some(rival) = &self.second {
-            rival.wake(Due::At(second))?;
+        if let Some(competitor) = &self.second {
+            competitor.wake(Due::At(second))?;
         }
-        self.rival.wake(Due::At(first), Class::Rival)
+        self.competitor.wake(Due::At(first), Class::Competitor)
     }
 }
 
@@ -186,14 +187,14 @@ fn send(thread: Pid, signal: Signal) {
 /// A handler looks at the lock.
 fn handled(env: Env, layout: Layout, end: End) -> Result<()> {
     let lock = Lock::shared()?;
-    let stage = Stage::new(env, layout, end, lock, Signal::SIGUSR1)?;
-    stage.owner.watch_at(Signal::SIGUSR1)?;
+    let unlocking = Unlocking::new(env, layout, end, lock, Signal::SIGUSR1)?;
+    unlocking.owner.watch_at(Signal::SIGUSR1)?;
     for request in [false, true] {
-        let (before, ledger) = (stage.owner.seen(), Ledger::open()?);
+        let (before, delta) = (unlocking.owner.seen(), CounterDelta::start()?);
         for moment in 0..MOMENTS {
-            stage.step(request, moment)?;
+            unlocking.step(request, moment)?;
         }
-        let (seen, tally) = (stage.owner.seen() - before, ledger.tally()?);
+        let (seen, tally) = (unlocking.owner.seen() - before, delta.tally()?);
         diagnose(format_args!("request {request}: {seen:?}, {tally:?}"));
         check!(
             seen.half_done == 0,
@@ -216,16 +217,16 @@ fn killed(env: Env, layout: Layout, end: End) -> Result<()> {
         register()?;
     }
     now();
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     let (mut inside, mut half_done) = (0, 0);
     for moment in 0..MOMENTS {
-        Child::start(|| Stage::new(env, layout, end, lock, SIGNAL)?.step(true, moment))?
+        Child::start(|| Unlocking::new(env, layout, end, lock, SIGNAL)?.step(true, moment))?
             .ensure_killed(SIGNAL)?;
         inside += u64::from(lock.is_just_released());
         half_done += u64::from(lock.is_half_done());
         lock.reset();
     }
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     diagnose(format_args!("died after the release {inside}, {tally:?}"));
     check!(
         half_done == 0,

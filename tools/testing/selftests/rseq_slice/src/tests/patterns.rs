@@ -12,12 +12,13 @@ use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Child, Ledger, PATIENCE, Rival, Scene, granted, null_call};
+use crate::support::{CPU, Child, Competitor, CounterDelta, PATIENCE, Setup, granted, null_call};
 
 pub(crate) const TESTS: &[Test] = &[
     both(
@@ -25,7 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         |env, layout| matrix(env, layout, Point::Interrupt),
     )
-    .undisturbed(),
+    .tolerates(&[Load, Checks]),
     both(
         "end_as_documented_before_expiry",
         Needs::On,
@@ -53,7 +54,7 @@ enum Point {
     Interrupt,
     /// During the grant, which then expires.
     Expiry,
-    /// During the grant, which a second rival then ends.
+    /// During the grant, which a second competitor then ends.
     Wakeup,
     /// During the grant, before the yield.
     Yield,
@@ -66,7 +67,8 @@ enum Point {
 enum Fate {
     /// It was killed.
     Killed,
-    /// The word when the rival had the CPU, or when there was an answer; and what the yield returned.
+    /// The word when the competitor had the CPU, or when there was an answer; and what the yield
+    /// returned.
     Lives(u32, i64),
 }
 
@@ -120,13 +122,13 @@ fn fate(layout: Layout, debug: bool, point: Point, word: u32) -> Fate {
     }
 }
 
-/// What the counters say then. C counts the call that a liar makes, not its death.
+/// What the counters say then. C counts the call that finds the violation, not the death.
 fn tally(env: Env, layout: Layout, point: Point, fate: Fate) -> Counters {
     let in_call = match point {
         Point::Call => Counters::aborts(1),
         _ => Counters::yields(1),
     };
-    // A lie of the BYTES layout is found out after the grant that it came with.
+    // A violation in the BYTES layout is found after the grant that it came with.
     let point = match (layout, point, fate) {
         (Layout::Bytes, Point::Interrupt, Fate::Killed) => Point::Yield,
         _ => point,
@@ -152,39 +154,39 @@ fn tally(env: Env, layout: Layout, point: Point, fate: Fate) -> Counters {
 
 /// Lives through it, unless it is killed.
 fn live(env: Env, layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
-    let scene = Scene::new(env, layout)?;
-    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
     if point == Point::Interrupt {
-        rival.wake_soon()?;
-        scene.set_word(word);
-        spin_while(PATIENCE, || rival.runs() == 0 && scene.word() == word);
-        let end = scene.word();
+        competitor.wake_soon()?;
+        setup.set_word(word);
+        spin_while(PATIENCE, || competitor.runs() == 0 && setup.word() == word);
+        let end = setup.word();
         let yielded = sys::rseq_slice_yield()?;
-        check!(rival.runs() == 1, "the rival did not run");
+        check!(competitor.runs() == 1, "the competitor did not run");
         return Ok((end, yielded));
     }
-    scene.obtain_when(&rival, |due| match point {
+    setup.obtain_when(&competitor, |due| match point {
         Point::Wakeup => second.wake(Due::At(due + 15_000)),
         _ => Ok(()),
     })?;
-    scene.set_word(word);
+    setup.set_word(word);
     match point {
         Point::Yield => {
             let yielded = sys::rseq_slice_yield()?;
-            return Ok((scene.word(), yielded));
+            return Ok((setup.word(), yielded));
         }
         Point::Call => null_call(),
         _ => {
-            let ran = spin_while(PATIENCE, || rival.runs() == 0);
-            check!(ran, "the rival did not run");
+            let ran = spin_while(PATIENCE, || competitor.runs() == 0);
+            check!(ran, "the competitor did not run");
         }
     }
-    Ok((scene.word(), sys::rseq_slice_yield()?))
+    Ok((setup.word(), sys::rseq_slice_yield()?))
 }
 
 /// Has a process live through it, and compares its end and the counters with what is expected.
 fn try_word(env: Env, layout: Layout, point: Point, word: u32, expected: Fate) -> Result<()> {
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     let status = Child::start(|| {
         let (end, yielded) = live(env, layout, point, word)?;
         let right = expected == Fate::Lives(end, yielded);
@@ -200,7 +202,7 @@ fn try_word(env: Env, layout: Layout, point: Point, word: u32, expected: Fate) -
         _ => false,
     };
     check!(right, "{status:?}, not {expected:?}");
-    ledger.ensure(tally(env, layout, point, expected))
+    delta.ensure(tally(env, layout, point, expected))
 }
 
 fn matrix(env: Env, layout: Layout, point: Point) -> Result<()> {
@@ -233,10 +235,10 @@ fn matrix(env: Env, layout: Layout, point: Point) -> Result<()> {
     check!(lived > 0);
     check!(lived + killed == 2 * WORDS.len());
     // The machine still grants.
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     set_debug(env.kernel.debug)?;
-    scene.obtain(&rival)?;
+    setup.obtain(&competitor)?;
     check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }

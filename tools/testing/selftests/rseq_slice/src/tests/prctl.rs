@@ -138,11 +138,11 @@ fn needs_a_full_area(_: Env) -> Result<()> {
 /// The bit of the BITS layout means nothing alone, which the state of the thread does not change.
 fn two_is_invalid(_: Env) -> Result<()> {
     let registration = Registration::new()?;
-    for choice in [None, Some(Layout::Bytes), None] {
-        set_layout(choice)?;
+    for mode in [None, Some(Layout::Bytes), None] {
+        set_layout(mode)?;
         ensure_all(&[[SET, BITS, 0, 0]], libc::EINVAL)?;
-        check!(layout()? == choice);
-        check!(registration.area().flags() == flags(choice.is_some()));
+        check!(layout()? == mode);
+        check!(registration.area().flags() == flags(mode.is_some()));
     }
     Ok(())
 }
@@ -167,13 +167,13 @@ fn get_returns_what_is_set(_: Env, wanted: Layout) -> Result<()> {
 /// Setting what is set does nothing: the flags are neither looked at nor written.
 fn setting_the_same_does_nothing(_: Env, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
-    for choice in [Some(wanted), None] {
-        set_layout(choice)?;
+    for mode in [Some(wanted), None] {
+        set_layout(mode)?;
         let good = registration.area().flags();
         registration.area().set_flags(0x8000_0000);
-        set_layout(choice)?;
+        set_layout(mode)?;
         check!(registration.area().flags() == 0x8000_0000);
-        check!(layout()? == choice);
+        check!(layout()? == mode);
         registration.area().set_flags(good);
     }
     Ok(())
@@ -199,13 +199,13 @@ fn change_of_layout_erases_word(_: Env) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
     set_layout(Some(Layout::Bytes))?;
-    for choice in [Layout::Bits, Layout::Bytes, Layout::Bits] {
+    for mode in [Layout::Bits, Layout::Bytes, Layout::Bits] {
         area.set_slice_ctrl(1);
-        set_layout(Some(choice))?;
-        check!(layout()? == Some(choice));
+        set_layout(Some(mode))?;
+        check!(layout()? == Some(mode));
         check!(
             area.slice_ctrl() == 0,
-            "the word survived the change to {choice:?}"
+            "the word survived the change to {mode:?}"
         );
         check!(area.flags() == flags(true));
     }

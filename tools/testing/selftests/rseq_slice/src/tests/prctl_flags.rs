@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! prctl(PR_RSEQ_SLICE_EXTENSION) on an area whose flags lie or cannot be reached.
+//! prctl(PR_RSEQ_SLICE_EXTENSION) on an area whose flags are not what the kernel stored, or cannot be
+//! reached.
 
 use anyhow::Result;
 use nix::sys::mman::ProtFlags;

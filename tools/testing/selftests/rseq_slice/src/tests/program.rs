@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whole programs: critical sections in a row, against a rival that comes at any moment of them.
+//! Whole programs: critical sections in a row, against a competitor that comes at any moment of them.
 
 use anyhow::Result;
 use rseq_slice_harness::clock::spin;
@@ -9,7 +9,7 @@ use rseq_slice_harness::{Control, End, Layout, Section, set_extension_length};
 use crate::case::{Needs, Test, once};
 use crate::check::check;
 use crate::env::Env;
-use crate::support::{CPU, Ledger, Rival, Scene};
+use crate::support::{CPU, Competitor, CounterDelta, Setup};
 
 pub(crate) const TESTS: &[Test] = &[
     once(
@@ -26,13 +26,13 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Set the request byte; clear it; if there is a grant, yield.
 fn mainline_flow_loses_no_grant(env: Env) -> Result<()> {
-    let mut registration = Scene::new(env, Layout::Bytes)?.into_registration();
+    let mut registration = Setup::new(env, Layout::Bytes)?.into_registration();
     flow(env, registration.bytes())
 }
 
 /// Set REQUEST; test and clear it in one instruction; if it was gone and GRANTED is there, yield.
 fn first_proposal_flow_loses_no_grant(env: Env) -> Result<()> {
-    let mut registration = Scene::new(env, Layout::Bits)?.into_registration();
+    let mut registration = Setup::new(env, Layout::Bits)?.into_registration();
     flow(env, registration.bits())
 }
 
@@ -42,12 +42,12 @@ fn flow(env: Env, mut control: impl Control) -> Result<()> {
     /// Requests that may be refused: wakeups fall beside ticks as well, which bring other work along.
     const REFUSED: u64 = SECTIONS / 100;
     set_extension_length(10_000)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     let (mut undisturbed, mut yielded, mut too_late, mut preempted) = (0, 0, 0, 0);
     for section in 0..SECTIONS {
         // Spreads the wakeups evenly from the start of the section to beyond its end.
-        rival.wake_in(3_000 + section * 7_919 % 17_000)?;
+        competitor.wake_in(3_000 + section * 7_919 % 17_000)?;
         let critical = Section::begin(&mut control);
         spin(SECTION);
         match critical.end() {
@@ -58,7 +58,7 @@ fn flow(env: Env, mut control: impl Control) -> Result<()> {
         }
         spin(20_000);
     }
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     check!(tally.adds_up(), "{tally:?}");
     check!(
         tally.yielded == yielded,
@@ -66,7 +66,7 @@ fn flow(env: Env, mut control: impl Control) -> Result<()> {
     );
     check!(
         tally.revoked <= tally.expired,
-        "a single rival revoked: {tally:?}"
+        "a single competitor revoked: {tally:?}"
     );
     let ends = format!(
         "{undisturbed} undisturbed, {yielded} yielded, {too_late} late, {preempted} preempted"
@@ -80,9 +80,9 @@ fn flow(env: Env, mut control: impl Control) -> Result<()> {
         "{ends}, {tally:?}"
     );
     check!(
-        rival.runs() >= SECTIONS * 9 / 10,
+        competitor.runs() >= SECTIONS * 9 / 10,
         "{} of {SECTIONS} wakeups",
-        rival.runs()
+        competitor.runs()
     );
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
 use crate::env::Env;
 use crate::ktap::diagnose;
-use crate::support::{CPU, INSTRUCTIONS, Ledger, Rival, Scene, Walk, soon, walk};
+use crate::support::{CPU, Competitor, CounterDelta, INSTRUCTIONS, Setup, Walk, soon, walk};
 
 pub(crate) const TESTS: &[Test] = &[
     both(
@@ -25,25 +25,25 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         |env, layout| window(env, layout, Taker::Timer),
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "wakeup_before_entry_is_not_claimed",
         Needs::On,
-        |env, layout| window(env, layout, Taker::Rival),
+        |env, layout| window(env, layout, Taker::Competitor),
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "expiry_in_entry_reschedules_once",
         Needs::On,
         |env, layout| entry(env, layout, Taker::Timer),
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "wakeup_in_entry_reschedules_once",
         Needs::On,
-        |env, layout| entry(env, layout, Taker::Rival),
+        |env, layout| entry(env, layout, Taker::Competitor),
     )
-    .alone(),
+    .tolerates(&[]),
 ];
 
 /// Who takes the CPU away.
@@ -51,21 +51,21 @@ pub(crate) const TESTS: &[Test] = &[
 enum Taker {
     /// The timer of the grant.
     Timer,
-    /// A second rival.
-    Rival,
+    /// A second competitor.
+    Competitor,
 }
 
-/// Nanoseconds from the first rival's wakeup to the second's.
+/// Nanoseconds from the first competitor's wakeup to the second's.
 const APART: u64 = 10_000;
 /// The longest delay that a search considers, in instructions.
 const LONGEST: u64 = 20_000;
 
-struct Stage {
+struct Race {
     env: Env,
-    scene: Scene,
+    setup: Setup,
     layout: Layout,
-    rival: Rival,
-    second: Rival,
+    competitor: Competitor,
+    second: Competitor,
     taker: Taker,
 }
 
@@ -93,18 +93,18 @@ impl Step {
     }
 }
 
-impl Stage {
+impl Race {
     fn new(env: Env, layout: Layout, taker: Taker) -> Result<Self> {
         set_extension_length(match taker {
             Taker::Timer => 10_000,
-            Taker::Rival => 50_000,
+            Taker::Competitor => 50_000,
         })?;
         Ok(Self {
             env,
-            scene: Scene::new(env, layout)?,
+            setup: Setup::new(env, layout)?,
             layout,
-            rival: Rival::new(env, CPU)?,
-            second: Rival::new(env, CPU)?,
+            competitor: Competitor::new(env, CPU)?,
+            second: Competitor::new(env, CPU)?,
             taker,
         })
     }
@@ -122,21 +122,24 @@ impl Stage {
 
     /// `None`: the request was refused.
     fn attempt(&self, delay: u64) -> Result<Option<Step>> {
-        let ledger = Ledger::open()?;
-        let runs = (self.rival.runs(), self.second.runs());
+        let delta = CounterDelta::start()?;
+        let runs = (self.competitor.runs(), self.second.runs());
         let due = soon(self.env)?;
-        if self.taker == Taker::Rival {
+        if self.taker == Taker::Competitor {
             self.second.wake(Due::At(due + APART))?;
         }
-        self.rival.wake(Due::At(due))?;
-        let walk = walk(&self.scene, self.layout, delay)?;
-        self.scene.area().set_rseq_cs(0);
-        let word = self.scene.word();
-        if self.taker == Taker::Rival {
+        self.competitor.wake(Due::At(due))?;
+        let walk = walk(&self.setup, self.layout, delay)?;
+        self.setup.area().set_rseq_cs(0);
+        let word = self.setup.word();
+        if self.taker == Taker::Competitor {
             self.second.ensure_runs(runs.1 + 1)?;
         }
-        let tally = ledger.tally()?;
-        check!(self.rival.runs() == runs.0 + 1, "the rival did not run");
+        let tally = delta.tally()?;
+        check!(
+            self.competitor.runs() == runs.0 + 1,
+            "the competitor did not run"
+        );
         check!(word == 0, "the word is {word:#x}");
         if !walk.obtained && walk.yielded.is_none() && tally == Counters::NOTHING {
             return Ok(None);
@@ -152,7 +155,7 @@ impl Stage {
     fn taken(&self) -> Counters {
         match self.taker {
             Taker::Timer => Counters::expiries(1),
-            Taker::Rival => Counters::revokes(1),
+            Taker::Competitor => Counters::revokes(1),
         }
     }
 
@@ -192,24 +195,24 @@ impl Stage {
 
 /// The interrupt comes in front of every instruction of the window, and what follows is right.
 fn window(env: Env, layout: Layout, taker: Taker) -> Result<()> {
-    /// How far the moments of two walks with the same delay lie apart at most, in instructions.
+    /// How far the moments of two walks with the same delay are apart at most, in instructions.
     const AROUND: u64 = 60;
     const ROUNDS: usize = 12;
     /// So much earlier the yield is in time, in instructions.
-    const EARLIER: u64 = 600;
-    let stage = Stage::new(env, layout, taker)?;
-    let edge = stage.find()?;
+    const EARFORGEDR: u64 = 600;
+    let race = Race::new(env, layout, taker)?;
+    let edge = race.find()?;
     let (mut hits, mut yields, mut late, mut entered) = ([0; INSTRUCTIONS.len()], 0, 0, 0);
     for _ in 0..ROUNDS {
-        let in_time = (edge.start - EARLIER..edge.start - EARLIER / 2).step_by(30);
+        let in_time = (edge.start - EARFORGEDR..edge.start - EARFORGEDR / 2).step_by(30);
         for delay in in_time.chain(edge.start - AROUND..edge.end + AROUND / 2) {
-            let step = stage.step(delay)?;
+            let step = race.step(delay)?;
             if let Some(hit) = step.walk.interrupted {
                 hits[hit] += 1;
                 // In front of the read: it finds no grant. Later: the yield finds none.
                 let seen = step.walk.yielded.is_some();
                 check!(seen == (hit > 0), "{hit}: {:?}", step.walk);
-                stage.judge(&step).with_context(|| {
+                race.judge(&step).with_context(|| {
                     format!(
                         "taken at {}: {:?}, {:?}",
                         INSTRUCTIONS[hit], step.walk, step.tally
@@ -246,19 +249,19 @@ fn entry(env: Env, layout: Layout, taker: Taker) -> Result<()> {
     const BEFORE: u64 = 1_500;
     const AFTER: u64 = 100;
     const STEP: usize = 4;
-    let stage = Stage::new(env, layout, taker)?;
-    let edge = stage.find()?;
+    let race = Race::new(env, layout, taker)?;
+    let edge = race.find()?;
     let delays = (edge.start - BEFORE..edge.end + AFTER).step_by(STEP);
     let (mut grants, mut yields, mut late, mut entered) = (0, 0, 0, 0);
     let (mut double, mut first_wrong) = (0, None);
     for delay in delays {
-        let step = stage.step(delay)?;
+        let step = race.step(delay)?;
         grants += 1;
         yields += u32::from(step.walk.yielded == Some(1));
         late += u32::from(step.is_late());
         entered += u32::from(step.is_in_entry());
         double += u32::from(step.is_double());
-        if let (Err(error), None) = (stage.judge(&step), &first_wrong) {
+        if let (Err(error), None) = (race.judge(&step), &first_wrong) {
             first_wrong = Some(format!("{error}: {:?}, {:?}", step.walk, step.tally));
         }
     }

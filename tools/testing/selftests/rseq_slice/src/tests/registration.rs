@@ -14,7 +14,7 @@ use crate::case::{Needs, Test, both, once};
 use crate::check::check;
 use crate::env::Env;
 use crate::support::{
-    CPU, Ledger, Page, Rival, Scene, Seen, be_on, ensure_fresh, flags, requested,
+    CPU, Competitor, CounterDelta, Page, Seen, Setup, be_on, ensure_fresh, flags, requested,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -161,7 +161,7 @@ fn unwritable_memory_is_efault(_: Env) -> Result<()> {
 /// What follows the first 28 bytes is not the kernel's in a legacy area.
 fn leaves_legacy_area_alone(env: Env) -> Result<()> {
     be_on(env, CPU)?;
-    let rival = Rival::new(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
     for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
         let area = Page::new()?.area();
         // SAFETY: The page is never freed and holds an area of zeros.
@@ -177,17 +177,17 @@ fn leaves_legacy_area_alone(env: Env) -> Result<()> {
         );
         check!(layout()?.is_none());
 
-        let ledger = Ledger::open()?;
-        let runs = rival.runs();
-        rival.wake_soon()?;
-        rival.ensure_runs(runs + 1)?;
+        let delta = CounterDelta::start()?;
+        let runs = competitor.runs();
+        competitor.wake_soon()?;
+        competitor.ensure_runs(runs + 1)?;
         check!(
             legacy.slice_ctrl() == PATTERN,
             "the word is {:#x}",
             legacy.slice_ctrl()
         );
         check!(legacy.flags() == 0);
-        ledger.ensure(Counters::NOTHING)?;
+        delta.ensure(Counters::NOTHING)?;
         registration.unregister()?;
         check!(legacy.slice_ctrl() == PATTERN);
     }
@@ -222,25 +222,25 @@ fn says_available(_: Env) -> Result<()> {
 /// The registration can enable the BYTES layout, so that no prctl is needed.
 fn default_on_enables(env: Env) -> Result<()> {
     be_on(env, CPU)?;
-    let rival = Rival::new(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     check!(registration.area().flags() == flags(true));
     check!(layout()? == Some(Layout::Bytes));
 
-    let ledger = Ledger::open()?;
-    rival.wake_soon()?;
+    let delta = CounterDelta::start()?;
+    competitor.wake_soon()?;
     let area = registration.area();
     area.set_slice_ctrl(requested(Layout::Bytes));
     let left = spin_while(1_000_000, || area.slice_ctrl() == requested(Layout::Bytes));
     check!(sys::rseq_slice_yield()? == 1 && left, "no grant");
-    ledger.ensure(Counters::yields(1))?;
+    delta.ensure(Counters::yields(1))?;
 
     set_layout(None).context("switching off what the registration switched on")?;
     check!(area.flags() == flags(false));
-    let scene = Scene::with(env, registration, Layout::Bytes)?;
+    let setup = Setup::with(env, registration, Layout::Bytes)?;
     set_layout(None)?;
-    check!(scene.ask(&rival)? == Seen::Erased);
-    ledger.ensure(Counters::yields(1))
+    check!(setup.ask(&competitor)? == Seen::Erased);
+    delta.ensure(Counters::yields(1))
 }
 
 fn end_forgets_mode(_: Env, wanted: Layout) -> Result<()> {

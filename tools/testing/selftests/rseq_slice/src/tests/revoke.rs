@@ -10,7 +10,7 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
-use crate::support::{CPU, Ledger, PATIENCE, Rival, Scene, granted, requested, soon};
+use crate::support::{CPU, Competitor, CounterDelta, PATIENCE, Setup, granted, requested, soon};
 
 pub(crate) const TESTS: &[Test] = &[
     both(
@@ -18,7 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         second_wakeup_ends_grant,
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "request_in_grant_gets_no_second_one",
         Needs::On,
@@ -27,54 +27,54 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 const LENGTH: u32 = 50_000;
-/// Nanoseconds from the grant to the second rival.
+/// Nanoseconds from the grant to the second competitor.
 const APART: u64 = 15_000;
-/// Nanoseconds within which the second rival has to get the CPU.
+/// Nanoseconds within which the second competitor has to get the CPU.
 const SOON: u64 = APART + 12_000;
 
 fn second_wakeup_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(env, layout)?;
-    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+    let delta = CounterDelta::start()?;
     for turn in 1..=5 {
         let due = soon(env)?;
         second.wake(Due::At(due + APART))?;
-        let first = scene.obtain_at(due, &rival)?;
-        let over = scene.outlast();
-        let word = scene.word();
-        let both_ran = rival.runs() == turn && second.runs() == turn;
+        let first = setup.obtain_at(due, &competitor)?;
+        let over = setup.outlast();
+        let word = setup.word();
+        let both_ran = competitor.runs() == turn && second.runs() == turn;
         let yielded = sys::rseq_slice_yield()?;
         let after = second.ran_at().saturating_sub(first);
         check!(over.is_some() && word == 0, "the word is {word:#x}");
         check!(
             both_ran,
             "{} and {} runs in turn {turn}",
-            rival.runs(),
+            competitor.runs(),
             second.runs()
         );
-        check!(after <= SOON, "the second rival ran after {after} ns");
+        check!(after <= SOON, "the second competitor ran after {after} ns");
         check!(yielded == 0);
     }
-    ledger.ensure(Counters::revokes(5))?;
-    scene.obtain(&rival)?;
+    delta.ensure(Counters::revokes(5))?;
+    setup.obtain(&competitor)?;
     check!(sys::rseq_slice_yield()? == 1, "no grant after a revocation");
     Ok(())
 }
 
-/// A request made inside of the grant does not help against the second rival.
+/// A request made inside of the grant does not help against the second competitor.
 fn request_in_grant_gets_no_second_one(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(env, layout)?;
-    let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+    let delta = CounterDelta::start()?;
     let due = soon(env)?;
     second.wake(Due::At(due + APART))?;
-    scene.obtain_at(due, &rival)?;
-    scene.set_word(granted(layout) | requested(layout));
-    let over = spin_while(PATIENCE, || scene.word() != 0);
-    let runs = (rival.runs(), second.runs());
-    scene.set_word(0);
+    setup.obtain_at(due, &competitor)?;
+    setup.set_word(granted(layout) | requested(layout));
+    let over = spin_while(PATIENCE, || setup.word() != 0);
+    let runs = (competitor.runs(), second.runs());
+    setup.set_word(0);
     check!(over && runs == (1, 1), "{over}, {runs:?} runs");
-    ledger.ensure(Counters::revokes(1))
+    delta.ensure(Counters::revokes(1))
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Filters are asked after a call has ended the grant: one that kills for the yield kills, any call that
-//! it allows ends a grant without harm, and one that comes while the CPU is given up comes too late.
+//! Filters are asked after a call has ended the grant: one that kills for the yield kills, any call
+//! that it allows ends a grant without harm, and one that comes while the CPU is given up comes too
+//! late.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -13,7 +14,9 @@ use rseq_slice_harness::{Counters, Layout};
 use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
-use crate::support::{CPU, Ledger, Rival, Scene, ensure_dies, ensure_fine, null_call, yield_call};
+use crate::support::{
+    CPU, Competitor, CounterDelta, Setup, ensure_dies, ensure_fine, null_call, yield_call,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     both("kills_at_yield", Needs::On, kills_at_yield),
@@ -29,10 +32,10 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// A scene whose thread must not yield, with a grant.
-fn forbidden(env: Env, layout: Layout) -> Result<(Scene, Rival)> {
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
+/// A setup whose thread must not yield, with a grant.
+fn forbidden(env: Env, layout: Layout) -> Result<(Setup, Competitor)> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let filter = Filter {
         number: NR_RSEQ_SLICE_YIELD,
         argument: None,
@@ -41,57 +44,57 @@ fn forbidden(env: Env, layout: Layout) -> Result<(Scene, Rival)> {
     filter
         .install()
         .context("no filter: is CONFIG_SECCOMP_FILTER on?")?;
-    scene.obtain(&rival)?;
-    Ok((scene, rival))
+    setup.obtain(&competitor)?;
+    Ok((setup, competitor))
 }
 
 fn kills_at_yield(env: Env, layout: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     ensure_dies(Signal::SIGSYS, || {
         let _forbidden = forbidden(env, layout)?;
         yield_call();
         Ok(())
     })?;
-    ledger.ensure(Counters::yields(1))
+    delta.ensure(Counters::yields(1))
 }
 
 fn allowed_call_ends_grant(env: Env, layout: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     ensure_fine(|| {
-        let (scene, rival) = forbidden(env, layout)?;
+        let (setup, competitor) = forbidden(env, layout)?;
         null_call();
-        check!(scene.word() == 0);
-        check!(rival.runs() == 1);
+        check!(setup.word() == 0);
+        check!(competitor.runs() == 1);
         Ok(())
     })?;
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
 fn filter_installed_meanwhile_is_too_late(env: Env, layout: Layout) -> Result<()> {
     /// What no call returns by itself.
     const REFUSED: Errno = Errno::EXDEV;
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     ensure_fine(|| {
-        let scene = Scene::new(env, layout)?;
+        let setup = Setup::new(env, layout)?;
         let filter = Filter {
             number: libc::SYS_getppid,
             argument: None,
             action: libc::SECCOMP_RET_ERRNO | REFUSED as u32,
         };
-        let rival = Rival::acting(env, CPU, move || {
+        let competitor = Competitor::acting(env, CPU, move || {
             filter
                 .install_for_all_threads()
                 .expect("a filter for all threads");
         })?;
-        scene.obtain(&rival)?;
+        setup.obtain(&competitor)?;
         let (during, after) = (getppid(), getppid());
-        check!(rival.runs() == 1);
-        check!(scene.word() == 0);
+        check!(competitor.runs() == 1);
+        check!(setup.word() == 0);
         check!(during.is_ok(), "the filter was asked: {during:?}");
         check!(after == Err(REFUSED), "the filter was not asked: {after:?}");
         Ok(())
     })?;
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
 fn getppid() -> Result<libc::c_long, Errno> {

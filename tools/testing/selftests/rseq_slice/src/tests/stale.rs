@@ -13,10 +13,11 @@ use rseq_slice_harness::seccomp::{Filter, MARK};
 use rseq_slice_harness::timer::monotonic;
 use rseq_slice_harness::{Counters, Layout, sys};
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both};
 use crate::check::{check, fail};
 use crate::env::Env;
-use crate::support::{CPU, Child, Ledger, Rival, Scene, ensure_fine};
+use crate::support::{CPU, Child, Competitor, CounterDelta, Setup, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
     both(
@@ -24,7 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         filtered_yield_is_forgotten_by_grant,
     )
-    .undisturbed(),
+    .tolerates(&[Load, Checks]),
     both(
         "filtered_yield_is_forgotten_by_fork",
         Needs::On,
@@ -40,10 +41,10 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         debugged_yield_is_forgotten_by_grant,
     )
-    .undisturbed(),
+    .tolerates(&[Load, Checks]),
 ];
 
-/// Nanoseconds until a rival wakes: enough for a system call that a debugger looks at.
+/// Nanoseconds until a competitor wakes: enough for a system call that a debugger looks at.
 const LEAD: u64 = 1_000_000;
 
 fn skipped_yield() -> Result<libc::c_long, Errno> {
@@ -51,42 +52,42 @@ fn skipped_yield() -> Result<libc::c_long, Errno> {
     Errno::result(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD, MARK) })
 }
 
-/// A scene whose last grant was ended by a yield that the filter skipped.
-fn filtered(env: Env, layout: Layout) -> Result<(Scene, Rival)> {
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
+/// A setup whose last grant was ended by a yield that the filter skipped.
+fn filtered(env: Env, layout: Layout) -> Result<(Setup, Competitor)> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     Filter::SKIPS_MARKED_YIELDS
         .install()
         .context("no filter: is CONFIG_SECCOMP_FILTER on?")?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     let result = skipped_yield();
     check!(
         result == Err(Errno::EPERM),
         "the filter let the yield pass: {result:?}"
     );
-    check!(rival.runs() == 1);
-    check!(scene.word() == 0);
-    ledger.ensure(Counters::yields(1))?;
-    Ok((scene, rival))
+    check!(competitor.runs() == 1);
+    check!(setup.word() == 0);
+    delta.ensure(Counters::yields(1))?;
+    Ok((setup, competitor))
 }
 
 /// Gets another grant and lets it expire.
-fn lose(scene: &Scene, rival: &Rival) -> Result<()> {
-    scene.obtain_at(monotonic()? + LEAD, rival)?;
-    scene.outlast().context("the grant never ended")?;
+fn lose(setup: &Setup, competitor: &Competitor) -> Result<()> {
+    setup.obtain_at(monotonic()? + LEAD, competitor)?;
+    setup.outlast().context("the grant never ended")?;
     let yielded = sys::rseq_slice_yield()?;
     check!(yielded == 0, "the yield after an expiry returned {yielded}");
     Ok(())
 }
 
 fn filtered_yield_is_forgotten_by_grant(env: Env, layout: Layout) -> Result<()> {
-    let (scene, rival) = filtered(env, layout)?;
-    lose(&scene, &rival)
+    let (setup, competitor) = filtered(env, layout)?;
+    lose(&setup, &competitor)
 }
 
 fn filtered_yield_is_forgotten_by_fork(env: Env, layout: Layout) -> Result<()> {
-    let _scene = filtered(env, layout)?;
+    let _setup = filtered(env, layout)?;
     ensure_fine(|| {
         let yielded = sys::rseq_slice_yield()?;
         check!(
@@ -99,11 +100,11 @@ fn filtered_yield_is_forgotten_by_fork(env: Env, layout: Layout) -> Result<()> {
 
 /// The CPU was given up inside of the grant, which the thread may learn later, but not twice.
 fn filtered_yield_counts_at_most_once(env: Env, layout: Layout) -> Result<()> {
-    let (scene, rival) = filtered(env, layout)?;
+    let (setup, competitor) = filtered(env, layout)?;
     sys::rseq_slice_yield()?;
     check!(sys::rseq_slice_yield()? == 0);
     check!(skipped_yield() == Err(Errno::EPERM));
-    scene.obtain(&rival)?;
+    setup.obtain(&competitor)?;
     check!(sys::rseq_slice_yield()? == 1);
     check!(sys::rseq_slice_yield()? == 0);
     Ok(())
@@ -113,16 +114,16 @@ fn debugged_yield_is_forgotten_by_grant(env: Env, layout: Layout) -> Result<()> 
     let child = Child::start(|| {
         ptrace::traceme()?;
         nix::sys::signal::raise(Signal::SIGSTOP)?;
-        let scene = Scene::new(env, layout)?;
-        let rival = Rival::new(env, CPU)?;
-        let ledger = Ledger::open()?;
-        scene.obtain_at(monotonic()? + LEAD, &rival)?;
+        let setup = Setup::new(env, layout)?;
+        let competitor = Competitor::new(env, CPU)?;
+        let delta = CounterDelta::start()?;
+        setup.obtain_at(monotonic()? + LEAD, &competitor)?;
         check!(
             skipped_yield() == Err(Errno::ENOSYS),
             "the yield was not skipped"
         );
-        ledger.ensure(Counters::yields(1))?;
-        lose(&scene, &rival)
+        delta.ensure(Counters::yields(1))?;
+        lose(&setup, &competitor)
     })?;
     let pid = child.pid();
     waitpid(pid, None)?;

@@ -13,8 +13,8 @@ use crate::check::check;
 use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::support::{
-    CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_lie_kills, handle, hits, null_call,
-    yield_call,
+    CPU, Competitor, CounterDelta, PATIENCE, Setup, ensure_dies, ensure_violation_kills, handle,
+    hits, null_call, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -50,19 +50,19 @@ const BROKEN: [u32; 5] = [0, 1, 2 | 4, 3 | 1 << 31, !0];
 fn violation_at_decision_kills(env: Env) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
-        let ledger = Ledger::open()?;
+        let delta = CounterDelta::start()?;
         for word in FORGED {
             ensure_dies(Signal::SIGSEGV, || {
-                let scene = Scene::new(env, LAYOUT)?;
-                let rival = Rival::new(env, CPU)?;
-                rival.wake_soon()?;
-                scene.set_word(word);
+                let setup = Setup::new(env, LAYOUT)?;
+                let competitor = Competitor::new(env, CPU)?;
+                competitor.wake_soon()?;
+                setup.set_word(word);
                 spin(PATIENCE);
-                scene.set_word(0);
+                setup.set_word(0);
                 Ok(())
             })?;
         }
-        ledger.ensure(Counters::NOTHING)?;
+        delta.ensure(Counters::NOTHING)?;
     }
     Ok(())
 }
@@ -72,9 +72,9 @@ fn violation_at_call_kills(env: Env) -> Result<()> {
         set_debug(debug)?;
         for word in BROKEN {
             for call in [yield_call, null_call] {
-                let ledger = Ledger::open()?;
-                ensure_lie_kills(env, LAYOUT, word, call)?;
-                ledger
+                let delta = CounterDelta::start()?;
+                ensure_violation_kills(env, LAYOUT, word, call)?;
+                delta
                     .ensure(Counters::deaths(1))
                     .with_context(|| format!("{word:#x}"))?;
             }
@@ -83,17 +83,17 @@ fn violation_at_call_kills(env: Env) -> Result<()> {
     Ok(())
 }
 
-/// The grant is taken back: for a second rival, and at its expiry.
+/// The grant is revoked: for a second competitor, and at its expiry.
 fn violation_at_revocation_kills(env: Env) -> Result<()> {
     for (length, second_after, expired) in [(50_000, 15_000, 0), (20_000, 900_000, 1)] {
         set_extension_length(length)?;
         for word in BROKEN {
-            let ledger = Ledger::open()?;
+            let delta = CounterDelta::start()?;
             ensure_dies(Signal::SIGSEGV, || {
-                let scene = Scene::new(env, LAYOUT)?;
-                let (rival, second) = (Rival::new(env, CPU)?, Rival::new(env, CPU)?);
-                scene.obtain_when(&rival, |due| second.wake(Due::At(due + second_after)))?;
-                scene.set_word(word);
+                let setup = Setup::new(env, LAYOUT)?;
+                let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+                setup.obtain_when(&competitor, |due| second.wake(Due::At(due + second_after)))?;
+                setup.set_word(word);
                 spin(PATIENCE);
                 Ok(())
             })?;
@@ -101,7 +101,7 @@ fn violation_at_revocation_kills(env: Env) -> Result<()> {
                 expired,
                 ..Counters::deaths(1)
             };
-            ledger.ensure(died).with_context(|| format!("{word:#x}"))?;
+            delta.ensure(died).with_context(|| format!("{word:#x}"))?;
         }
     }
     Ok(())
@@ -110,40 +110,44 @@ fn violation_at_revocation_kills(env: Env) -> Result<()> {
 fn request_never_counts(env: Env) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
-        let scene = Scene::new(env, LAYOUT)?;
-        let rival = Rival::new(env, CPU)?;
-        scene.request();
+        let setup = Setup::new(env, LAYOUT)?;
+        let competitor = Competitor::new(env, CPU)?;
+        setup.request();
         null_call();
-        scene.set_word(0);
-        scene.obtain(&rival)?;
-        scene.set_word(3);
+        setup.set_word(0);
+        setup.obtain(&competitor)?;
+        setup.set_word(3);
         check!(sys::rseq_slice_yield()? == 1);
-        check!(scene.word() == 0);
-        scene.obtain(&rival)?;
-        scene.outlast();
-        scene.request();
+        check!(setup.word() == 0);
+        setup.obtain(&competitor)?;
+        setup.outlast();
+        setup.request();
         null_call();
         check!(sys::rseq_slice_yield()? == 0);
-        check!(scene.word() == 1);
-        scene.set_word(0);
+        check!(setup.word() == 1);
+        setup.set_word(0);
     }
     Ok(())
 }
 
 /// A thread that handles the signal has lost the CPU and the word, and may ask again.
 fn survivor_can_request_again(env: Env) -> Result<()> {
-    let scene = Scene::new(env, LAYOUT)?;
-    let rival = Rival::new(env, CPU)?;
+    let setup = Setup::new(env, LAYOUT)?;
+    let competitor = Competitor::new(env, CPU)?;
     handle(Signal::SIGSEGV)?;
-    let ledger = Ledger::open()?;
-    rival.wake_soon()?;
-    scene.set_word(3);
+    let delta = CounterDelta::start()?;
+    competitor.wake_soon()?;
+    setup.set_word(3);
     let came = spin_while(PATIENCE, || hits() == 0);
-    check!(came && rival.runs() == 1, "{came}, {} runs", rival.runs());
-    check!(scene.word() == 0, "the word is {:#x}", scene.word());
-    ledger.ensure(Counters::NOTHING)?;
-    scene.obtain(&rival)?;
+    check!(
+        came && competitor.runs() == 1,
+        "{came}, {} runs",
+        competitor.runs()
+    );
+    check!(setup.word() == 0, "the word is {:#x}", setup.word());
+    delta.ensure(Counters::NOTHING)?;
+    setup.obtain(&competitor)?;
     check!(sys::rseq_slice_yield()? == 1);
     check!(hits() == 1);
-    ledger.ensure(Counters::yields(1))
+    delta.ensure(Counters::yields(1))
 }

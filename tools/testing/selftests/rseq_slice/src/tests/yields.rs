@@ -11,7 +11,7 @@ use crate::case::{Needs, Skip, Test, both, once};
 use crate::check::check;
 use crate::env::Env;
 use crate::kernel::set_debug;
-use crate::support::{CPU, Ledger, Page, Rival, Scene, granted, requested};
+use crate::support::{CPU, Competitor, CounterDelta, Page, Setup, granted, requested};
 
 pub(crate) const TESTS: &[Test] = &[
     once(
@@ -49,56 +49,56 @@ fn return_0_without_extension(_: Env) -> Result<()> {
 
 /// A request that nobody answered is not touched.
 fn return_0_without_grant(env: Env, layout: Layout) -> Result<()> {
-    let scene = Scene::new(env, layout)?;
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, layout)?;
+    let delta = CounterDelta::start()?;
     check!(sys::rseq_slice_yield()? == 0);
-    scene.request();
+    setup.request();
     check!(sys::rseq_slice_yield()? == 0);
-    check!(scene.word() == requested(layout));
-    scene.set_word(0);
-    ledger.ensure(Counters::NOTHING)
+    check!(setup.word() == requested(layout));
+    setup.set_word(0);
+    delta.ensure(Counters::NOTHING)
 }
 
 fn return_1_once_per_grant(env: Env, layout: Layout) -> Result<()> {
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     for _ in 0..3 {
-        scene.obtain(&rival)?;
+        setup.obtain(&competitor)?;
         check!(sys::rseq_slice_yield()? == 1);
         check!(sys::rseq_slice_yield()? == 0);
         check!(sys::rseq_slice_yield()? == 0);
     }
-    ledger.ensure(Counters::yields(3))
+    delta.ensure(Counters::yields(3))
 }
 
 /// A request that is made inside of a grant ends with it.
 fn erase_new_request(env: Env, layout: Layout) -> Result<()> {
     set_debug(false)?;
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
-    scene.set_word(granted(layout) | requested(layout));
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
+    setup.set_word(granted(layout) | requested(layout));
     check!(sys::rseq_slice_yield()? == 1);
-    check!(scene.word() == 0);
-    ledger.ensure(Counters::yields(1))
+    check!(setup.word() == 0);
+    delta.ensure(Counters::yields(1))
 }
 
 /// A page fault is an interrupt that wants no reschedule: the grant outlives it.
 fn return_1_after_page_fault(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let fresh = Page::new()?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     // SAFETY: The page is never freed and holds an area of zeros.
     unsafe { fresh.area().as_ref() }.set_flags(1);
-    let live = scene.is_granted();
+    let live = setup.is_granted();
     let yielded = sys::rseq_slice_yield()?;
     check!(live && yielded == 1, "{live}, {yielded}");
-    ledger.ensure(Counters::yields(1))
+    delta.ensure(Counters::yields(1))
 }
 
 /// The calls of x32 have the numbers of the others, and a bit on top.
@@ -110,14 +110,14 @@ fn work_from_x32(env: Env, layout: Layout) -> Result<()> {
     if call() == Err(Errno::ENOSYS) {
         return Err(Skip("needs CONFIG_X86_X32_ABI".into()).into());
     }
-    let scene = Scene::new(env, layout)?;
-    let rival = Rival::new(env, CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     let yielded = call()?;
-    check!(yielded == 1 && rival.runs() == 1, "{yielded}");
+    check!(yielded == 1 && competitor.runs() == 1, "{yielded}");
     check!(call()? == 0);
-    ledger.ensure(Counters::yields(1))
+    delta.ensure(Counters::yields(1))
 }
 
 #[cfg(not(target_arch = "x86_64"))]

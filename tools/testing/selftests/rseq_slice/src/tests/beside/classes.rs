@@ -18,30 +18,30 @@ use crate::check::check;
 use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, Class, Extensible, Holders, Setup, ensure_distribution, handle, hits, set_class,
-    set_deadline,
+    BOTH_CPUS, Class, Extensible, HolderSetup, Holders, ensure_distribution, handle, hits,
+    set_class, set_deadline,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("deadline", Needs::OnTwoCpus, deadline).alone(),
-    both("fair_server", Needs::OnTwoCpus, fair_server).alone(),
-    both("sched_ext", Needs::OnTwoCpus, sched_ext).alone(),
+    both("deadline", Needs::OnTwoCpus, deadline).tolerates(&[]),
+    both("fair_server", Needs::OnTwoCpus, fair_server).tolerates(&[]),
+    both("sched_ext", Needs::OnTwoCpus, sched_ext).tolerates(&[]),
 ];
 
 const MILLI: u64 = 1_000_000;
 
-/// Holders of the deadline class use up their runtime and are throttled. Their rivals have earlier
+/// Holders of the deadline class use up their runtime and are throttled. Their competitors have earlier
 /// deadlines.
 fn deadline(env: Env, layout: Layout) -> Result<()> {
     handle(Signal::SIGXCPU)?;
-    let holders = Holders::start(&Setup {
+    let holders = Holders::start(&HolderSetup {
         holder: Arc::new(|| set_deadline(2 * MILLI, 8 * MILLI)),
-        rival: Arc::new(|| {
+        competitor: Arc::new(|| {
             // Threads of this class are bound to no CPU.
             pin_to(&BOTH_CPUS)?;
             set_deadline(MILLI / 4, MILLI)
         }),
-        ..Setup::new(env, layout)
+        ..HolderSetup::new(env, layout)
     })?;
     holders.until_granted(GRANTS, || Ok(()))?;
     holders.end()?;
@@ -86,9 +86,9 @@ fn fair_server(env: Env, layout: Layout) -> Result<()> {
             })
         })
         .collect();
-    let holders = Holders::start(&Setup {
-        holder: Arc::new(move || set_class(env, Class::Scene)),
-        ..Setup::new(env, layout)
+    let holders = Holders::start(&HolderSetup {
+        holder: Arc::new(move || set_class(env, Class::Requester)),
+        ..HolderSetup::new(env, layout)
     })?;
     let early = turns.load(Ordering::Relaxed);
     let so_far = || Ok(turns.load(Ordering::Relaxed) - early);
@@ -111,7 +111,7 @@ fn fair_server(env: Env, layout: Layout) -> Result<()> {
 fn sched_ext(env: Env, layout: Layout) -> Result<()> {
     let scheduler = Extensible::load()?;
     check!(scheduler.is_on()?, "the scheduler did not start");
-    let holders = Holders::start(&Setup::new(env, layout))?;
+    let holders = Holders::start(&HolderSetup::new(env, layout))?;
     holders.until_granted(GRANTS, || Ok(()))?;
     let on = scheduler.is_on()?;
     // The threads go back to the normal class while they have grants.

@@ -20,16 +20,16 @@ use crate::check::check;
 use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Holders, Ledger, Page, Remote, Rival, Scene, Setup, Swap, THREADS, advise, be_on,
-    ensure_fine, eventfd, move_pages, requested, vmstat,
+    CPU, Competitor, CounterDelta, HolderSetup, Holders, Page, Remote, Setup, Swap, THREADS,
+    advise, be_on, ensure_fine, eventfd, move_pages, requested, vmstat,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("swap", Needs::OnTwoCpus, swap).alone(),
-    both("migration", Needs::OnTwoCpus, migration).alone(),
-    both("numa_balancing", Needs::OnTwoCpus, numa_balancing).alone(),
-    both("huge_pages", Needs::OnTwoCpus, huge_pages).alone(),
-    both("ksm", Needs::OnTwoCpus, ksm).alone(),
+    both("swap", Needs::OnTwoCpus, swap).tolerates(&[]),
+    both("migration", Needs::OnTwoCpus, migration).tolerates(&[]),
+    both("numa_balancing", Needs::OnTwoCpus, numa_balancing).tolerates(&[]),
+    both("huge_pages", Needs::OnTwoCpus, huge_pages).tolerates(&[]),
+    both("ksm", Needs::OnTwoCpus, ksm).tolerates(&[]),
 ];
 
 const PAGE: usize = Page::SIZE as usize;
@@ -46,9 +46,9 @@ fn beside(
 ) -> Result<()> {
     let before = vmstat(count)?;
     let counted = || Ok(vmstat(count)? - before);
-    let holders = Holders::start(&Setup {
+    let holders = Holders::start(&HolderSetup {
         pages: pages.to_vec(),
-        ..Setup::new(env, layout)
+        ..HolderSetup::new(env, layout)
     })?;
     holders.until_granted(GRANTS, &mut act)?;
     let counted = holders.until_counted(times, counted, act)?;
@@ -181,13 +181,13 @@ fn ksm(env: Env, layout: Layout) -> Result<()> {
         advise(page, PAGE, libc::MADV_MERGEABLE)?;
     }
     be_on(env, CPU)?;
-    let scene = Scene::with(env, page.register()?, layout)?;
+    let setup = Setup::with(env, page.register()?, layout)?;
     let event = eventfd()?;
-    let rival = Rival::awaiting(env, event.try_clone()?, CPU)?;
-    let ledger = Ledger::open()?;
+    let competitor = Competitor::awaiting(env, event.try_clone()?, CPU)?;
+    let delta = CounterDelta::start()?;
     let (mut granted, mut yielded) = (0, 0);
     for round in 0..ROUNDS {
-        let runs = rival.runs();
+        let runs = competitor.runs();
         let address = page.area().as_ptr() as usize;
         let mut event = event.try_clone()?;
         let shared = Remote::ready(move || {
@@ -198,17 +198,17 @@ fn ksm(env: Env, layout: Layout) -> Result<()> {
             }
             Ok(event.write_all(&1_u64.to_ne_bytes())?)
         })?;
-        scene.request();
+        setup.request();
         // SAFETY: Both pages are mapped, and nobody else writes to them.
         unsafe { std::ptr::copy_nonoverlapping(page.area().as_ptr(), twin.area().as_ptr(), 1) };
         // Puts the pages on the kernel's lists; it would wait for a thread on this CPU to do that.
         advise(spare, PAGE, libc::MADV_COLD)?;
         shared.go();
         let word = requested(layout);
-        let answered = spin_while(MERGE, || scene.word() == word);
-        let seen = scene.word();
+        let answered = spin_while(MERGE, || setup.word() == word);
+        let seen = setup.word();
         let result = sys::rseq_slice_yield()?;
-        scene.set_word(0);
+        setup.set_word(0);
         shared.join()?;
         check!(answered, "no answer in the {round}th round");
         // SAFETY: The page is mapped.
@@ -216,10 +216,10 @@ fn ksm(env: Env, layout: Layout) -> Result<()> {
         check!(other == word, "{other:#x} in the other page");
         granted += u64::from(seen != 0);
         yielded += u64::from(result == 1);
-        rival.ensure_runs(runs + 1)?;
+        competitor.ensure_runs(runs + 1)?;
     }
     set("run", "0")?;
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     diagnose(format_args!("{granted} seen, {yielded} yields, {tally:?}"));
     check!(
         tally.yielded == yielded && tally.granted == granted && tally.adds_up(),

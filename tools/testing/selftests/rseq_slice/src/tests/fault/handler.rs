@@ -12,12 +12,13 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use rseq_slice_harness::clock::spin;
 use rseq_slice_harness::{Implementation, Layout, set_extension_length};
 
+use crate::case::Disturbance::{KernelThreads, Load};
 use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, PATIENCE, Page, Remote, Rival, Scene, be_on, ensure_dies, ensure_fine, granted,
+    CPU, Competitor, PATIENCE, Page, Remote, Setup, be_on, ensure_dies, ensure_fine, granted,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -30,13 +31,13 @@ pub(crate) const TESTS: &[Test] = &[
             })
         },
     )
-    .hasty(),
+    .tolerates(&[Load, KernelThreads]),
     both(
         "open_in_handler_runs_it",
         Needs::OnTwoCpus,
         open_in_handler_runs_it,
     )
-    .hasty(),
+    .tolerates(&[Load, KernelThreads]),
 ];
 
 static PAGE: AtomicUsize = AtomicUsize::new(0);
@@ -67,21 +68,21 @@ fn expire(env: Env, layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
     let action = SigAction::new(SigHandler::Handler(repair), flags, SigSet::empty());
     // SAFETY: The handler makes a system call and touches nothing but atomics.
     unsafe { sigaction(Signal::SIGSEGV, &action) }?;
-    let scene = Scene::with(env, page.register()?, layout)?;
-    let rival = Rival::new(env, CPU)?;
+    let setup = Setup::with(env, page.register()?, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let remote = Remote::ready(move || page.protect(ProtFlags::PROT_READ))?;
-    scene.obtain(&rival)?;
+    setup.obtain(&competitor)?;
     remote.go();
     spin(PATIENCE);
-    let word = scene.word();
+    let word = setup.word();
     remote.join()?;
-    check!(rival.runs() == 1);
+    check!(competitor.runs() == 1);
     Ok((HITS.load(Ordering::Relaxed), word))
 }
 
 /// The handler runs, and the word still shows the grant that has ended: nobody could write it. Where
-/// the first system call of the handler is checked that is a lie, and it runs once more. On C the grant
-/// has not ended, and a handler does not help.
+/// the first system call of the handler is checked that is a violation, and it runs once more. On C
+/// the grant has not ended, and a handler does not help.
 fn open_in_handler_runs_it(env: Env, layout: Layout) -> Result<()> {
     let body = || {
         let (runs, word) = expire(env, layout, SaFlags::SA_NODEFER)?;

@@ -15,8 +15,8 @@ use crate::check::check;
 use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::support::{
-    CPU, Class, Hand, How, Ledger, OTHER_CPU, PATIENCE, Scene, Sequence, Step, Ticker, granted,
-    reclass, requested, set_class, soon, switches,
+    CPU, Class, CounterDelta, Hand, How, OTHER_CPU, PATIENCE, Sequence, Setup, Step, Ticker,
+    granted, reclass, requested, set_class, soon, switches,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -24,12 +24,12 @@ pub(crate) const TESTS: &[Test] = &[
         "whole_when_class_changes",
         Needs::OnTwoCpus,
         |env, layout| {
-            changed(env, layout, Class::Scene, false, |env, thread, _| {
+            changed(env, layout, Class::Requester, false, |env, thread, _| {
                 reclass(env, thread)
             })
         },
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "whole_when_nice_changes",
         Needs::OnTwoCpus,
@@ -39,17 +39,17 @@ pub(crate) const TESTS: &[Test] = &[
             changed(env, layout, Class::Fair, false, renice)
         },
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "whole_when_affinity_changes",
         Needs::OnTwoCpus,
         |env, layout| {
-            changed(env, layout, Class::Scene, true, |_, thread, _| {
+            changed(env, layout, Class::Requester, true, |_, thread, _| {
                 move_away(thread)
             })
         },
     )
-    .alone(),
+    .tolerates(&[]),
 ];
 
 /// Less and less of the CPU from turn to turn.
@@ -78,7 +78,7 @@ fn changed(
     const ORDER: u32 = 1;
     const TURNS: usize = 8;
     set_extension_length(20_000)?;
-    let scene = Scene::new(env, layout)?;
+    let setup = Setup::new(env, layout)?;
     let thread = gettid();
     let mut turn = 0;
     let hand = Hand::new(
@@ -89,7 +89,7 @@ fn changed(
         })],
     )?;
     set_class(env, class)?;
-    let (area, orders) = (scene.area(), hand.orders());
+    let (area, orders) = (setup.area(), hand.orders());
     for number in 0..TURNS {
         let (expires, debug) = (number % 2 == 1, number % 4 > 1);
         set_debug(debug)?;
@@ -102,16 +102,16 @@ fn changed(
             steps.push(Step::wait_while_word(area, granted(layout), PATIENCE));
         }
         soon(env)?;
-        let (ledger, before) = (Ledger::open()?, switches()?);
+        let (delta, before) = (CounterDelta::start()?, switches()?);
         let outcome = Sequence::new(area, steps).run(CPU)?;
         let yielded = sys::rseq_slice_yield()?;
-        scene.set_word(0);
+        setup.set_word(0);
         let (switched, cpu) = (switches()? - before, area.cpu_id() as usize);
         pin_to(&[CPU])?;
         hand.ensure_idle()?;
         let told = format!("{outcome:?}, yield {yielded}, {switched} switches, debug {debug}");
         if expires {
-            ledger.ensure(Counters::expiries(1)).context(told.clone())?;
+            delta.ensure(Counters::expiries(1)).context(told.clone())?;
             // It may have expired in an interrupt, where it restarts the sequence.
             let may_stay = !moves && switched == 0;
             check!(
@@ -120,7 +120,7 @@ fn changed(
             );
             check!(yielded == 0, "{told}");
         } else {
-            ledger.ensure(Counters::yields(1)).context(told.clone())?;
+            delta.ensure(Counters::yields(1)).context(told.clone())?;
             check!(outcome.how == How::Done && yielded == 1, "{told}");
         }
         check!(!moves || cpu == OTHER_CPU, "still on CPU {cpu}: {told}");

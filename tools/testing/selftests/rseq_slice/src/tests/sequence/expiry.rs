@@ -18,8 +18,8 @@ use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, DROP, Hand, How, Ledger, PATIENCE, Page, RECLASS, Scene, Sequence, Stage, Step, Userfault,
-    be_on, granted, interferences, reclass, requested, soon, wake, woken_by_event,
+    CPU, CounterDelta, DROP, Hand, How, OrderedSetup, PATIENCE, Page, RECLASS, Sequence, Setup,
+    Step, Userfault, be_on, granted, interferences, reclass, requested, soon, wake, woken_by_event,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -28,13 +28,13 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::OnTwoCpus,
         whole_while_expiry_awaits_page,
     )
-    .alone(),
+    .tolerates(&[]),
     both(
         "whole_while_expiry_reads_page",
         Needs::OnTwoCpus,
         whole_while_expiry_reads_page,
     )
-    .alone(),
+    .tolerates(&[]),
 ];
 
 /// How sequences ended.
@@ -69,11 +69,11 @@ impl Endings {
 }
 
 /// Ends what the sequence has left of the grant.
-fn finish(scene: &Scene, layout: Layout) -> Result<()> {
-    if scene.word() == granted(layout) {
+fn finish(setup: &Setup, layout: Layout) -> Result<()> {
+    if setup.word() == granted(layout) {
         sys::rseq_slice_yield()?;
     }
-    scene.set_word(0);
+    setup.set_word(0);
     Ok(())
 }
 
@@ -97,9 +97,9 @@ fn whole_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     be_on(env, CPU)?;
     let page = Page::new()?;
-    let scene = Scene::with(env, page.register()?, layout)?;
+    let setup = Setup::with(env, page.register()?, layout)?;
     let mut faults = Userfault::new(page)?;
-    let (mut event, rival) = woken_by_event(env)?;
+    let (mut event, competitor) = woken_by_event(env)?;
     let thread = gettid();
     let gone = Arc::new(AtomicU32::new(0));
     let is_gone = Arc::clone(&gone);
@@ -124,7 +124,7 @@ fn whole_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
     for before in (0..FIRST).step_by(STEP) {
         let (at, touched) = (AtomicU64::new(0), Page::new()?);
         gone.store(0, Ordering::Relaxed);
-        let area = scene.area();
+        let area = setup.area();
         let steps = vec![
             Step::store_word(area, requested(layout)),
             Step::store(hand.orders(), ASK),
@@ -139,13 +139,13 @@ fn whole_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
         ];
         let touches = steps.len() - 2;
         soon(env)?;
-        let ledger = Ledger::open()?;
-        let runs = rival.runs();
+        let delta = CounterDelta::start()?;
+        let runs = competitor.runs();
         let outcome = Sequence::new(area, steps).run(CPU)?;
-        finish(&scene, layout)?;
+        finish(&setup, layout)?;
         hand.ensure_idle()?;
-        rival.ensure_runs(runs + 1)?;
-        let tally = ledger.tally()?;
+        competitor.ensure_runs(runs + 1)?;
+        let tally = delta.tally()?;
         check!(tally.granted == 1, "{outcome:?}, {tally:?}");
         in_kernel += u32::from(tally.expired == 1 && outcome.step >= touches);
         endings.count(outcome.how)?;
@@ -157,22 +157,22 @@ fn whole_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
     endings.judge()
 }
 
-/// The page of the area is in memory but not mapped. A rival wakes while the update of user space
+/// The page of the area is in memory but not mapped. A competitor wakes while the update of user space
 /// handles that.
 fn whole_while_expiry_reads_page(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     const TURNS: u64 = 200;
     set_debug(false)?;
     set_extension_length(LENGTH)?;
-    let stage = Stage::new(env, layout)?;
+    let ordered = OrderedSetup::new(env, layout)?;
     let mut endings = Endings::default();
     let (mut expired, mut beyond) = (0, 0);
     // The moment at which the grant is seen, after the start of the sequence.
     let mut seen = 10_000;
     for turn in 0..TURNS {
         let (at, touched) = (AtomicU64::new(0), Page::new()?);
-        let area = stage.scene.area();
-        let orders = stage.hand.orders();
+        let area = ordered.setup.area();
+        let orders = ordered.hand.orders();
         let length = u64::from(LENGTH);
         let steps = vec![
             Step::store_word(area, requested(layout)),
@@ -186,24 +186,26 @@ fn whole_while_expiry_reads_page(env: Env, layout: Layout) -> Result<()> {
             Step::touch(touched),
             Step::spin(8_000),
         ];
-        let runs = stage.rival.runs();
-        let ledger = Ledger::open()?;
+        let runs = ordered.competitor.runs();
+        let delta = CounterDelta::start()?;
         soon(env)?;
         let (moment, start) = (monotonic()?, now());
         let late = turn / 10 * 200;
-        stage.rival.wake(Due::At(moment + seen + length + late))?;
+        ordered
+            .competitor
+            .wake(Due::At(moment + seen + length + late))?;
         let outcome = Sequence::new(area, steps).run(CPU)?;
-        finish(&stage.scene, layout)?;
-        stage.settle()?;
-        stage.rival.ensure_runs(runs + 1)?;
-        let tally = ledger.tally()?;
+        finish(&ordered.setup, layout)?;
+        ordered.settle()?;
+        ordered.competitor.ensure_runs(runs + 1)?;
+        let tally = delta.tally()?;
         expired += u32::from(tally.expired == 1);
         beyond += u32::from(outcome.how == How::Done);
         endings.count(outcome.how)?;
         seen = since(start, &at).map_or(seen, |nanos| (seen * 7 + nanos) / 8);
     }
     diagnose(format_args!(
-        "{expired} expired, {beyond} ended before the rival ran"
+        "{expired} expired, {beyond} ended before the competitor ran"
     ));
     check!(
         u64::from(expired) > TURNS / 2,

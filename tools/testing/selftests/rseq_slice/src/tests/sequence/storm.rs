@@ -15,7 +15,7 @@ use crate::check::check;
 use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
-use crate::support::{BOTH_CPUS, Class, Ledger, Page, PerCpu, Worker, set_class};
+use crate::support::{BOTH_CPUS, Class, CounterDelta, Page, PerCpu, Worker, set_class};
 
 pub(crate) const TESTS: &[Test] = &[
     both("whole_in_expiry_storm", Needs::OnTwoCpus, |env, layout| {
@@ -39,7 +39,7 @@ fn storm(env: Env, layout: Layout, debug: bool) -> Result<()> {
     set_extension_length(5_000)?;
     pin_to(&BOTH_CPUS)?;
     set_class(env, Class::Fair)?;
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     let counts = Arc::<PerCpu>::default();
     let over = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (1..=THREADS)
@@ -60,7 +60,7 @@ fn storm(env: Env, layout: Layout, debug: bool) -> Result<()> {
             })
         })
         .collect();
-    while ledger.tally()?.granted < GRANTS && !threads.iter().any(|thread| thread.is_finished()) {
+    while delta.tally()?.granted < GRANTS && !threads.iter().any(|thread| thread.is_finished()) {
         thread::sleep(Duration::from_millis(1));
     }
     over.store(true, Ordering::Relaxed);
@@ -68,7 +68,7 @@ fn storm(env: Env, layout: Layout, debug: bool) -> Result<()> {
     for thread in threads {
         done += thread.join().map_err(|_| anyhow!("panic"))??;
     }
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     diagnose(format_args!("{tally:?}, {done} sequences"));
     counts.ensure(done)?;
     check!(tally.expired > 10, "{tally:?}");

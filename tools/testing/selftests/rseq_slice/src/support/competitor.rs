@@ -43,22 +43,22 @@ enum Alarm {
 ///
 /// It wakes up in a timer interrupt of the CPU that armed the timer and is entitled to the CPU that
 /// it is bound to at once.
-pub(crate) struct Rival {
+pub(crate) struct Competitor {
     env: Env,
     alarm: Alarm,
     runs: Arc<Runs>,
 }
 
-impl Rival {
-    /// A rival on the given CPU that precedes every [`Scene`](super::Scene).
+impl Competitor {
+    /// A competitor on the given CPU that precedes every [`Setup`](super::Setup).
     pub(crate) fn new(env: Env, cpu: usize) -> Result<Self> {
         Self::acting(env, cpu, || ())
     }
 
-    /// Such a rival that does something each time it has got the CPU.
+    /// Such a competitor that does something each time it has got the CPU.
     pub(crate) fn acting(env: Env, cpu: usize, act: impl Fn() + Send + 'static) -> Result<Self> {
         if !env.only_lazy() {
-            return Self::start(env, cpu, Class::Rival, act);
+            return Self::start(env, cpu, Class::Competitor, act);
         }
         let runs = Arc::<Runs>::default();
         let counts = Arc::clone(&runs);
@@ -74,13 +74,13 @@ impl Rival {
         Self::waiting_for(env, alarm()?, cpu, class, act)
     }
 
-    /// A rival that an event wakes instead of a timer: any file of which 8 bytes can be read then.
+    /// A competitor that an event wakes instead of a timer: any file of which 8 bytes can be read then.
     pub(crate) fn awaiting(env: Env, event: File, cpu: usize) -> Result<Self> {
         if env.only_lazy() {
             let why = "a lazy reschedule that another CPU asks for sends no interrupt";
             return Err(Skip(why.into()).into());
         }
-        Self::waiting_for(env, event, cpu, Class::Rival, || ())
+        Self::waiting_for(env, event, cpu, Class::Competitor, || ())
     }
 
     fn waiting_for(
@@ -108,35 +108,35 @@ impl Rival {
                 });
             }
         });
-        started.recv()?.context("cannot set up a rival")?;
+        started.recv()?.context("cannot set up a competitor")?;
         let alarm = Alarm::Timer(timer);
         Ok(Self { env, alarm, runs })
     }
 
-    /// Wakes the rival when that is due. Replaces an earlier call whose time has not come.
+    /// Wakes the competitor when that is due. Replaces an earlier call whose time has not come.
     pub(crate) fn wake(&self, due: Due) -> Result<()> {
         match &self.alarm {
             Alarm::Timer(timer) => Ok(set_alarm(timer, due)?),
-            Alarm::Sleeper(sleeper) => sleeper.wake(due, Class::Rival),
+            Alarm::Sleeper(sleeper) => sleeper.wake(due, Class::Competitor),
         }
     }
 
-    /// Wakes the rival at a quiet moment, not before a request can be made.
+    /// Wakes the competitor at a quiet moment, not before a request can be made.
     pub(crate) fn wake_soon(&self) -> Result<()> {
         self.wake(Due::At(soon(self.env)?))
     }
 
-    /// Wakes the rival in `nanos` from now.
+    /// Wakes the competitor in `nanos` from now.
     pub(crate) fn wake_in(&self, nanos: u64) -> Result<()> {
         self.wake(Due::In(nanos))
     }
 
-    /// How often the rival has run.
+    /// How often the competitor has run.
     pub(crate) fn runs(&self) -> u64 {
         self.runs.count.load(Ordering::Relaxed)
     }
 
-    /// Waits until the rival has run once more than `runs` times, and takes that run back.
+    /// Waits until the competitor has run once more than `runs` times, and does not count that run.
     #[track_caller]
     pub(super) fn forget_run(&self, runs: u64) -> Result<()> {
         self.ensure_runs(runs + 1)?;
@@ -144,23 +144,24 @@ impl Rival {
         Ok(())
     }
 
-    /// Waits in user mode until the rival has run so often since it exists. Coarse timers expire one or
-    /// two ticks late.
+    /// Waits in user mode until the competitor has run so often since it exists. Coarse timers expire
+    /// one or two ticks late.
     #[track_caller]
     pub(crate) fn ensure_runs(&self, times: u64) -> Result<()> {
         const TICKS: u64 = 20_000_000;
         let ran = spin_while(self.env.lead() + TICKS, || self.runs() < times);
-        check!(ran, "the rival ran {} times, not {times}", self.runs());
+        check!(ran, "the competitor ran {} times, not {times}", self.runs());
         Ok(())
     }
 
-    /// When the rival's last run began.
+    /// When the competitor's last run began.
     pub(crate) fn ran_at(&self) -> u64 {
         self.runs.first.load(Ordering::Relaxed)
     }
 }
 
-/// A rival of the normal scheduling class, which preempts lazily where the kernel knows such a thing.
-pub(crate) fn fair_rival(env: Env, cpu: usize) -> Result<Rival> {
-    Rival::start(env, cpu, Class::Fair, || ())
+/// A competitor of the normal scheduling class, which preempts lazily where the kernel knows such a
+/// thing.
+pub(crate) fn fair_competitor(env: Env, cpu: usize) -> Result<Competitor> {
+    Competitor::start(env, cpu, Class::Fair, || ())
 }

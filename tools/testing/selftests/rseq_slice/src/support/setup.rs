@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A thread with the extension enabled, alone with its rivals on a CPU.
+//! A thread with the extension enabled, and nobody but its competitors on its CPU.
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
@@ -14,15 +14,15 @@ use rseq_slice_harness::{Area, Layout, Registration, pin_to, set_layout};
 
 use super::apart::ensure_dies;
 use super::class::{Class, set_class};
-use super::rival::Rival;
+use super::competitor::Competitor;
 use super::timer::{PATIENCE, soon};
 use crate::check::check;
 use crate::env::Env;
 use crate::features;
 
-/// The CPU of a scene.
+/// The CPU of the requesting thread.
 pub(crate) const CPU: usize = 0;
-/// The CPU from which others act on a scene.
+/// The CPU from which others act on it.
 pub(crate) const OTHER_CPU: usize = 1;
 /// Where a thread may be that is to survive the loss of one of the CPUs.
 pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
@@ -30,7 +30,7 @@ pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
 /// Puts the calling thread on the given CPU, in front of all threads of the normal class.
 pub(crate) fn be_on(env: Env, cpu: usize) -> Result<()> {
     pin_to(&[cpu])?;
-    set_class(env, Class::Scene)?;
+    set_class(env, Class::Requester)?;
     if env.only_lazy() {
         features::forget()?;
     }
@@ -77,25 +77,25 @@ pub(crate) enum Seen {
 }
 
 /// The calling thread, registered and enabled.
-pub(crate) struct Scene {
+pub(crate) struct Setup {
     env: Env,
     registration: Registration,
     layout: Layout,
 }
 
-impl Scene {
-    /// Sets the scene on [`CPU`].
+impl Setup {
+    /// Sets the calling thread up on [`CPU`].
     pub(crate) fn new(env: Env, layout: Layout) -> Result<Self> {
         Self::on(env, CPU, layout)
     }
 
-    /// Sets the scene on another CPU.
+    /// Sets it up on another CPU.
     pub(crate) fn on(env: Env, cpu: usize, layout: Layout) -> Result<Self> {
         be_on(env, cpu)?;
         Self::with(env, Registration::new()?, layout)
     }
 
-    /// Sets the scene on an area that is registered already.
+    /// Sets it up with an area that is registered already.
     pub(crate) fn with(env: Env, registration: Registration, layout: Layout) -> Result<Self> {
         set_layout(Some(layout))?;
         Ok(Self {
@@ -149,27 +149,29 @@ impl Scene {
         }
     }
 
-    /// Requests, lets `rival` want the CPU, and returns what became of the request.
-    pub(crate) fn ask(&self, rival: &Rival) -> Result<Seen> {
-        rival.wake_soon()?;
+    /// Requests, lets `competitor` want the CPU, and returns what became of the request.
+    pub(crate) fn ask(&self, competitor: &Competitor) -> Result<Seen> {
+        competitor.wake_soon()?;
         Ok(self.offer(requested(self.layout), self.env.lead() + PATIENCE))
     }
 
-    /// Gets a grant against `rival` and returns when it was first seen. The rival is still waiting.
+    /// Gets a grant against `competitor` and returns when it was first seen. The competitor is still
+    /// waiting.
     ///
-    /// What was no attempt at all is repeated, and leaves no trace: the rival ran before the request
-    /// was made, as the other CPU was slow, or one of the kernel's own threads came before the rival.
+    /// What was no attempt at all is repeated, and leaves no trace: the competitor ran before the
+    /// request was made, as the other CPU was slow, or one of the kernel's own threads came before
+    /// the competitor.
     #[track_caller]
-    pub(crate) fn obtain(&self, rival: &Rival) -> Result<u64> {
-        self.obtain_when(rival, |_| Ok(()))
+    pub(crate) fn obtain(&self, competitor: &Competitor) -> Result<u64> {
+        self.obtain_when(competitor, |_| Ok(()))
     }
 
     /// Like [`obtain`](Self::obtain), with `prepare` called before each attempt with the moment of
-    /// [`monotonic`] at which the rival will wake.
+    /// [`monotonic`] at which the competitor will wake.
     #[track_caller]
     pub(crate) fn obtain_when(
         &self,
-        rival: &Rival,
+        competitor: &Competitor,
         prepare: impl Fn(u64) -> Result<()>,
     ) -> Result<u64> {
         const ATTEMPTS: u32 = 10;
@@ -177,31 +179,32 @@ impl Scene {
         loop {
             let due = soon(self.env)?;
             prepare(due)?;
-            let runs = rival.runs();
-            let (seen, at) = self.try_at(due, rival)?;
-            let early = seen == Seen::Pending && rival.runs() != runs;
+            let runs = competitor.runs();
+            let (seen, at) = self.try_at(due, competitor)?;
+            let early = seen == Seen::Pending && competitor.runs() != runs;
             let denied = seen == Seen::Erased && self.env.kernel.disturbs();
             left -= 1;
             if left == 0 || !early && !denied {
-                return self.ensure_granted(seen, rival.runs() - runs, at);
+                return self.ensure_granted(seen, competitor.runs() - runs, at);
             }
             self.set_word(0);
-            rival.forget_run(runs)?;
+            competitor.forget_run(runs)?;
         }
     }
 
-    /// Gets a grant at the first attempt, with the rival waking at the moment `due` of [`monotonic`].
+    /// Gets a grant at the first attempt, with the competitor waking at the moment `due` of
+    /// [`monotonic`].
     #[track_caller]
-    pub(crate) fn obtain_at(&self, due: u64, rival: &Rival) -> Result<u64> {
-        let runs = rival.runs();
-        let (seen, at) = self.try_at(due, rival)?;
-        self.ensure_granted(seen, rival.runs() - runs, at)
+    pub(crate) fn obtain_at(&self, due: u64, competitor: &Competitor) -> Result<u64> {
+        let runs = competitor.runs();
+        let (seen, at) = self.try_at(due, competitor)?;
+        self.ensure_granted(seen, competitor.runs() - runs, at)
     }
 
-    /// Requests before `rival` wakes at the moment `due`. Returns what became of that, and when.
-    fn try_at(&self, due: u64, rival: &Rival) -> Result<(Seen, u64)> {
+    /// Requests before `competitor` wakes at the moment `due`. Returns what became of that, and when.
+    fn try_at(&self, due: u64, competitor: &Competitor) -> Result<(Seen, u64)> {
         let patience = due.saturating_sub(monotonic()?) + PATIENCE;
-        rival.wake(Due::At(due))?;
+        competitor.wake(Due::At(due))?;
         let seen = self.offer(requested(self.layout), patience);
         Ok((seen, now()))
     }
@@ -214,9 +217,9 @@ impl Scene {
         }
         check!(
             seen == Seen::Granted,
-            "no grant: the request is {seen:?}, the rival ran {runs} times"
+            "no grant: the request is {seen:?}, the competitor ran {runs} times"
         );
-        check!(runs == 0, "the rival ran in spite of the grant");
+        check!(runs == 0, "the competitor ran in spite of the grant");
         Ok(at)
     }
 
@@ -235,14 +238,20 @@ impl Scene {
     }
 }
 
-/// Expects a process that stores `lie` during a grant to be killed by the `call` that it makes next.
+/// Expects a process that stores `violation` during a grant to be killed by the `call` that it makes
+/// next.
 #[track_caller]
-pub(crate) fn ensure_lie_kills(env: Env, layout: Layout, lie: u32, call: fn()) -> Result<()> {
+pub(crate) fn ensure_violation_kills(
+    env: Env,
+    layout: Layout,
+    violation: u32,
+    call: fn(),
+) -> Result<()> {
     ensure_dies(Signal::SIGSEGV, || {
-        let scene = Scene::new(env, layout)?;
-        let rival = Rival::new(env, CPU)?;
-        scene.obtain(&rival)?;
-        scene.set_word(lie);
+        let setup = Setup::new(env, layout)?;
+        let competitor = Competitor::new(env, CPU)?;
+        setup.obtain(&competitor)?;
+        setup.set_word(violation);
         call();
         Ok(())
     })
