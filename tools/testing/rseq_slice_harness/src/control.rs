@@ -27,7 +27,7 @@ pub trait Control {
     /// Asks for an extension if an interrupt wants to reschedule from now on.
     fn request(&self);
 
-    /// Takes the request back and tells what became of it.
+    /// Withdraws the request and tells what became of it.
     #[must_use = "a live grant must be ended with rseq_slice_yield"]
     fn withdraw(&self) -> Request;
 

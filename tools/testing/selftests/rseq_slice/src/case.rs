@@ -7,6 +7,7 @@ use std::fmt;
 use anyhow::Result;
 use rseq_slice_harness::Layout;
 
+use crate::env::Env;
 use crate::kernel::Kernel;
 
 /// What a test needs of the boot; on any other boot it is skipped.
@@ -61,58 +62,43 @@ impl Needs {
 #[derive(Clone, Copy)]
 pub(crate) enum Body {
     /// Runs once.
-    Once(fn(&Kernel) -> Result<()>),
+    Once(fn(Env) -> Result<()>),
     /// Runs once in each layout of the control word.
-    PerLayout(fn(&Kernel, Layout) -> Result<()>),
+    PerLayout(fn(Env, Layout) -> Result<()>),
+}
+
+/// What may get in the way of a test.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disturbance {
+    /// Programs of the normal class keep the CPUs busy. Excludes tests that measure times, that place
+    /// events by the instruction, or that have threads of the class `SCHED_IDLE`.
+    Load,
+    /// The kernel's own threads compete, as they do with `CONFIG_PREEMPT_RT`, where competitors cannot
+    /// be real-time threads. Excludes tests of an order of events that any other thread breaks.
+    KernelThreads,
+    /// The kernel checks itself all the time. Excludes tests that do as much inside of a grant as the
+    /// longest extension allows.
+    Checks,
 }
 
 /// A line in a table of tests.
 pub(crate) struct Test {
+    /// What it asserts, behind the name of its group.
     pub(crate) name: &'static str,
     pub(crate) needs: Needs,
     pub(crate) body: Body,
-    /// It wants the CPUs for itself.
-    pub(crate) alone: bool,
-    /// What it does inside of a grant leaves little time.
-    pub(crate) hasty: bool,
-    /// Nobody but its own threads may want the CPU.
-    pub(crate) undisturbed: bool,
-    /// Everybody else precedes its threads.
-    pub(crate) idle: bool,
+    /// The disturbances beside which it holds.
+    tolerates: &'static [Disturbance],
 }
 
 impl Test {
-    /// Marks a test that wants the CPUs for itself: it measures times, or places events by the
-    /// instruction.
-    pub(crate) const fn alone(self) -> Self {
-        Self {
-            alone: true,
-            ..self
-        }
+    /// Says beside which disturbances the test holds, if not beside all of them.
+    pub(crate) const fn tolerates(self, tolerates: &'static [Disturbance]) -> Self {
+        Self { tolerates, ..self }
     }
 
-    /// Marks a test that does as much inside of a grant as the longest extension allows: too much on
-    /// a kernel that is full of checks.
-    pub(crate) const fn hasty(self) -> Self {
-        Self {
-            hasty: true,
-            ..self
-        }
-    }
-
-    /// Marks a test of an order of events that any other thread breaks, as those of the kernel do where
-    /// rivals cannot be real-time threads.
-    pub(crate) const fn undisturbed(self) -> Self {
-        Self {
-            undisturbed: true,
-            ..self
-        }
-    }
-
-    /// Marks a test that has threads of the class `SCHED_IDLE`, which hardly run beside programs of the
-    /// normal class.
-    pub(crate) const fn idle(self) -> Self {
-        Self { idle: true, ..self }
+    fn bears(&self, disturbance: Disturbance) -> bool {
+        self.tolerates.contains(&disturbance)
     }
 
     const fn new(name: &'static str, needs: Needs, body: Body) -> Self {
@@ -120,20 +106,17 @@ impl Test {
             name,
             needs,
             body,
-            alone: false,
-            hasty: false,
-            undisturbed: false,
-            idle: false,
+            tolerates: &[
+                Disturbance::Load,
+                Disturbance::KernelThreads,
+                Disturbance::Checks,
+            ],
         }
     }
 }
 
 /// A test that runs once.
-pub(crate) const fn once(
-    name: &'static str,
-    needs: Needs,
-    body: fn(&Kernel) -> Result<()>,
-) -> Test {
+pub(crate) const fn once(name: &'static str, needs: Needs, body: fn(Env) -> Result<()>) -> Test {
     Test::new(name, needs, Body::Once(body))
 }
 
@@ -141,10 +124,31 @@ pub(crate) const fn once(
 pub(crate) const fn both(
     name: &'static str,
     needs: Needs,
-    body: fn(&Kernel, Layout) -> Result<()>,
+    body: fn(Env, Layout) -> Result<()>,
 ) -> Test {
     Test::new(name, needs, Body::PerLayout(body))
 }
+
+/// The tests of a module.
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) tables: &'static [&'static [Test]],
+}
+
+/// The group of a module: its table, or the named ones.
+macro_rules! group {
+    ($module:ident) => {
+        group!($module: TESTS)
+    };
+    ($module:ident: $($table:ident),+) => {
+        $crate::case::Group {
+            name: stringify!($module),
+            tables: &[$($module::$table),+],
+        }
+    };
+}
+
+pub(crate) use group;
 
 /// A test in one layout: what gets a number and a result.
 pub(crate) struct Case {
@@ -154,19 +158,24 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// All cases of a table.
-    pub(crate) fn all(table: &'static [Test]) -> impl Iterator<Item = Self> {
-        table.iter().flat_map(|test| {
-            let layouts: &[_] = match test.body {
-                Body::Once(_) => &[None],
-                Body::PerLayout(_) => &[Some(Layout::Bytes), Some(Layout::Bits)],
-            };
-            layouts.iter().map(move |&layout| Self {
-                name: format!("{}{}", test.name, suffix(layout)),
-                layout,
-                test,
+    /// All cases of a group.
+    pub(crate) fn all(group: &'static Group) -> impl Iterator<Item = Self> {
+        group
+            .tables
+            .iter()
+            .copied()
+            .flatten()
+            .flat_map(move |test| {
+                let layouts: &[_] = match test.body {
+                    Body::Once(_) => &[None],
+                    Body::PerLayout(_) => &[Some(Layout::Bytes), Some(Layout::Bits)],
+                };
+                layouts.iter().map(move |&layout| Self {
+                    name: format!("{}.{}{}", group.name, test.name, suffix(layout)),
+                    layout,
+                    test,
+                })
             })
-        })
     }
 
     pub(crate) fn needs(&self) -> Needs {
@@ -175,7 +184,7 @@ impl Case {
 
     /// Whether it holds while programs of the normal class keep the CPUs busy.
     pub(crate) fn holds_under_load(&self) -> bool {
-        !self.test.alone && !self.test.idle
+        self.test.bears(Disturbance::Load)
     }
 
     /// Why it cannot run on `kernel`, if so.
@@ -184,23 +193,19 @@ impl Case {
             return Some(missing.to_owned());
         }
         let grants = matches!(self.needs(), Needs::On | Needs::OnTwoCpus);
-        let Test {
-            alone,
-            hasty,
-            undisturbed,
-            ..
-        } = *self.test;
-        if grants && kernel.realtime && (alone || undisturbed) {
+        if grants && kernel.realtime && !self.test.bears(Disturbance::KernelThreads) {
             return Some("with CONFIG_PREEMPT_RT the kernel's own threads take part".to_owned());
         }
-        let checks = kernel.checks.filter(|_| grants && (alone || hasty))?;
+        let checks = kernel
+            .checks
+            .filter(|_| grants && !self.test.bears(Disturbance::Checks))?;
         Some(format!("{checks} takes more time than there is"))
     }
 
-    pub(crate) fn run(&self, kernel: &Kernel) -> Result<()> {
+    pub(crate) fn run(&self, env: Env) -> Result<()> {
         match (self.test.body, self.layout) {
-            (Body::PerLayout(body), Some(layout)) => body(kernel, layout),
-            (Body::Once(body), _) => body(kernel),
+            (Body::PerLayout(body), Some(layout)) => body(env, layout),
+            (Body::Once(body), _) => body(env),
             (Body::PerLayout(_), None) => unreachable!("`all` gives these a layout"),
         }
     }

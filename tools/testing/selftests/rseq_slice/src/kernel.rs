@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_getres};
 use rseq_slice_harness::{
-    DebugfsError, Implementation, extension_length, implementation, set_extension_length,
+    Counters, DebugfsError, Implementation, extension_length, implementation, set_extension_length,
 };
 
-use crate::support::features::{debts, remember};
+use crate::features::{debts, remember};
 
 /// Where debugfs keeps the switch for the consistency checks.
 pub(crate) const DEBUG: &str = "/sys/kernel/debug/rseq/debug";
@@ -112,7 +112,7 @@ impl Kernel {
     }
 
     /// Whether not all that happens is in the hands of a test: on a kernel that is full of checks,
-    /// where the kernel's own threads want the CPU as rivals do, and under load.
+    /// where the kernel's own threads want the CPU as competitors do, and under load.
     pub(crate) const fn disturbs(&self) -> bool {
         self.checks.is_some() || self.realtime || self.loaded
     }
@@ -124,6 +124,17 @@ impl Kernel {
     /// If it is compiled out.
     pub(crate) fn implementation(&self) -> Implementation {
         self.implementation.expect("the extension is compiled out")
+    }
+
+    /// What is wrong with counts of a stretch at both ends of which there was no grant: every grant must
+    /// have ended in one of the ways that are counted. The C implementation loses some, and must not
+    /// invent any.
+    pub(crate) fn imbalance(&self, delta: Counters) -> Option<String> {
+        let good = match self.implementation() {
+            Implementation::Rust => delta.adds_up(),
+            Implementation::C => delta.without_end() >= 0,
+        };
+        (!good).then(|| format!("grants and their ends do not add up: {delta:?}"))
     }
 
     /// Puts back what a test may have changed and not put back.

@@ -6,24 +6,27 @@
 //! guest time; see the README.md of this folder.
 
 mod case;
+mod check;
+mod env;
 mod expected;
+mod features;
 mod helper;
 mod kernel;
 mod kmsg;
 mod ktap;
+mod mapped;
 mod runner;
 mod support;
 mod tests;
 
-use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::Ordering;
 
 use anyhow::{Result, bail};
 use lexopt::prelude::*;
 
 use crate::case::{Case, Verdict};
+use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::ktap::{Report, diagnose};
 
@@ -41,6 +44,8 @@ const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
 struct Options {
     list: bool,
     under_load: bool,
+    /// How many grants make a churn.
+    grants: u64,
     names: Vec<String>,
 }
 
@@ -49,20 +54,15 @@ fn parse() -> Result<Option<Options>> {
     let mut options = Options {
         list: false,
         under_load: false,
+        grants: 2_000,
         names: Vec::new(),
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(arg) = parser.next()? {
         match arg {
             Long("list") => options.list = true,
-            Long("under-load") => {
-                options.under_load = true;
-                support::lead_longer();
-            }
-            Long("grants") => {
-                let grants = parser.value()?.parse()?;
-                tests::churn::GRANTS.store(grants, Ordering::Relaxed);
-            }
+            Long("under-load") => options.under_load = true,
+            Long("grants") => options.grants = parser.value()?.parse()?,
             Long("helper") => {
                 helper::run(&parser.value()?.string()?)?;
                 return Ok(None);
@@ -87,7 +87,7 @@ fn run() -> Result<ExitCode> {
         |case: &Case| names.is_empty() || names.iter().any(|name| case.name.contains(name));
     let cases: Vec<_> = tests::ALL
         .iter()
-        .flat_map(|table| Case::all(table))
+        .flat_map(Case::all)
         .filter(wanted)
         .filter(|case| !options.under_load || case.holds_under_load())
         .collect();
@@ -98,33 +98,24 @@ fn run() -> Result<ExitCode> {
     if cases.is_empty() {
         bail!("no such test has a name like {names:?}; --list shows them all");
     }
-    if env::var(TUNABLES.0).is_err() {
+    if std::env::var(TUNABLES.0).is_err() {
         let error = Command::new("/proc/self/exe")
-            .args(env::args_os().skip(1))
+            .args(std::env::args_os().skip(1))
             .env(TUNABLES.0, TUNABLES.1)
             .exec();
         return Err(error.into());
     }
 
-    let kernel = Kernel::look(options.under_load)?;
-    if kernel.realtime {
-        support::set_only_lazy();
-    }
-    if kernel.checks.is_some() {
-        support::lead_longer();
-    }
-    if kernel.disturbs() {
-        support::bear_refusals();
-    }
+    let env = Env::new(Kernel::look(options.under_load)?, options.grants);
     rseq_slice_harness::child::prepare_for_deaths()?;
     let mut report = Report::new(cases.len());
-    diagnose(kernel.describe());
+    diagnose(env.kernel.describe());
     for case in &cases {
-        let verdict = match case.missing_in(&kernel) {
+        let verdict = match case.missing_in(env.kernel) {
             Some(missing) => Verdict::Skipped(missing),
-            None => runner::run(case, &kernel)?,
+            None => runner::run(case, env)?,
         };
-        report.result(&case.name, &verdict, expected::excuse(case, &kernel));
+        report.result(&case.name, &verdict, expected::excuse(case, env.kernel));
     }
     Ok(if report.finish() {
         ExitCode::SUCCESS

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,25 +11,25 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe, setpgid};
 use rseq_slice_harness::child::{die_of_segv, ends_within};
-use rseq_slice_harness::{Counters, Implementation, counters, set_extension_length};
+use rseq_slice_harness::{counters, set_extension_length};
 
 use crate::case::{Case, Needs, Skip, Verdict};
+use crate::env::Env;
 use crate::expected::excuse;
-use crate::kernel::Kernel;
 use crate::kmsg::Kmsg;
 use crate::ktap::diagnose;
+use crate::mapped::map_program;
 use crate::support::contained;
-use crate::tests::churn::GRANTS;
 
 /// Guest time that a case may take. A long churn has more, the most where each of its grants takes a
 /// whole slice.
-fn limit(kernel: &Kernel) -> Duration {
+fn limit(env: Env) -> Duration {
     const CASE: u64 = 20_000_000;
-    let per_grant = match kernel.realtime {
+    let per_grant = match env.kernel.realtime {
         false => 250,
         true => 10_000,
     };
-    Duration::from_micros(CASE + GRANTS.load(Ordering::Relaxed) * per_grant)
+    Duration::from_micros(CASE + env.grants * per_grant)
 }
 
 /// Nanoseconds of an extension for the cases that do not care: so many that the few instructions
@@ -48,11 +47,11 @@ const ATTEMPTS: u32 = 5;
 /// Runs `case` and leaves nothing of it behind.
 ///
 /// What the kernel itself gets wrong is not forgiven by another attempt.
-pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
-    let hopeful = kernel.disturbs() && excuse(case, kernel).is_none();
+pub(crate) fn run(case: &Case, env: Env) -> Result<Verdict> {
+    let hopeful = env.kernel.disturbs() && excuse(case, env.kernel).is_none();
     let mut left = if hopeful { ATTEMPTS } else { 1 };
     loop {
-        let (verdict, wrong) = attempt(case, kernel)?;
+        let (verdict, wrong) = attempt(case, env)?;
         left -= 1;
         match (verdict, wrong) {
             (_, Some(wrong)) => return Ok(Verdict::Failed(wrong)),
@@ -63,7 +62,8 @@ pub(crate) fn run(case: &Case, kernel: &Kernel) -> Result<Verdict> {
 }
 
 /// What came of the case, and what the kernel got wrong.
-fn attempt(case: &Case, kernel: &Kernel) -> Result<(Verdict, Option<String>)> {
+fn attempt(case: &Case, env: Env) -> Result<(Verdict, Option<String>)> {
+    let kernel = env.kernel;
     let mut kmsg = Kmsg::open()?;
     let before = kernel.counts.then(counters).transpose()?;
     if matches!(
@@ -75,29 +75,18 @@ fn attempt(case: &Case, kernel: &Kernel) -> Result<(Verdict, Option<String>)> {
             Some(_) => LENGTH_WITH_CHECKS,
         })?;
     }
-    let verdict = in_child(case, kernel)?;
+    let verdict = in_child(case, env)?;
     kernel.restore().context("cannot restore the settings")?;
     let mut wrong = kmsg
         .splat()?
         .map(|splat| format!("the kernel says: {splat}"));
     if let (Verdict::Passed, Some(before)) = (&verdict, before) {
-        wrong = wrong.or(ledger(kernel, counters()? - before));
+        wrong = wrong.or(kernel.imbalance(counters()? - before));
     }
     Ok((verdict, wrong))
 }
 
-/// What is wrong with counts of a stretch at both ends of which there was no grant: every grant must
-/// have ended in one of the ways that are counted. The C implementation loses some, and must not
-/// invent any.
-pub(crate) fn ledger(kernel: &Kernel, delta: Counters) -> Option<String> {
-    let good = match kernel.implementation() {
-        Implementation::Rust => delta.adds_up(),
-        Implementation::C => delta.without_end() >= 0,
-    };
-    (!good).then(|| format!("grants and their ends do not add up: {delta:?}"))
-}
-
-fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
+fn in_child(case: &Case, env: Env) -> Result<Verdict> {
     let (reader, writer) = pipe()?;
     let (mut reader, mut writer) = (File::from(reader), File::from(writer));
     io::stdout().flush()?;
@@ -106,7 +95,7 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
             drop(reader);
-            let code = match prepare().and_then(|()| contained(|| case.run(kernel))) {
+            let code = match prepare().and_then(|()| contained(|| case.run(env))) {
                 Ok(()) => 0,
                 Err(error) => {
                     let _ = write!(writer, "{error:#}");
@@ -120,7 +109,7 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     };
     drop(writer);
 
-    let limit = limit(kernel);
+    let limit = limit(env);
     let in_time = ends_within(child.as_raw(), limit)?;
     // The child may have failed before it had a group of its own.
     let _ = killpg(child, Signal::SIGKILL);
@@ -143,9 +132,9 @@ fn in_child(case: &Case, kernel: &Kernel) -> Result<Verdict> {
     })
 }
 
-/// Makes the child the head of a process group, and mortal.
+/// Makes the child the head of a process group, mortal, and fast from the start.
 fn prepare() -> Result<()> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     die_of_segv()?;
-    Ok(())
+    map_program()
 }

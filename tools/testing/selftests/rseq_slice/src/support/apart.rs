@@ -5,12 +5,14 @@
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
+use crate::check::{check, fail};
 use crate::ktap::diagnose;
+use crate::mapped::map_program;
 
 /// Turns a panic into an error, so that it does not unwind into code of the parent process.
 pub(crate) fn contained(body: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -28,7 +30,7 @@ impl Child {
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Self(child)),
             ForkResult::Child => {
-                let result = contained(body);
+                let result = map_program().and_then(|()| contained(body));
                 if let Err(error) = &result {
                     diagnose(format_args!("in a child process: {error:#}"));
                     let _ = std::io::stdout().flush();
@@ -49,17 +51,19 @@ impl Child {
     }
 
     /// Waits until the child process has ended, and expects it to have succeeded.
+    #[track_caller]
     pub(crate) fn ensure_fine(self) -> Result<()> {
         match self.wait()? {
             WaitStatus::Exited(_, 0) => Ok(()),
-            other => bail!("the child process ended with {other:?}"),
+            other => fail!("the child process ended with {other:?}"),
         }
     }
 
     /// Waits until the child process has ended, and expects it to have been killed by `signal`.
+    #[track_caller]
     pub(crate) fn ensure_killed(self, signal: Signal) -> Result<()> {
         let status = self.wait()?;
-        ensure!(
+        check!(
             matches!(status, WaitStatus::Signaled(_, by, _) if by == signal),
             "the child process was to be killed by {signal}, but ended with {status:?}"
         );
@@ -68,11 +72,13 @@ impl Child {
 }
 
 /// Expects `body`, run in a child process, to succeed.
+#[track_caller]
 pub(crate) fn ensure_fine(body: impl FnOnce() -> Result<()>) -> Result<()> {
     Child::start(body)?.ensure_fine()
 }
 
 /// Expects `body`, run in a child process, to be killed by `signal`.
+#[track_caller]
 pub(crate) fn ensure_dies(signal: Signal, body: impl FnOnce() -> Result<()>) -> Result<()> {
     Child::start(body)?.ensure_killed(signal)
 }

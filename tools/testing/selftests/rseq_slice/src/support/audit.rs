@@ -7,10 +7,11 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use crate::case::Skip;
+use crate::check::{check, fail};
 use crate::ktap::diagnose;
 
 // From <linux/audit.h> and <linux/netlink.h>.
@@ -96,11 +97,11 @@ impl Audit {
             if kind == NLMSG_ERROR {
                 let error = payload.get(..4).context("a short answer")?;
                 let error = i32::from_ne_bytes(error.try_into()?);
-                ensure!(error == 0, "message {message}: {}", Errno::from_raw(-error));
+                check!(error == 0, "message {message}: {}", Errno::from_raw(-error));
                 return Ok(());
             }
         }
-        bail!("message {message} is not answered")
+        fail!("message {message} is not answered")
     }
 
     /// The next message of the kernel, if there is one.
@@ -113,7 +114,7 @@ impl Audit {
             Err(Errno::EAGAIN) => return Ok(None),
             len => usize::try_from(len.context("recv")?)?,
         };
-        ensure!(len >= HEADER, "a message of {len} bytes");
+        check!(len >= HEADER, "a message of {len} bytes");
         let kind = u16::from_ne_bytes([bytes[4], bytes[5]]);
         Ok(Some((kind, bytes[HEADER..len].to_vec())))
     }

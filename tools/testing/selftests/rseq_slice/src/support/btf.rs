@@ -4,7 +4,8 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use crate::check::{check, fail};
+use anyhow::{Context, Result, anyhow};
 
 const MAGIC: u16 = 0xeb9f;
 const INT: u32 = 1;
@@ -35,7 +36,7 @@ impl Types {
             types_end: 0,
             strings: 0,
         };
-        ensure!(
+        check!(
             types.word(0)? & 0xffff == u32::from(MAGIC),
             "{file} is no BTF"
         );
@@ -87,7 +88,7 @@ impl Types {
                     6 | 13 => 8 * count,
                     STRUCT | 5 | 15 | 19 => 12 * count,
                     2 | 7..=12 | 16 | 18 => 0,
-                    _ => bail!("BTF has types of the kind {kind}"),
+                    _ => fail!("BTF has types of the kind {kind}"),
                 };
         }
         Err(anyhow!("the kernel has no struct {name}"))

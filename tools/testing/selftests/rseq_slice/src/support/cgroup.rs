@@ -6,10 +6,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
 use crate::case::Skip;
+use crate::check::fail;
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -72,7 +73,7 @@ impl Group {
                 return Ok(number.parse()?);
             }
         }
-        bail!("{file} has no {key}: {text:?}")
+        fail!("{file} has no {key}: {text:?}")
     }
 }
 

@@ -5,13 +5,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use rseq_slice_harness::{Area, Control, Layout, Registration, Request, set_layout, sys};
 
 use super::call::null_call;
 use super::memory::Page;
-use super::scene::{BOTH_CPUS, granted, requested};
 use super::sequence::{How, Outcome, Sequence, Step};
+use super::setup::{BOTH_CPUS, granted, requested};
+use crate::check::{check, fail};
 
 /// Nanoseconds for which a sequence waits for somebody who wants the CPU.
 const PATIENCE: u64 = 40_000;
@@ -45,9 +46,9 @@ impl PerCpu {
     /// Counts up the number of the CPU in a sequence with those steps in front. Returns how it ended.
     pub(crate) fn count(&self, area: &Area, steps: Vec<Step<'_>>) -> Result<Outcome> {
         let cpu = area.cpu_id() as usize;
-        ensure!(cpu < self.0.len(), "on CPU {cpu}");
+        check!(cpu < self.0.len(), "on CPU {cpu}");
         let outcome = Sequence::counting(area, steps, &self.0[cpu]).run(cpu)?;
-        ensure!(
+        check!(
             outcome.how != How::Torn,
             "a sequence is torn at step {}",
             outcome.step
@@ -64,13 +65,14 @@ impl PerCpu {
     }
 
     /// Expects that so many sequences have counted.
+    #[track_caller]
     pub(crate) fn ensure(&self, done: u64) -> Result<()> {
         let counts: u64 = self
             .0
             .iter()
             .map(|count| count.load(Ordering::Relaxed))
             .sum();
-        ensure!(
+        check!(
             counts == done,
             "{done} sequences counted to {counts}: some are torn"
         );
@@ -148,7 +150,7 @@ impl Worker {
         match counts.count(area, steps)?.how {
             How::Done => self.done += 1,
             How::Aborted | How::Elsewhere => {}
-            How::Torn => bail!("a torn sequence"),
+            How::Torn => fail!("a torn sequence"),
         }
         let seen = area.slice_ctrl() == grant;
         if fate >= 95 && seen {

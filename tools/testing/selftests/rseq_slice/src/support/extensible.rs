@@ -7,11 +7,12 @@ use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::btf::{Types, minimal};
 use crate::case::Skip;
+use crate::check::check;
 
 const STATE: &str = "/sys/kernel/sched_ext/state";
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
@@ -149,7 +150,7 @@ impl Extensible {
         // SAFETY: The command reads no other memory.
         let link = unsafe { bpf_fd(BPF_LINK_CREATE, &link) }.context("BPF_LINK_CREATE")?;
         let scheduler = Self { _link: link };
-        ensure!(scheduler.is_on()?, "the scheduler did not start");
+        check!(scheduler.is_on()?, "the scheduler did not start");
         Ok(scheduler)
     }
 

@@ -6,11 +6,14 @@ use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::{spin, spin_while};
 
+use super::class::{Class, set_class};
 use super::remote::Remote;
-use super::scene::{Class, PATIENCE, set_class};
+use super::timer::PATIENCE;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
 
 type Action = Box<dyn FnMut() -> Result<()> + Send>;
@@ -29,11 +32,11 @@ pub(crate) struct Hand(Arc<Orders>);
 
 impl Hand {
     /// Bit N of an order is for action N. Real-time threads precede the thread on its CPU.
-    pub(crate) fn new(mut actions: Vec<Action>) -> Result<Self> {
+    pub(crate) fn new(env: Env, mut actions: Vec<Action>) -> Result<Self> {
         let orders = Arc::<Orders>::default();
         let theirs = Arc::clone(&orders);
         Remote::ready(move || {
-            set_class(Class::Fair)?;
+            set_class(env, Class::Fair)?;
             loop {
                 // A pause is the other CPU's turn, and takes long where instructions are counted.
                 let wanted = (0..32)
@@ -77,9 +80,10 @@ impl Hand {
     }
 
     /// Waits in user mode until the last order has been carried out.
+    #[track_caller]
     pub(crate) fn ensure_idle(&self) -> Result<()> {
         let idle = spin_while(5 * PATIENCE, || !self.is_idle());
-        ensure!(
+        check!(
             idle,
             "order {:#x} was not carried out",
             self.0.wanted.load(Ordering::Relaxed)

@@ -8,15 +8,18 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use rseq_slice_harness::{Area, Counters, Layout, Registration, pin_to, set_layout, sys};
 
+use super::class::{Class, set_class};
+use super::counter_delta::CounterDelta;
 use super::counting::{Pace, PerCpu};
-use super::ledger::Ledger;
 use super::memory::Page;
-use super::scene::{BOTH_CPUS, Class, requested, set_class};
 use super::sequence::How;
+use super::setup::{BOTH_CPUS, requested};
 use crate::case::Skip;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
 
 /// What a thread does before it starts.
@@ -26,28 +29,30 @@ pub(crate) type Between = Box<dyn FnMut() -> Result<()>>;
 
 /// What the threads are like.
 #[derive(Clone)]
-pub(crate) struct Setup {
+pub(crate) struct HolderSetup {
+    pub(crate) env: Env,
     pub(crate) layout: Layout,
     /// For each thread with requests.
     pub(crate) holder: Prepare,
     /// Makes what each thread with requests does after each sequence.
     pub(crate) between: Arc<dyn Fn() -> Result<Between> + Send + Sync>,
     /// For each thread that wakes up now and then, which is on the CPU of that number before.
-    pub(crate) rival: Prepare,
+    pub(crate) competitor: Prepare,
     /// Nanoseconds between two wakeups of such a thread, at least.
     pub(crate) period: u64,
     /// Where the areas of the threads with requests are; they are their own otherwise.
     pub(crate) pages: Vec<Page>,
 }
 
-impl Setup {
-    /// Holders of the normal class, and real-time rivals.
-    pub(crate) fn new(layout: Layout) -> Self {
+impl HolderSetup {
+    /// Holders of the normal class, and real-time competitors.
+    pub(crate) fn new(env: Env, layout: Layout) -> Self {
         Self {
+            env,
             layout,
             holder: Arc::new(|| Ok(())),
             between: Arc::new(|| Ok(Box::new(|| Ok(())))),
-            rival: Arc::new(|| set_class(Class::Rival)),
+            competitor: Arc::new(move || set_class(env, Class::Competitor)),
             period: PERIOD,
             pages: Vec::new(),
         }
@@ -56,7 +61,7 @@ impl Setup {
 
 /// How many threads with requests there are.
 pub(crate) const THREADS: usize = 3;
-/// Nanoseconds between two wakeups of a rival, at least, where nothing slows the kernel down.
+/// Nanoseconds between two wakeups of a competitor, at least, where nothing slows the kernel down.
 const PERIOD: u64 = 15_000;
 /// Nanoseconds to wait for an answer, and turns of the work, of a sequence.
 const PATIENCE: u64 = 24_000;
@@ -131,9 +136,9 @@ pub(crate) struct Holders {
     counts: Arc<PerCpu>,
     /// Why a thread has ended early.
     failure: Arc<OnceLock<String>>,
-    ledger: Ledger,
+    delta: CounterDelta,
     holders: Vec<Thread>,
-    rivals: Vec<Thread>,
+    competitors: Vec<Thread>,
 }
 
 /// Skips a test on a kernel that has not the control groups which all distributions have: how much
@@ -146,7 +151,8 @@ pub(crate) fn ensure_distribution() -> Result<()> {
 }
 
 impl Holders {
-    pub(crate) fn start(setup: &Setup) -> Result<Self> {
+    pub(crate) fn start(setup: &HolderSetup) -> Result<Self> {
+        let env = setup.env;
         ensure_distribution()?;
         let over = Arc::new(AtomicBool::new(false));
         let counts = Arc::new(PerCpu::default());
@@ -154,17 +160,17 @@ impl Holders {
         let reported = |result: Result<Share>, failure: &OnceLock<String>| {
             result.inspect_err(|error| drop(failure.set(format!("{error:#}"))))
         };
-        let ledger = Ledger::open()?;
+        let delta = CounterDelta::start()?;
         let (ready, started) = mpsc::channel();
         // What acts on the threads comes in time, however busy they are; nor do they keep each other
         // from starting, who are of this class until then.
-        set_class(Class::Realtime)?;
+        set_class(env, Class::Realtime)?;
         pin_to(&BOTH_CPUS)?;
         let holders = (0..THREADS)
             .map(|number| {
                 let (over, counts) = (Arc::clone(&over), Arc::clone(&counts));
                 let failure = Arc::clone(&failure);
-                let Setup { layout, pages, .. } = setup;
+                let HolderSetup { layout, pages, .. } = setup;
                 let (layout, page) = (*layout, pages.get(number).copied());
                 let prepare = Arc::clone(&setup.holder);
                 let between = Arc::clone(&setup.between);
@@ -175,26 +181,26 @@ impl Holders {
                     set_layout(Some(layout))?;
                     ready.send(())?;
                     drop(ready);
-                    set_class(Class::Fair)?;
+                    set_class(env, Class::Fair)?;
                     prepare()?;
                     let area = registration.area();
                     reported(hold(area, layout, &counts, &over, between()?), &failure)
                 })
             })
             .collect();
-        let rivals = BOTH_CPUS
+        let competitors = BOTH_CPUS
             .into_iter()
             .map(|cpu| {
                 let (over, counts) = (Arc::clone(&over), Arc::clone(&counts));
                 let failure = Arc::clone(&failure);
-                let (prepare, period) = (Arc::clone(&setup.rival), setup.period);
+                let (prepare, period) = (Arc::clone(&setup.competitor), setup.period);
                 let ready = ready.clone();
                 thread::spawn(move || {
                     pin_to(&[cpu])?;
                     let registration = Registration::new()?;
                     ready.send(())?;
                     drop(ready);
-                    set_class(Class::Fair)?;
+                    set_class(env, Class::Fair)?;
                     prepare()?;
                     let area = registration.area();
                     reported(come_and_go(area, &counts, &over, period), &failure)
@@ -208,23 +214,23 @@ impl Holders {
             over,
             counts,
             failure,
-            ledger,
+            delta,
             holders,
-            rivals,
+            competitors,
         })
     }
 
     /// How many grants there were by now.
     pub(crate) fn grants(&self) -> Result<u64> {
-        let mut threads = self.holders.iter().chain(&self.rivals);
-        ensure!(
+        let mut threads = self.holders.iter().chain(&self.competitors);
+        check!(
             !threads.any(JoinHandle::is_finished),
             "a thread ended early: {}",
             self.failure
                 .get()
                 .map_or("it panicked, or could not start", String::as_str)
         );
-        Ok(self.ledger.tally()?.granted)
+        Ok(self.delta.tally()?.granted)
     }
 
     /// Waits for so many more grants, and calls `act` each millisecond meanwhile.
@@ -261,7 +267,8 @@ impl Holders {
         count()
     }
 
-    /// Ends the threads. Expects that all their sequences are whole, and that they did what they are for.
+    /// Ends the threads. Expects that all their sequences are whole, and that they did what they are
+    /// for.
     pub(crate) fn end(self) -> Result<Counters> {
         self.over.store(true, Ordering::Relaxed);
         let ended = |threads: Vec<Thread>| -> Result<Share> {
@@ -274,18 +281,23 @@ impl Holders {
             }
             Ok(all)
         };
-        let (holders, rivals) = (ended(self.holders)?, ended(self.rivals)?);
-        let tally = self.ledger.tally()?;
-        diagnose(format_args!("{holders:?}, rivals {rivals:?}; {tally:?}"));
-        self.counts.ensure(holders.counted + rivals.counted)?;
-        ensure!(
+        let (holders, competitors) = (ended(self.holders)?, ended(self.competitors)?);
+        let tally = self.delta.tally()?;
+        diagnose(format_args!(
+            "{holders:?}, competitors {competitors:?}; {tally:?}"
+        ));
+        self.counts.ensure(holders.counted + competitors.counted)?;
+        check!(
             tally.yielded == holders.yields,
             "{} yields, {tally:?}",
             holders.yields
         );
-        ensure!(
-            holders.counted > 0 && holders.aborted > 0 && tally.granted > 0 && rivals.counted > 0,
-            "nothing to see: {holders:?}, rivals {rivals:?}"
+        check!(
+            holders.counted > 0
+                && holders.aborted > 0
+                && tally.granted > 0
+                && competitors.counted > 0,
+            "nothing to see: {holders:?}, competitors {competitors:?}"
         );
         Ok(tally)
     }

@@ -2,36 +2,38 @@
 
 //! What an area is to a kernel that has the extension switched off, or not at all.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::abi::RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
 use rseq_slice_harness::{Layout, Registration};
 
-use super::rival::Rival;
-use super::scene::{CPU, be_on, requested};
+use super::competitor::Competitor;
+use super::setup::{CPU, be_on, requested};
+use crate::check::check;
+use crate::env::Env;
 
 /// Registers with and without a wish for the extension, and expects the flags to stay zero.
 pub(crate) fn ensure_flags_stay_zero() -> Result<()> {
     for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
         let registration = Registration::with_flags(flags)?;
-        ensure!(registration.area().flags() == 0);
+        check!(registration.area().flags() == 0);
         registration.unregister()?;
     }
     Ok(())
 }
 
 /// Expects a request to be no more than a word in the thread's memory, even while it is scheduled out.
-pub(crate) fn ensure_words_stay() -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
+pub(crate) fn ensure_words_stay(env: Env) -> Result<()> {
+    be_on(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     let area = registration.area();
     for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {
-        let runs = rival.runs();
-        rival.wake_soon()?;
+        let runs = competitor.runs();
+        competitor.wake_soon()?;
         area.set_slice_ctrl(word);
-        rival.ensure_runs(runs + 1)?;
+        competitor.ensure_runs(runs + 1)?;
         let now = area.slice_ctrl();
-        ensure!(now == word, "{word:#x} became {now:#x}");
+        check!(now == word, "{word:#x} became {now:#x}");
     }
     Ok(())
 }

@@ -7,12 +7,13 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 
 use super::memory::Page;
 use crate::case::Skip;
+use crate::check::fail;
 
 // From <linux/kvm.h>.
 const KVM_CREATE_VM: libc::Ioctl = 0xae01;
@@ -141,7 +142,7 @@ impl Machine {
             // SAFETY: An aligned word.
             match unsafe { reason.read_volatile() } {
                 KVM_EXIT_IO => return Ok(()),
-                other => bail!("the machine stopped with {other}"),
+                other => fail!("the machine stopped with {other}"),
             }
         }
     }

@@ -9,28 +9,30 @@ mod audit;
 mod btf;
 mod call;
 mod cgroup;
+mod class;
+mod competitor;
+mod counter_delta;
 mod counting;
 mod extensible;
-pub(crate) mod features;
+mod fresh;
 mod hand;
 mod holders;
 mod inert;
-mod ledger;
 mod loss;
 mod machine;
 mod memory;
 mod moving;
+mod ordered;
 mod remote;
-mod rival;
 mod robust;
 mod samples;
 mod sampling;
-mod scene;
 mod sequence;
+mod setup;
 mod signals;
 mod sleeper;
-mod stage;
 mod ticker;
+mod timer;
 mod tracing;
 mod uring;
 mod userfault;
@@ -42,35 +44,38 @@ pub(crate) use attributes::{set_deadline, take_short_slices};
 pub(crate) use audit::Audit;
 pub(crate) use call::{null_call, yield_call};
 pub(crate) use cgroup::Group;
+pub(crate) use class::{Class, set_class};
+pub(crate) use competitor::{Competitor, fair_competitor};
+pub(crate) use counter_delta::CounterDelta;
 pub(crate) use counting::{Numbers, Pace, PerCpu, Worker};
 pub(crate) use extensible::Extensible;
+pub(crate) use fresh::ensure_fresh;
 pub(crate) use hand::Hand;
-pub(crate) use holders::{Holders, Setup, THREADS, ensure_distribution};
+pub(crate) use holders::{HolderSetup, Holders, THREADS, ensure_distribution};
 pub(crate) use inert::{ensure_flags_stay_zero, ensure_words_stay};
-pub(crate) use ledger::Ledger;
 pub(crate) use loss::{LosablePage, Loss};
 pub(crate) use machine::Machine;
 pub(crate) use memory::Page;
 pub(crate) use moving::{Swap, advise, move_pages, vmstat};
+pub(crate) use ordered::{
+    DROP, MEMBARRIER, MIGRATE, OrderedSetup, PREEMPT, RECLASS, SIGNAL, reclass, switches, wake,
+    woken_by_event,
+};
 pub(crate) use remote::{Remote, RemotelyWoken, eventfd};
-pub(crate) use rival::{Rival, fair_rival};
 pub(crate) use robust::{Lock, Owner, PASSES};
 pub(crate) use samples::Samples;
 pub(crate) use sampling::Sampling;
-pub(crate) use scene::{
-    BOTH_CPUS, CPU, Class, OTHER_CPU, PATIENCE, Scene, Seen, be_on, bear_refusals,
-    ensure_lie_kills, flags, granted, lead, lead_longer, requested, set_class, set_only_lazy, soon,
-};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use sequence::probed;
 pub(crate) use sequence::{How, Outcome, Sequence, Step, interferences};
+pub(crate) use setup::{
+    BOTH_CPUS, CPU, OTHER_CPU, Seen, Setup, be_on, ensure_violation_kills, flags, granted,
+    requested,
+};
 pub(crate) use signals::{handle, hits};
 pub(crate) use sleeper::Sleeper;
-pub(crate) use stage::{
-    DROP, MEMBARRIER, MIGRATE, PREEMPT, RECLASS, SIGNAL, Stage, reclass, switches, wake,
-    woken_by_event,
-};
 pub(crate) use ticker::Ticker;
+pub(crate) use timer::{PATIENCE, soon};
 pub(crate) use tracing::Tracing;
 pub(crate) use uring::Ring;
 pub(crate) use userfault::Userfault;

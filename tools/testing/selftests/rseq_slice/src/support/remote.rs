@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads on the other CPU that do something to a scene while that cannot make a system call.
+//! Threads on the other CPU that do something to a setup while that cannot make a system call.
 
 use std::fs::File;
 use std::hint;
@@ -16,8 +16,9 @@ use nix::errno::Errno;
 use rseq_slice_harness::clock::now;
 use rseq_slice_harness::pin_to;
 
-use super::rival::Rival;
-use super::scene::OTHER_CPU;
+use super::competitor::Competitor;
+use super::setup::OTHER_CPU;
+use crate::env::Env;
 
 /// A moment that does not come.
 const NEVER: u64 = u64::MAX;
@@ -63,7 +64,7 @@ impl Remote {
     }
 }
 
-/// A file that [`Rival::awaiting`] waits for, and that 8 bytes are written to.
+/// A file that [`Competitor::awaiting`] waits for, and that 8 bytes are written to.
 pub(crate) fn eventfd() -> Result<File> {
     // SAFETY: The call takes no pointer.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
@@ -71,18 +72,18 @@ pub(crate) fn eventfd() -> Result<File> {
     Ok(unsafe { File::from_raw_fd(Errno::result(fd)?) })
 }
 
-/// A rival that the other CPU wakes, by an interrupt of that kind instead of the timer's.
+/// A competitor that the other CPU wakes, by an interrupt of that kind instead of the timer's.
 pub(crate) struct RemotelyWoken {
-    rival: Rival,
+    competitor: Competitor,
     due: Arc<AtomicU64>,
 }
 
 impl RemotelyWoken {
-    /// A rival on `cpu`, which must not be [`OTHER_CPU`].
-    pub(crate) fn new(cpu: usize) -> Result<Self> {
+    /// A competitor on `cpu`, which must not be [`OTHER_CPU`].
+    pub(crate) fn new(env: Env, cpu: usize) -> Result<Self> {
         let event = eventfd()?;
         let mut theirs = event.try_clone()?;
-        let rival = Rival::awaiting(event, cpu)?;
+        let competitor = Competitor::awaiting(env, event, cpu)?;
         let due = Arc::new(AtomicU64::new(NEVER));
         let when = Arc::clone(&due);
         Remote::ready(move || {
@@ -95,14 +96,14 @@ impl RemotelyWoken {
             }
         })?
         .go();
-        Ok(Self { rival, due })
+        Ok(Self { competitor, due })
     }
 
-    pub(crate) const fn rival(&self) -> &Rival {
-        &self.rival
+    pub(crate) const fn competitor(&self) -> &Competitor {
+        &self.competitor
     }
 
-    /// Wakes the rival at this moment of [`now`]. Makes no system call on this CPU.
+    /// Wakes the competitor at this moment of [`now`]. Makes no system call on this CPU.
     pub(crate) fn wake_at(&self, moment: u64) {
         self.due.store(moment, Ordering::Release);
     }

@@ -18,6 +18,7 @@ use rseq_slice_harness::clock::ticks_in;
 pub(crate) use self::x86_64::probed;
 use super::assembly::SLICE_CTRL;
 use super::memory::Page;
+use crate::check::fail;
 
 /// The codes of the steps.
 const END: u64 = 0;
@@ -96,10 +97,10 @@ fn word_of(area: &Area) -> *const u32 {
     ptr::from_ref(area).wrapping_byte_add(SLICE_CTRL).cast()
 }
 
-/// How often somebody had the CPU of a scene, or its thread was told of something.
+/// How often somebody had the CPU of a setup, or its thread was told of something.
 static INTERFERENCES: AtomicU64 = AtomicU64::new(0);
 
-/// Says that a sequence on the CPU of a scene which has begun before has to be restarted.
+/// Says that a sequence on the CPU of a setup which has begun before has to be restarted.
 pub(crate) fn interfere() {
     INTERFERENCES.fetch_add(1, Ordering::Relaxed);
 }
@@ -145,7 +146,7 @@ pub(crate) struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    /// A sequence on the CPU of a scene.
+    /// A sequence on the CPU of a setup.
     pub(crate) fn new(area: &'a Area, steps: Vec<Step<'a>>) -> Self {
         static COMMITTED: AtomicU64 = AtomicU64::new(0);
         Self::on(area, steps, &INTERFERENCES, &COMMITTED)
@@ -180,7 +181,6 @@ impl<'a> Sequence<'a> {
     /// Runs the sequence, which is to begin on `cpu`.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn run(&self, cpu: usize) -> Result<Outcome> {
-        use anyhow::bail;
         use x86_64::{ABORTED, Answer, DONE, ELSEWHERE, Program, TORN, rseq_slice_sequence};
 
         const { assert!(size_of::<Step<'_>>() == Step::SIZE) };
@@ -200,7 +200,7 @@ impl<'a> Sequence<'a> {
             ABORTED => How::Aborted,
             TORN => How::Torn,
             ELSEWHERE => How::Elsewhere,
-            other => bail!("a sequence ended with {other}"),
+            other => fail!("a sequence ended with {other}"),
         };
         let begun = (answer.next - program.steps.addr()) / Step::SIZE;
         Ok(Outcome {

@@ -13,7 +13,8 @@ use nix::unistd::{Pid, gettid};
 use rseq_slice_harness::pin_to;
 use rseq_slice_harness::timer::{Due, timespec};
 
-use super::scene::{Class, set_class, set_class_of};
+use super::class::{Class, set_class, set_class_of};
+use crate::env::Env;
 
 /// A moment that does not come.
 const NEVER: u64 = u64::MAX;
@@ -31,13 +32,14 @@ struct Orders {
 /// It falls asleep as a real-time thread, whose timers expire in the interrupt itself, and is put into
 /// its class while it sleeps.
 pub(crate) struct Sleeper {
+    env: Env,
     orders: Arc<Orders>,
     id: Pid,
 }
 
 impl Sleeper {
     /// A thread on `cpu` that calls `awake` each time it was due.
-    pub(crate) fn new(cpu: usize, awake: impl Fn() + Send + 'static) -> Result<Self> {
+    pub(crate) fn new(env: Env, cpu: usize, awake: impl Fn() + Send + 'static) -> Result<Self> {
         let orders = Arc::<Orders>::default();
         orders.due.store(NEVER, Ordering::Relaxed);
         let theirs = Arc::clone(&orders);
@@ -45,7 +47,7 @@ impl Sleeper {
         thread::spawn(move || {
             let set_up = pin_to(&[cpu])
                 .map_err(Into::into)
-                .and_then(|()| set_class(Class::Realtime));
+                .and_then(|()| set_class(env, Class::Realtime));
             if set_up.is_err() {
                 let _ = ready.send(set_up.map(|()| gettid()));
                 return;
@@ -61,7 +63,7 @@ impl Sleeper {
             }
         });
         let id = started.recv()?.context("cannot set up a sleeper")?;
-        Ok(Self { orders, id })
+        Ok(Self { env, orders, id })
     }
 
     /// Has it wake up when that is due, as a thread of `class`. Replaces an earlier call whose time
@@ -69,10 +71,10 @@ impl Sleeper {
     pub(crate) fn wake(&self, due: Due, class: Class) -> Result<()> {
         let moment = due.moment()?.unwrap_or(NEVER);
         self.orders.due.store(moment, Ordering::Relaxed);
-        set_class_of(self.id, Class::Realtime)?;
+        set_class_of(self.env, self.id, Class::Realtime)?;
         self.orders.number.fetch_add(1, Ordering::Release);
         rseq_slice_harness::sys::futex_wake(&self.orders.number, 1);
-        set_class_of(self.id, class)
+        set_class_of(self.env, self.id, class)
     }
 }
 

@@ -12,7 +12,8 @@ use rseq_slice_harness::clock::spin_long_while;
 use rseq_slice_harness::pin_to;
 
 use super::attributes::take_short_slices;
-use super::scene::{Class, set_class};
+use super::class::{Class, set_class};
+use crate::env::Env;
 
 /// A thread that wants a CPU by itself.
 pub(crate) struct Ticker {
@@ -22,16 +23,16 @@ pub(crate) struct Ticker {
 
 impl Ticker {
     /// Wakes up on `cpu` about `nanos` after each run, in front of the normal class.
-    pub(crate) fn waking(cpu: usize, nanos: u64) -> Result<Self> {
-        Self::start(cpu, Class::Rival, move |turn| {
+    pub(crate) fn waking(env: Env, cpu: usize, nanos: u64) -> Result<Self> {
+        Self::start(env, cpu, Class::Competitor, move |turn| {
             // Spreads the wakeups, so that they fall everywhere.
             thread::sleep(Duration::from_nanos(nanos + turn * 7_919 % (nanos / 2)));
         })
     }
 
     /// Never leaves `cpu` to the others of the normal class for longer than their slices.
-    pub(crate) fn spinning(cpu: usize) -> Result<Self> {
-        Self::start(cpu, Class::Fair, |turn| {
+    pub(crate) fn spinning(env: Env, cpu: usize) -> Result<Self> {
+        Self::start(env, cpu, Class::Fair, |turn| {
             if turn == 0 {
                 let _ = take_short_slices();
             }
@@ -40,20 +41,25 @@ impl Ticker {
     }
 
     /// Is always there on `cpu`, and takes what nobody else wants.
-    pub(crate) fn idle(cpu: usize) -> Result<Self> {
-        Self::start(cpu, Class::Idle, |_| {
+    pub(crate) fn idle(env: Env, cpu: usize) -> Result<Self> {
+        Self::start(env, cpu, Class::Idle, |_| {
             spin_long_while(10_000, || true);
         })
     }
 
     /// A CPU that goes away and comes back gets the thread back as well.
-    fn start(cpu: usize, class: Class, want: impl Fn(u64) + Send + 'static) -> Result<Self> {
+    fn start(
+        env: Env,
+        cpu: usize,
+        class: Class,
+        want: impl Fn(u64) + Send + 'static,
+    ) -> Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         pin_to(&[cpu])?;
-        set_class(Class::Fair)?;
+        set_class(env, Class::Fair)?;
         let thread = thread::spawn(move || {
-            let _ = set_class(class);
+            let _ = set_class(env, class);
             for turn in 0_u64.. {
                 if seen.load(Ordering::Relaxed) {
                     break;

@@ -5,10 +5,11 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 
 use crate::case::Skip;
+use crate::check::fail;
 use crate::ktap::diagnose;
 
 const ROOT: &str = "/sys/kernel/tracing";
@@ -100,7 +101,7 @@ fn file_offset(address: usize) -> Result<usize> {
         let mut words = line.split_ascii_whitespace();
         let (Some(range), Some(_), Some(offset)) = (words.next(), words.next(), words.next())
         else {
-            bail!("/proc/self/maps: {line}");
+            fail!("/proc/self/maps: {line}");
         };
         let (start, end) = range.split_once('-').context("no range")?;
         let hex = |word| usize::from_str_radix(word, 16);
@@ -108,5 +109,5 @@ fn file_offset(address: usize) -> Result<usize> {
             return Ok(address - hex(start)? + hex(offset)?);
         }
     }
-    bail!("{address:#x} is not mapped")
+    fail!("{address:#x} is not mapped")
 }

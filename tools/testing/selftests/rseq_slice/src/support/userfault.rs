@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::memory::Page;
 use crate::case::Skip;
+use crate::check::check;
 
 const UFFD_API: u64 = 0xaa;
 const UFFDIO: u32 = 0xaa;
@@ -100,7 +101,7 @@ impl Userfault {
         const PAGEFAULT: u8 = 0x12;
         let mut message = [0; 32];
         self.faults.read_exact(&mut message)?;
-        ensure!(message[0] == PAGEFAULT, "message {:#x}", message[0]);
+        check!(message[0] == PAGEFAULT, "message {:#x}", message[0]);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use rseq_slice_harness::Layout;
 
 #[cfg(target_arch = "x86_64")]
 use super::assembly::{SLICE_CTRL, function_with_sequence};
-use super::scene::{Scene, granted, requested};
+use super::setup::{Setup, granted, requested};
 
 /// The instructions of the window. An interrupt comes in front of one of them.
 pub(crate) const INSTRUCTIONS: [&str; 5] = ["read", "test", "branch", "number", "syscall"];
@@ -101,7 +101,7 @@ function_with_sequence!(
 /// Requests, waits for the answer, lets `delay` more instructions pass and enters the window. There
 /// is no other system call in between.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn walk(scene: &Scene, layout: Layout, delay: u64) -> Result<Walk> {
+pub(crate) fn walk(setup: &Setup, layout: Layout, delay: u64) -> Result<Walk> {
     use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
 
     /// At the abort. `rax` is 0 before the read, then the word, then the number of the call; the
@@ -140,7 +140,7 @@ pub(crate) fn walk(scene: &Scene, layout: Layout, delay: u64) -> Result<Walk> {
     // to the calling convention, and its one system call touches nothing but the area.
     let answer = unsafe {
         rseq_slice_window(
-            scene.area(),
+            setup.area(),
             u64::from(granted(layout)),
             u64::from(requested(layout)),
             delay.max(4),
@@ -165,6 +165,6 @@ pub(crate) fn walk(scene: &Scene, layout: Layout, delay: u64) -> Result<Walk> {
 /// Requests, waits for the answer, lets `delay` more instructions pass and enters the window. There
 /// is no other system call in between.
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn walk(_: &Scene, _: Layout, _: u64) -> Result<Walk> {
+pub(crate) fn walk(_: &Setup, _: Layout, _: u64) -> Result<Walk> {
     Err(crate::case::Skip("knows no instructions of this architecture".into()).into())
 }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe;
@@ -14,121 +14,132 @@ use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Child, Ledger, Rival, Scene, handle, hits, soon};
+use crate::check::check;
+use crate::env::Env;
+use crate::support::{CPU, Child, Competitor, CounterDelta, Setup, handle, hits, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("abort.getpid", Needs::On, getpid),
-    both("abort.write", Needs::On, write),
-    both("abort.sleep", Needs::On, sleep),
-    both("abort.unknown_call", Needs::On, unknown_call),
-    both("abort.disable", Needs::On, disable),
-    both("abort.unregister", Needs::On, unregister),
-    both("abort.exit", Needs::On, exit),
-    both("abort.return_from_handler", Needs::On, return_from_handler).undisturbed(),
+    both("getpid", Needs::On, getpid),
+    both("write", Needs::On, write),
+    both("sleep", Needs::On, sleep),
+    both("unknown_call", Needs::On, unknown_call),
+    both("disable", Needs::On, disable),
+    both("unregister", Needs::On, unregister),
+    both("exit", Needs::On, exit),
+    both("return_from_handler", Needs::On, return_from_handler).tolerates(&[Load, Checks]),
 ];
 
 /// Makes a system call inside of a grant and checks all that is the same for all of them.
-fn abort<T>(layout: Layout, call: impl FnOnce() -> T) -> Result<(Scene, T)> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+fn abort<T>(env: Env, layout: Layout, call: impl FnOnce() -> T) -> Result<(Setup, T)> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     let result = call();
-    let ran = rival.runs();
-    let word = scene.word();
+    let ran = competitor.runs();
+    let word = setup.word();
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(ran == 1, "the rival had not run when the call returned");
-    ensure!(word == 0, "the word is {word:#x}");
-    ensure!(yielded == 0, "a yield after the grant returned {yielded}");
-    ledger.ensure(Counters::aborts(1))?;
-    Ok((scene, result))
+    check!(
+        ran == 1,
+        "the competitor had not run when the call returned"
+    );
+    check!(word == 0, "the word is {word:#x}");
+    check!(yielded == 0, "a yield after the grant returned {yielded}");
+    delta.ensure(Counters::aborts(1))?;
+    Ok((setup, result))
 }
 
-fn getpid(_: &Kernel, layout: Layout) -> Result<()> {
+fn getpid(env: Env, layout: Layout) -> Result<()> {
     // SAFETY: The call takes no pointer.
-    let (_, pid) = abort(layout, || unsafe { libc::syscall(libc::SYS_getpid) })?;
-    ensure!(pid == i64::from(process::id()));
+    let (_, pid) = abort(env, layout, || unsafe { libc::syscall(libc::SYS_getpid) })?;
+    check!(pid == i64::from(process::id()));
     Ok(())
 }
 
-fn write(_: &Kernel, layout: Layout) -> Result<()> {
+fn write(env: Env, layout: Layout) -> Result<()> {
     let (reader, writer) = pipe()?;
     let (mut reader, mut writer) = (File::from(reader), File::from(writer));
-    let (_, result) = abort(layout, || writer.write(b"text"))?;
+    let (_, result) = abort(env, layout, || writer.write(b"text"))?;
     let mut text = [0; 8];
-    ensure!(result? == 4 && reader.read(&mut text)? == 4 && text.starts_with(b"text"));
+    check!(result? == 4);
+    check!(reader.read(&mut text)? == 4);
+    check!(text.starts_with(b"text"), "{text:?}");
     Ok(())
 }
 
-fn sleep(_: &Kernel, layout: Layout) -> Result<()> {
+fn sleep(env: Env, layout: Layout) -> Result<()> {
     let time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 100_000,
     };
     // SAFETY: The structure lives through the call, and no rest is asked for.
     let sleep = || unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
-    let (_, result) = abort(layout, sleep)?;
-    ensure!(result == 0);
+    let (_, result) = abort(env, layout, sleep)?;
+    check!(result == 0);
     Ok(())
 }
 
-fn unknown_call(_: &Kernel, layout: Layout) -> Result<()> {
+fn unknown_call(env: Env, layout: Layout) -> Result<()> {
     // SAFETY: There is no such call.
-    let (_, result) = abort(layout, || Errno::result(unsafe { libc::syscall(9999) }))?;
-    ensure!(result == Err(Errno::ENOSYS));
+    let call = || Errno::result(unsafe { libc::syscall(9999) });
+    let (_, result) = abort(env, layout, call)?;
+    check!(result == Err(Errno::ENOSYS));
     Ok(())
 }
 
-fn disable(_: &Kernel, wanted: Layout) -> Result<()> {
-    let (_scene, result) = abort(wanted, || set_layout(None))?;
+fn disable(env: Env, wanted: Layout) -> Result<()> {
+    let (_setup, result) = abort(env, wanted, || set_layout(None))?;
     result?;
-    ensure!(layout()?.is_none());
+    check!(layout()?.is_none());
     Ok(())
 }
 
-fn unregister(_: &Kernel, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(wanted)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
-    scene.into_registration().unregister()?;
-    ensure!(rival.runs() == 1);
-    ensure!(layout()?.is_none());
-    ensure!(sys::rseq_slice_yield()? == 0);
-    ledger.ensure(Counters::aborts(1))
+fn unregister(env: Env, wanted: Layout) -> Result<()> {
+    let setup = Setup::new(env, wanted)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
+    setup.into_registration().unregister()?;
+    check!(competitor.runs() == 1);
+    check!(layout()?.is_none());
+    check!(sys::rseq_slice_yield()? == 0);
+    delta.ensure(Counters::aborts(1))
 }
 
-fn exit(_: &Kernel, layout: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
+fn exit(env: Env, layout: Layout) -> Result<()> {
+    let delta = CounterDelta::start()?;
     let child = Child::start(|| {
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
-        scene.obtain(&rival)?;
+        let setup = Setup::new(env, layout)?;
+        let competitor = Competitor::new(env, CPU)?;
+        setup.obtain(&competitor)?;
         // SAFETY: Ends the process with no system call before.
         unsafe { libc::_exit(0) }
     })?;
     child.ensure_fine()?;
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
 /// A signal does not end a grant, but the return from its handler is a system call.
-fn return_from_handler(_: &Kernel, layout: Layout) -> Result<()> {
+fn return_from_handler(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
-    let ledger = Ledger::open()?;
-    let due = soon()?;
+    let delta = CounterDelta::start()?;
+    let due = soon(env)?;
     timer.fire(Due::At(due + 20_000))?;
-    scene.obtain_at(due, &rival)?;
+    setup.obtain_at(due, &competitor)?;
     let came = spin_while(1_000_000, || hits() == 0);
-    let word = scene.word();
-    let ran = rival.runs();
-    ensure!(came, "the signal never came");
-    ensure!(word == 0, "the word is {word:#x}");
-    ensure!(ran == 1, "the rival had not run when the handler returned");
-    ledger.ensure(Counters::aborts(1))
+    let word = setup.word();
+    let ran = competitor.runs();
+    check!(came, "the signal never came");
+    check!(word == 0, "the word is {word:#x}");
+    check!(
+        ran == 1,
+        "the competitor had not run when the handler returned"
+    );
+    delta.ensure(Counters::aborts(1))
 }

@@ -4,36 +4,37 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::abi::{PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET};
 use rseq_slice_harness::{Registration, sys};
 
 use crate::case::{Needs, Test, once};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::kmsg::Kmsg;
 use crate::support::{ensure_flags_stay_zero, ensure_words_stay};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("absent.flags_stay_zero", Needs::Absent, flags_stay_zero),
-    once("absent.prctl", Needs::Absent, prctl),
-    once("absent.no_system_call", Needs::Absent, no_system_call),
-    once("absent.no_grant_no_store", Needs::Absent, no_grant_no_store),
+    once("flags_stay_zero", Needs::Absent, flags_stay_zero),
     once(
-        "absent.no_files_no_message",
+        "prctl_is_not_supported",
         Needs::Absent,
-        no_files_no_message,
+        prctl_is_not_supported,
     ),
+    once("no_system_call", Needs::Absent, no_system_call),
+    once("no_grant_no_store", Needs::Absent, no_grant_no_store),
+    once("no_files_no_message", Needs::Absent, no_files_no_message),
 ];
 
 /// `ENOTSUPP`, which the C library has no name for.
 const ENOTSUPP: i32 = 524;
 
-fn flags_stay_zero(_: &Kernel) -> Result<()> {
+fn flags_stay_zero(_: Env) -> Result<()> {
     ensure_flags_stay_zero()
 }
 
 /// Everything is not supported, registered or not, but for what no operation takes.
-fn prctl(_: &Kernel) -> Result<()> {
+fn prctl_is_not_supported(_: Env) -> Result<()> {
     let refused = || -> Result<()> {
         for (args, errno) in [
             ([PR_RSEQ_SLICE_EXTENSION_GET, 0, 0, 0], ENOTSUPP),
@@ -45,7 +46,7 @@ fn prctl(_: &Kernel) -> Result<()> {
         ] {
             let error = sys::prctl_slice_extension(args).err();
             let got = error.and_then(|error| error.raw_os_error());
-            ensure!(got == Some(errno), "{args:?}: {got:?}");
+            check!(got == Some(errno), "{args:?}: {got:?}");
         }
         Ok(())
     };
@@ -56,26 +57,26 @@ fn prctl(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn no_system_call(_: &Kernel) -> Result<()> {
+fn no_system_call(_: Env) -> Result<()> {
     let error = sys::rseq_slice_yield().err();
     let got = error.and_then(|error| error.raw_os_error());
-    ensure!(got == Some(libc::ENOSYS), "{got:?}");
+    check!(got == Some(libc::ENOSYS), "{got:?}");
     Ok(())
 }
 
-fn no_grant_no_store(_: &Kernel) -> Result<()> {
-    ensure_words_stay()
+fn no_grant_no_store(env: Env) -> Result<()> {
+    ensure_words_stay(env)
 }
 
-fn no_files_no_message(_: &Kernel) -> Result<()> {
+fn no_files_no_message(_: Env) -> Result<()> {
     for name in ["slice_ext_nsec", "slice_ext_impl"] {
         let path = Path::new("/sys/kernel/debug/rseq").join(name);
-        ensure!(!path.exists(), "{path:?}");
+        check!(!path.exists(), "{path:?}");
     }
     let log = Kmsg::from_boot()?.drain()?;
     let told = log
         .iter()
         .find(|line| line.contains("time slice extension"));
-    ensure!(told.is_none(), "{told:?}");
+    check!(told.is_none(), "{told:?}");
     Ok(())
 }

@@ -11,23 +11,22 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fs, mem};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
 use rseq_slice_harness::{Counters, Implementation, Layout, pin_to, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, once};
-use crate::kernel::{CPU1_ONLINE, Kernel, set_debug, set_model};
+use crate::check::check;
+use crate::env::Env;
+use crate::kernel::{CPU1_ONLINE, set_debug, set_model};
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, CPU, Class, Ledger, Numbers, OTHER_CPU, PerCpu, Ticker, Worker, set_class,
+    BOTH_CPUS, CPU, Class, CounterDelta, Numbers, OTHER_CPU, PerCpu, Ticker, Worker, set_class,
     take_short_slices,
 };
 
-pub(crate) const TESTS: &[Test] = &[once("churn.of_everything", Needs::On, churn)];
-
-/// How many grants make a churn.
-pub(crate) static GRANTS: AtomicU64 = AtomicU64::new(2_000);
+pub(crate) const TESTS: &[Test] = &[once("loses_no_grant", Needs::On, loses_no_grant)];
 
 /// Nanoseconds between two wakeups of a ticker, at least: with the extension and the switches so
 /// that most sections get a grant and are over in time.
@@ -101,7 +100,7 @@ struct Changes {
 }
 
 fn change(
-    kernel: &Kernel,
+    env: Env,
     changes: &mut Changes,
     numbers: &mut Numbers,
     workers: &[Thread],
@@ -122,7 +121,7 @@ fn change(
             changes.debug += 1;
         }
         // A full one would leave nothing to postpone where only lazy reschedules are.
-        2 if kernel.model.is_some() && !kernel.realtime => {
+        2 if env.kernel.model.is_some() && !env.kernel.realtime => {
             set_model(if changes.models % 2 == 0 {
                 "full"
             } else {
@@ -131,7 +130,7 @@ fn change(
             changes.models += 1;
         }
         2 => {}
-        _ if kernel.cpus == 1 => {}
+        _ if env.kernel.cpus == 1 => {}
         _ => {
             let worker = usize::try_from(numbers.below(workers.len() as u64))?;
             let mut set = CpuSet::new();
@@ -156,42 +155,45 @@ fn remove_cpu() -> Result<()> {
     Ok(())
 }
 
-fn churn(kernel: &Kernel) -> Result<()> {
-    if kernel.cpus > 1 && !Path::new(CPU1_ONLINE).exists() {
+fn loses_no_grant(env: Env) -> Result<()> {
+    if env.kernel.cpus > 1 && !Path::new(CPU1_ONLINE).exists() {
         return Err(Skip("needs CONFIG_HOTPLUG_CPU".into()).into());
     }
-    let target = GRANTS.load(Ordering::Relaxed);
-    let layouts = match kernel.implementation() {
+    let target = env.grants;
+    let layouts = match env.kernel.implementation() {
         Implementation::C => [Layout::Bytes; 3],
         Implementation::Rust => [Layout::Bytes, Layout::Bits, Layout::Bytes],
     };
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     // Where the wakeup of a real-time thread is not postponed, slices come to their ends.
-    let ticker = |cpu| match kernel.realtime {
-        false => Ticker::waking(cpu, PERIOD),
-        true => Ticker::spinning(cpu),
+    let ticker = |cpu| match env.kernel.realtime {
+        false => Ticker::waking(env, cpu, PERIOD),
+        true => Ticker::spinning(env, cpu),
     };
-    let cpus = &BOTH_CPUS[..kernel.cpus.min(BOTH_CPUS.len())];
+    let cpus = &BOTH_CPUS[..env.kernel.cpus.min(BOTH_CPUS.len())];
     let tickers: Vec<_> = cpus.iter().map(|&cpu| ticker(cpu)).collect::<Result<_>>()?;
     pin_to(cpus)?;
     let shared = Arc::new(Shared::default());
     let workers: Vec<_> = (1..)
         .zip(layouts)
-        .map(|(seed, layout)| start(layout, seed, kernel.realtime, &shared))
+        .map(|(seed, layout)| start(layout, seed, env.kernel.realtime, &shared))
         .collect::<Result<_>>()?;
 
     // The changes come in time, however many workers there are.
-    set_class(match kernel.realtime {
-        false => Class::Scene,
-        true => Class::Realtime,
-    })?;
+    set_class(
+        env,
+        match env.kernel.realtime {
+            false => Class::Requester,
+            true => Class::Realtime,
+        },
+    )?;
     let mut numbers = Numbers(7);
     let mut changes = Changes::default();
     let mut reported = 0;
     loop {
         let seen = shared.seen.load(Ordering::Relaxed);
-        let granted = match kernel.counts {
-            true => ledger.tally()?.granted,
+        let granted = match env.kernel.counts {
+            true => delta.tally()?.granted,
             false => seen,
         };
         if granted >= target && changes.turns >= KINDS {
@@ -205,11 +207,11 @@ fn churn(kernel: &Kernel) -> Result<()> {
             reported += 1;
             diagnose(format_args!("{granted} grants, {seen} seen; {changes:?}"));
         }
-        if kernel.cpus > 1 && granted / PER_HOTPLUG > changes.removals {
+        if env.kernel.cpus > 1 && granted / PER_HOTPLUG > changes.removals {
             remove_cpu()?;
             changes.removals += 1;
         }
-        change(kernel, &mut changes, &mut numbers, &workers)?;
+        change(env, &mut changes, &mut numbers, &workers)?;
         thread::sleep(Duration::from_micros(BETWEEN));
     }
 
@@ -223,17 +225,17 @@ fn churn(kernel: &Kernel) -> Result<()> {
     mem::drop(tickers);
     diagnose(format_args!("{changes:?}; {} sequences", all.sequences));
     shared.counts.ensure(all.sequences)?;
-    ensure!(
+    check!(
         changes.lengths > 0
             && changes.debug > 0
-            && (changes.models > 0 || kernel.model.is_none() || kernel.realtime)
-            && (changes.moves > 0 && changes.removals > 0 || kernel.cpus == 1),
+            && (changes.models > 0 || env.kernel.model.is_none() || env.kernel.realtime)
+            && (changes.moves > 0 && changes.removals > 0 || env.kernel.cpus == 1),
         "{changes:?}"
     );
-    if kernel.counts {
-        let tally = ledger.tally()?;
+    if env.kernel.counts {
+        let tally = delta.tally()?;
         diagnose(format_args!("at rest: {tally:?}"));
-        judge(kernel, &tally, all.yields)
+        judge(env, &tally, all.yields)
     } else {
         let seen = shared.seen.load(Ordering::Relaxed);
         diagnose(format_args!(
@@ -246,24 +248,24 @@ fn churn(kernel: &Kernel) -> Result<()> {
 
 /// What the workers saw says less than what the kernel counts: a grant may come after they looked.
 fn judge_seen(seen: u64, yields: u64) -> Result<()> {
-    ensure!(
+    check!(
         yields * 100 >= seen * YIELDED,
         "{yields} yields in {seen} grants"
     );
     Ok(())
 }
 
-fn judge(kernel: &Kernel, tally: &Counters, yields: u64) -> Result<()> {
-    match kernel.implementation() {
-        Implementation::Rust => ensure!(tally.adds_up(), "{tally:?}"),
-        Implementation::C => ensure!(tally.without_end() >= 0, "{tally:?}"),
+fn judge(env: Env, tally: &Counters, yields: u64) -> Result<()> {
+    match env.kernel.implementation() {
+        Implementation::Rust => check!(tally.adds_up(), "{tally:?}"),
+        Implementation::C => check!(tally.without_end() >= 0, "{tally:?}"),
     }
-    ensure!(tally.yielded == yields, "{yields} yields, {tally:?}");
-    ensure!(
+    check!(tally.yielded == yields, "{yields} yields, {tally:?}");
+    check!(
         tally.yielded * 100 >= tally.granted * YIELDED,
         "less than {YIELDED} % of the grants ended in a yield: {tally:?}"
     );
-    ensure!(
+    check!(
         tally.revoked > 0 && tally.aborted > 0 && tally.died == Some(0),
         "{tally:?}"
     );

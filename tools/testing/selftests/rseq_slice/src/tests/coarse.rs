@@ -2,30 +2,31 @@
 
 //! Timers that expire at ticks bound nothing: no request is granted.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Ledger, Rival, Scene, Seen, requested};
+use crate::support::{CPU, Competitor, CounterDelta, Seen, Setup, requested};
 
-pub(crate) const TESTS: &[Test] = &[both("coarse.grants_nothing", Needs::Coarse, grants_nothing)];
+pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::Coarse, grants_nothing)];
 
-fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
+fn grants_nothing(env: Env, layout: Layout) -> Result<()> {
     const REQUESTS: u64 = 20;
     /// Nanoseconds, with a tick in them whatever their period.
     const LONG: u64 = 50_000_000;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     let (mut granted, mut refused) = (0, 0);
     for turn in 1..=REQUESTS {
-        rival.wake_in(1_000_000)?;
-        let seen = scene.offer(requested(layout), LONG);
+        competitor.wake_in(1_000_000)?;
+        let seen = setup.offer(requested(layout), LONG);
         sys::rseq_slice_yield()?;
-        scene.set_word(0);
-        rival.ensure_runs(turn)?;
+        setup.set_word(0);
+        competitor.ensure_runs(turn)?;
         match seen {
             Seen::Granted => granted += 1,
             Seen::Erased => refused += 1,
@@ -33,6 +34,7 @@ fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
         }
     }
     diagnose(format_args!("{granted} granted, {refused} refused"));
-    ensure!(granted == 0 && refused == REQUESTS);
-    ledger.ensure(Counters::NOTHING)
+    check!(granted == 0);
+    check!(refused == REQUESTS);
+    delta.ensure(Counters::NOTHING)
 }

@@ -3,46 +3,56 @@
 //! The BYTES layout under `rseq_debug`: system call entry compares the whole word with the kernel's
 //! state, but only on a thread whose last grant has not seen a system call yet.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Implementation, Layout, sys};
 
 use crate::case::{Needs, Test, once};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::check;
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::support::{
-    CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_fine, ensure_lie_kills, granted,
-    handle, hits, lead, null_call, requested, soon, yield_call,
+    CPU, Competitor, CounterDelta, PATIENCE, Setup, ensure_dies, ensure_fine,
+    ensure_violation_kills, granted, handle, hits, null_call, requested, soon, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    once("consistency.truth_lives", Needs::On, truth_lives),
-    once("consistency.lie_in_grant", Needs::On, lie_in_grant),
-    once("consistency.reserved_bytes", Needs::On, reserved_bytes),
+    once("unchanged_word_lives", Needs::On, unchanged_word_lives),
     once(
-        "consistency.request_after_revocation",
+        "violation_in_grant_kills",
         Needs::On,
-        request_after_revocation,
+        violation_in_grant_kills,
+    ),
+    once("reserved_byte_kills", Needs::On, reserved_byte_kills),
+    once(
+        "request_after_revocation_lives",
+        Needs::On,
+        request_after_revocation_lives,
     ),
     once(
-        "consistency.lie_after_revocation",
+        "violation_after_revocation_kills",
         Needs::On,
-        lie_after_revocation,
+        violation_after_revocation_kills,
     ),
-    once("consistency.handler_returns", Needs::On, handler_returns),
+    once("handler_returns", Needs::On, handler_returns),
     once(
-        "consistency.unchecked_without_grant",
+        "unchecked_without_grant",
         Needs::On,
         unchecked_without_grant,
     ),
-    once("consistency.off", Needs::On, off),
+    once(
+        "unchecked_without_rseq_debug",
+        Needs::On,
+        unchecked_without_rseq_debug,
+    ),
 ];
 
 const LAYOUT: Layout = Layout::Bytes;
 
 /// Words that differ from the one that the kernel stored with the grant.
-fn lies() -> [u32; 4] {
+fn violations() -> [u32; 4] {
     let grant = granted(LAYOUT);
     [
         0,
@@ -52,19 +62,19 @@ fn lies() -> [u32; 4] {
     ]
 }
 
-fn truth_lives(_: &Kernel) -> Result<()> {
+fn unchanged_word_lives(env: Env) -> Result<()> {
     set_debug(true)?;
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    scene.obtain(&rival)?;
+    let setup = Setup::new(env, LAYOUT)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
+    setup.obtain(&competitor)?;
     null_call();
-    scene.obtain(&rival)?;
-    scene.outlast();
+    setup.obtain(&competitor)?;
+    setup.outlast();
     null_call();
-    ledger.ensure(Counters {
+    delta.ensure(Counters {
         granted: 3,
         yielded: 1,
         aborted: 1,
@@ -74,40 +84,40 @@ fn truth_lives(_: &Kernel) -> Result<()> {
     })
 }
 
-/// The thread dies of the lie, and so does its grant. C counts the call instead.
-fn lie_in_grant(kernel: &Kernel) -> Result<()> {
+/// The thread dies of the violation, and so does its grant. C counts the call instead.
+fn violation_in_grant_kills(env: Env) -> Result<()> {
     set_debug(true)?;
-    for lie in lies() {
+    for violation in violations() {
         for (call, in_c) in [
             (yield_call as fn(), Counters::yields(1)),
             (null_call, Counters::aborts(1)),
         ] {
-            let ledger = Ledger::open()?;
-            ensure_lie_kills(LAYOUT, lie, call)?;
-            ledger
-                .ensure(match kernel.implementation() {
+            let delta = CounterDelta::start()?;
+            ensure_violation_kills(env, LAYOUT, violation, call)?;
+            delta
+                .ensure(match env.kernel.implementation() {
                     Implementation::C => in_c,
                     Implementation::Rust => Counters::deaths(1),
                 })
-                .with_context(|| format!("{lie:#x}"))?;
+                .with_context(|| format!("{violation:#x}"))?;
         }
     }
     Ok(())
 }
 
 /// The bytes that nobody owns have to be 0, although the grant keeps what is in them.
-fn reserved_bytes(_: &Kernel) -> Result<()> {
+fn reserved_byte_kills(env: Env) -> Result<()> {
     set_debug(true)?;
     for (reserved, dies) in [([0, 0], false), ([1, 0], true), ([0, 0x80], true)] {
         let [low, high] = reserved;
         let program = || {
-            let scene = Scene::new(LAYOUT)?;
-            let rival = Rival::new(CPU)?;
-            rival.wake_soon()?;
-            scene.offer(u32::from_ne_bytes([1, 0, low, high]), lead() + PATIENCE);
-            let word = scene.word();
+            let setup = Setup::new(env, LAYOUT)?;
+            let competitor = Competitor::new(env, CPU)?;
+            competitor.wake_soon()?;
+            setup.offer(u32::from_ne_bytes([1, 0, low, high]), env.lead() + PATIENCE);
+            let word = setup.word();
             null_call();
-            ensure!(word == u32::from_ne_bytes([0, 1, low, high]), "{word:#x}");
+            check!(word == u32::from_ne_bytes([0, 1, low, high]), "{word:#x}");
             Ok(())
         };
         if dies {
@@ -119,110 +129,110 @@ fn reserved_bytes(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// A scene whose grant was revoked, so that the next system call looks at the word.
-fn revoked() -> Result<(Scene, Rival)> {
+/// A setup whose grant was revoked, so that the next system call looks at the word.
+fn revoked(env: Env) -> Result<(Setup, Competitor)> {
     set_debug(true)?;
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
-    scene.obtain(&rival)?;
-    scene.outlast();
-    Ok((scene, rival))
+    let setup = Setup::new(env, LAYOUT)?;
+    let competitor = Competitor::new(env, CPU)?;
+    setup.obtain(&competitor)?;
+    setup.outlast();
+    Ok((setup, competitor))
 }
 
-/// A request alone is no lie: a program may be unable to avoid the system call.
-fn request_after_revocation(_: &Kernel) -> Result<()> {
+/// A request alone is no violation: a program may be unable to avoid the system call.
+fn request_after_revocation_lives(env: Env) -> Result<()> {
     ensure_fine(|| {
-        let (scene, _rival) = revoked()?;
-        scene.request();
+        let (setup, _competitor) = revoked(env)?;
+        setup.request();
         null_call();
-        let word = scene.word();
-        scene.set_word(0);
-        ensure!(word == requested(LAYOUT), "the word is {word:#x}");
+        let word = setup.word();
+        setup.set_word(0);
+        check!(word == requested(LAYOUT), "the word is {word:#x}");
         Ok(())
     })
 }
 
 /// The kernel knows that there is no grant.
-fn lie_after_revocation(_: &Kernel) -> Result<()> {
+fn violation_after_revocation_kills(env: Env) -> Result<()> {
     let grant = granted(LAYOUT);
-    for lie in [
+    for violation in [
         grant,
         grant | requested(LAYOUT),
         u32::from_ne_bytes([0, 0, 1, 0]),
         u32::from_ne_bytes([1, 0, 0, 1]),
     ] {
         ensure_dies(Signal::SIGSEGV, || {
-            let (scene, _rival) = revoked()?;
-            scene.set_word(lie);
+            let (setup, _competitor) = revoked(env)?;
+            setup.set_word(violation);
             null_call();
             Ok(())
         })
-        .with_context(|| format!("{lie:#x}"))?;
+        .with_context(|| format!("{violation:#x}"))?;
     }
     Ok(())
 }
 
 /// The return from a signal handler is such a system call.
-fn handler_returns(_: &Kernel) -> Result<()> {
+fn handler_returns(env: Env) -> Result<()> {
     ensure_fine(|| {
         let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
         handle(Signal::SIGUSR1)?;
         set_debug(true)?;
-        let scene = Scene::new(LAYOUT)?;
-        let rival = Rival::new(CPU)?;
-        let due = soon()?;
+        let setup = Setup::new(env, LAYOUT)?;
+        let competitor = Competitor::new(env, CPU)?;
+        let due = soon(env)?;
         timer.fire(Due::At(due + 2 * PATIENCE / 10))?;
-        scene.obtain_at(due, &rival)?;
-        let revoked = scene.outlast().is_some();
+        setup.obtain_at(due, &competitor)?;
+        let revoked = setup.outlast().is_some();
         let early = hits();
-        scene.request();
+        setup.request();
         let came = spin_while(PATIENCE, || hits() == 0);
-        let word = scene.word();
-        scene.set_word(0);
-        ensure!(
+        let word = setup.word();
+        setup.set_word(0);
+        check!(
             revoked && early == 0 && came,
             "{revoked}, {early} signals before the request, then {}",
             hits()
         );
-        ensure!(word == requested(LAYOUT), "the word is {word:#x}");
+        check!(word == requested(LAYOUT), "the word is {word:#x}");
         Ok(())
     })
 }
 
-fn unchecked_without_grant(_: &Kernel) -> Result<()> {
+fn unchecked_without_grant(env: Env) -> Result<()> {
     set_debug(true)?;
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
-    for word in lies().into_iter().chain([!0]) {
-        scene.set_word(word);
+    let setup = Setup::new(env, LAYOUT)?;
+    let competitor = Competitor::new(env, CPU)?;
+    for word in violations().into_iter().chain([!0]) {
+        setup.set_word(word);
         null_call();
-        ensure!(scene.word() == word);
+        check!(setup.word() == word);
     }
-    scene.set_word(0);
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    scene.set_word(!0);
+    setup.set_word(0);
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
+    setup.set_word(!0);
     null_call();
-    ensure!(sys::rseq_slice_yield()? == 0);
-    ensure!(scene.word() == !0);
+    check!(sys::rseq_slice_yield()? == 0);
+    check!(setup.word() == !0);
     Ok(())
 }
 
 /// Without `rseq_debug` nobody looks: the grant goes by the kernel's state.
-fn off(_: &Kernel) -> Result<()> {
+fn unchecked_without_rseq_debug(env: Env) -> Result<()> {
     set_debug(false)?;
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    for lie in lies() {
-        scene.obtain(&rival)?;
-        scene.set_word(lie);
+    let setup = Setup::new(env, LAYOUT)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    for violation in violations() {
+        setup.obtain(&competitor)?;
+        setup.set_word(violation);
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(
-            yielded == 1 && scene.word() == 0,
-            "{lie:#x}: {yielded}, {:#x}",
-            scene.word()
+        check!(
+            yielded == 1 && setup.word() == 0,
+            "{violation:#x}: {yielded}, {:#x}",
+            setup.word()
         );
     }
-    ledger.ensure(Counters::yields(4))
+    delta.ensure(Counters::yields(4))
 }

@@ -6,15 +6,16 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use rseq_slice_harness::{Counters, Layout, sys};
 
 use crate::case::{Needs, Skip, Test, both};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Rival, Scene, Seen};
+use crate::check::{check, fail};
+use crate::env::Env;
+use crate::support::{CPU, Competitor, CounterDelta, Seen, Setup};
 
-pub(crate) const TESTS: &[Test] = &[both("core_sched.grants_nothing", Needs::On, grants_nothing)];
+pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::On, grants_nothing)];
 
 const CREATE: libc::c_long = 1;
 const SHARE_FROM: libc::c_long = 3;
@@ -38,36 +39,36 @@ fn core_scheduling(operation: libc::c_long, thread: libc::c_long) -> Result<(), 
     Errno::result(ret).map(drop)
 }
 
-fn grants_nothing(_: &Kernel, layout: Layout) -> Result<()> {
+fn grants_nothing(env: Env, layout: Layout) -> Result<()> {
     const REQUESTS: u32 = 20;
     /// Milliseconds, for the kernel switches core scheduling off later.
     const LATER: u32 = 1_000;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     match core_scheduling(CREATE, 0) {
         Err(Errno::EINVAL) => return Err(Skip("needs CONFIG_SCHED_CORE".into()).into()),
         Err(Errno::ENODEV) => return Err(Skip("needs a CPU with SMT".into()).into()),
         result => result?,
     }
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     for _ in 0..REQUESTS {
-        let seen = scene.ask(&rival)?;
-        scene.set_word(0);
-        ensure!(
+        let seen = setup.ask(&competitor)?;
+        setup.set_word(0);
+        check!(
             seen == Seen::Erased,
             "with a cookie the request is {seen:?}"
         );
     }
-    ledger.ensure(Counters::NOTHING)?;
+    delta.ensure(Counters::NOTHING)?;
     // The first process has no cookie.
     core_scheduling(SHARE_FROM, 1)?;
     for _ in 0..LATER {
-        if scene.ask(&rival)? == Seen::Granted {
-            ensure!(sys::rseq_slice_yield()? == 1);
+        if setup.ask(&competitor)? == Seen::Granted {
+            check!(sys::rseq_slice_yield()? == 1);
             return Ok(());
         }
-        scene.set_word(0);
+        setup.set_word(0);
         thread::sleep(Duration::from_millis(1));
     }
-    bail!("nothing is granted without a cookie either")
+    fail!("nothing is granted without a cookie either")
 }

@@ -2,91 +2,92 @@
 
 //! A thread that does not give the CPU up loses it when the extension is over.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Ledger, Rival, Scene};
+use crate::support::{CPU, Competitor, CounterDelta, Setup};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("expiry.erases_and_yield_returns_0", Needs::On, erases),
-    both("expiry.bound_5us", Needs::On, |_, layout| {
-        bound(layout, 5_000)
+    both("erases_and_yield_returns_0", Needs::On, erases),
+    both("comes_within_5us", Needs::On, |env, layout| {
+        bound(env, layout, 5_000)
     })
-    .alone(),
-    both("expiry.bound_10us", Needs::On, |_, layout| {
-        bound(layout, 10_000)
+    .tolerates(&[]),
+    both("comes_within_10us", Needs::On, |env, layout| {
+        bound(env, layout, 10_000)
     })
-    .alone(),
-    both("expiry.bound_20us", Needs::On, |_, layout| {
-        bound(layout, 20_000)
+    .tolerates(&[]),
+    both("comes_within_20us", Needs::On, |env, layout| {
+        bound(env, layout, 20_000)
     })
-    .alone(),
-    both("expiry.bound_50us", Needs::On, |_, layout| {
-        bound(layout, 50_000)
+    .tolerates(&[]),
+    both("comes_within_50us", Needs::On, |env, layout| {
+        bound(env, layout, 50_000)
     })
-    .alone(),
+    .tolerates(&[]),
 ];
 
 /// Nanoseconds of the way from the decision to user mode, which is part of the extension.
 const WAY_OUT: u64 = 3_000;
-/// Nanoseconds of the interrupt that ends a grant and the switch to the rival. Allows for a tick
+/// Nanoseconds of the interrupt that ends a grant and the switch to the competitor. Allows for a tick
 /// that comes in between.
 const INTERRUPT: u64 = 9_000;
 
-fn erases(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
+fn erases(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     for turn in 1..=5 {
-        scene.obtain(&rival)?;
-        let over = scene.outlast();
-        let ran = rival.runs();
-        let word = scene.word();
+        setup.obtain(&competitor)?;
+        let over = setup.outlast();
+        let ran = competitor.runs();
+        let word = setup.word();
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(over.is_some(), "the grant never ended");
-        ensure!(word == 0, "the word is {word:#x}");
-        ensure!(
+        check!(over.is_some(), "the grant never ended");
+        check!(word == 0, "the word is {word:#x}");
+        check!(
             ran == turn,
-            "the rival had run {ran} times after {turn} grants"
+            "the competitor had run {ran} times after {turn} grants"
         );
-        ensure!(yielded == 0, "the yield returned {yielded}");
+        check!(yielded == 0, "the yield returned {yielded}");
     }
-    ledger.ensure(Counters::expiries(5))
+    delta.ensure(Counters::expiries(5))
 }
 
-/// User mode ends with the extension, mostly not much before, and the rival runs at once.
-fn bound(layout: Layout, length: u32) -> Result<()> {
+/// User mode ends with the extension, mostly not much before, and the competitor runs at once.
+fn bound(env: Env, layout: Layout, length: u32) -> Result<()> {
     const TURNS: u64 = 10;
     /// Extensions that may be shorter in user mode: where QEMU counts instructions, what the other
     /// CPU does takes time from this one.
     const SHORT: u64 = 3;
     set_extension_length(length)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     let length = u64::from(length);
     let mut short = 0;
     for _ in 0..TURNS {
-        let first = scene.obtain(&rival)?;
-        let last = scene.outlast();
-        let ran = rival.ran_at().saturating_sub(first);
+        let first = setup.obtain(&competitor)?;
+        let last = setup.outlast();
+        let ran = competitor.ran_at().saturating_sub(first);
         // Ends the system call work that a grant leaves behind.
         sys::rseq_slice_yield()?;
         let user = last.map_or(u64::MAX, |last| last - first);
-        ensure!(user <= length, "{user} ns in user mode of {length}");
+        check!(user <= length, "{user} ns in user mode of {length}");
         if user + WAY_OUT < length {
             diagnose(format_args!("only {user} ns in user mode of {length}"));
             short += 1;
         }
-        ensure!(
+        check!(
             ran > user && ran <= length + INTERRUPT,
-            "the rival ran after {ran} ns of {length}"
+            "the competitor ran after {ran} ns of {length}"
         );
     }
-    ledger.ensure(Counters::expiries(TURNS))?;
-    ensure!(short <= SHORT, "{short} of {TURNS} extensions were short");
+    delta.ensure(Counters::expiries(TURNS))?;
+    check!(short <= SHORT, "{short} of {TURNS} extensions were short");
     Ok(())
 }

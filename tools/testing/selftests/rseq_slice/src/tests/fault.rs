@@ -2,60 +2,72 @@
 
 //! The kernel cannot reach the control word: the process dies of it, and nobody else.
 
+mod handler;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::abi::{AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, SIGNATURE};
 use rseq_slice_harness::clock::{spin, spin_while};
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
+use crate::case::Disturbance::{KernelThreads, Load};
 use crate::case::{Needs, Test, both};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::{check, fail};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Ledger, LosablePage, Loss, PATIENCE, Remote, Rival, Scene, be_on, ensure_dies, null_call,
-    yield_call,
+    CPU, Competitor, CounterDelta, LosablePage, Loss, PATIENCE, Remote, Setup, be_on, ensure_dies,
+    null_call, yield_call,
 };
 
+pub(crate) use handler::TESTS as HANDLER;
+
 pub(crate) const TESTS: &[Test] = &[
-    both("fault.at_grant", Needs::On, at_grant),
-    both("fault.without_request", Needs::On, without_request),
-    both("fault.at_expiry", Needs::OnTwoCpus, at_expiry).hasty(),
-    both("fault.at_revocation", Needs::OnTwoCpus, at_revocation).hasty(),
-    both("fault.at_yield", Needs::OnTwoCpus, |_, layout| {
-        at_call(layout, yield_call)
+    both("at_grant_kills", Needs::On, at_grant_kills),
+    both("without_request_kills", Needs::On, without_request_kills),
+    both("at_expiry_kills", Needs::OnTwoCpus, at_expiry_kills).tolerates(&[Load, KernelThreads]),
+    both("at_revocation_kills", Needs::OnTwoCpus, at_revocation_kills)
+        .tolerates(&[Load, KernelThreads]),
+    both("at_yield_kills", Needs::OnTwoCpus, |env, layout| {
+        at_call(env, layout, yield_call)
     })
-    .hasty(),
-    both("fault.at_other_call", Needs::OnTwoCpus, |_, layout| {
-        at_call(layout, null_call)
+    .tolerates(&[Load, KernelThreads]),
+    both("at_other_call_kills", Needs::OnTwoCpus, |env, layout| {
+        at_call(env, layout, null_call)
     })
-    .hasty(),
-    both("fault.at_check", Needs::OnTwoCpus, |_, layout| {
+    .tolerates(&[Load, KernelThreads]),
+    both("at_check_kills", Needs::OnTwoCpus, |env, layout| {
         set_debug(true)?;
-        at_call(layout, yield_call)
+        at_call(env, layout, yield_call)
     })
-    .hasty(),
-    both("fault.at_prctl", Needs::On, at_prctl),
-    both("fault.at_registration", Needs::On, at_registration),
+    .tolerates(&[Load, KernelThreads]),
+    both("at_prctl_kills", Needs::On, at_prctl_kills),
+    both(
+        "at_registration_is_efault",
+        Needs::On,
+        at_registration_is_efault,
+    ),
 ];
 
 /// Somebody else still gets what he asks for.
-fn others_unhurt(layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+fn others_unhurt(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
-fn on_page(layout: Layout, loss: Loss) -> Result<(LosablePage, Scene)> {
-    be_on(CPU)?;
+fn on_page(env: Env, layout: Layout, loss: Loss) -> Result<(LosablePage, Setup)> {
+    be_on(env, CPU)?;
     let page = loss.page()?;
-    let scene = Scene::with(page.page().register()?, layout)?;
-    Ok((page, scene))
+    let setup = Setup::with(env, page.page().register()?, layout)?;
+    Ok((page, setup))
 }
 
 /// Where a program has met its fault, by what the counters say of its grants.
@@ -77,6 +89,7 @@ impl From<bool> for Met {
 /// Expects `program` to be killed by a fault of the kernel in whatever way the memory goes away, `met`
 /// where it was to. Prints how many faults that were.
 fn each_loss<M: Into<Met>>(
+    env: Env,
     site: &str,
     layout: Layout,
     met: impl Fn(&Counters) -> M,
@@ -84,29 +97,29 @@ fn each_loss<M: Into<Met>>(
 ) -> Result<()> {
     let (mut faults, mut later) = (0, 0);
     for loss in Loss::ALL {
-        let ledger = Ledger::open()?;
+        let delta = CounterDelta::start()?;
         ensure_dies(Signal::SIGSEGV, || program(loss)).with_context(|| format!("{loss:?}"))?;
-        let tally = ledger.tally()?;
+        let tally = delta.tally()?;
         match met(&tally).into() {
             Met::Here => faults += 1,
             Met::Later => later += 1,
-            Met::Nowhere => bail!("{loss:?}: {tally:?}"),
+            Met::Nowhere => fail!("{loss:?}: {tally:?}"),
         }
     }
     diagnose(format_args!("{faults} faults at {site}, {later} later"));
-    ensure!(faults > 0);
-    others_unhurt(layout)
+    check!(faults > 0);
+    others_unhurt(env, layout)
 }
 
 /// A reschedule is due while the page is gone. With a request in it that can still be read, the
 /// decision itself faults.
-fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_grant_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
-    each_loss("the grant", layout, none, |loss| {
-        let (page, scene) = on_page(layout, loss)?;
-        let rival = Rival::new(CPU)?;
-        rival.wake_in(100_000)?;
-        scene.request();
+    each_loss(env, "the grant", layout, none, |loss| {
+        let (page, setup) = on_page(env, layout, loss)?;
+        let competitor = Competitor::new(env, CPU)?;
+        competitor.wake_in(100_000)?;
+        setup.request();
         page.lose()?;
         spin(PATIENCE);
         Ok(())
@@ -114,12 +127,12 @@ fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// Without a request there is no decision, but the update of user space erases the word.
-fn without_request(_: &Kernel, layout: Layout) -> Result<()> {
+fn without_request_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
-    each_loss("the update of user space", layout, none, |loss| {
-        let (page, _scene) = on_page(layout, loss)?;
-        let rival = Rival::new(CPU)?;
-        rival.wake_in(100_000)?;
+    each_loss(env, "the update of user space", layout, none, |loss| {
+        let (page, _setup) = on_page(env, layout, loss)?;
+        let competitor = Competitor::new(env, CPU)?;
+        competitor.wake_in(100_000)?;
         page.lose()?;
         spin(PATIENCE);
         Ok(())
@@ -128,9 +141,14 @@ fn without_request(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// Gets a grant and has the page taken away by the other CPU while that is live. Returns once it is
 /// gone; nothing may touch it then.
-fn lose_in_grant(layout: Layout, loss: Loss, also: impl Fn(u64) -> Result<()>) -> Result<Scene> {
-    let (page, scene) = on_page(layout, loss)?;
-    let rival = Rival::new(CPU)?;
+fn lose_in_grant(
+    env: Env,
+    layout: Layout,
+    loss: Loss,
+    also: impl Fn(u64) -> Result<()>,
+) -> Result<Setup> {
+    let (page, setup) = on_page(env, layout, loss)?;
+    let competitor = Competitor::new(env, CPU)?;
     let done = Arc::new(AtomicBool::new(false));
     let remote_done = Arc::clone(&done);
     let remote = Remote::ready(move || {
@@ -138,12 +156,12 @@ fn lose_in_grant(layout: Layout, loss: Loss, also: impl Fn(u64) -> Result<()>) -
         remote_done.store(true, Ordering::Release);
         Ok(())
     })?;
-    scene.obtain_when(&rival, also)?;
+    setup.obtain_when(&competitor, also)?;
     remote.go();
     spin_while(PATIENCE, || !done.load(Ordering::Acquire));
-    // The rival's timer and thread have to stay.
-    std::mem::forget((rival, remote));
-    Ok(scene)
+    // The competitor's timer and thread have to stay.
+    std::mem::forget((competitor, remote));
+    Ok(setup)
 }
 
 /// One grant, which ended somehow: how is the kernel's business, if only it is counted.
@@ -151,36 +169,36 @@ fn one(tally: &Counters) -> bool {
     tally.granted == 1 && tally.adds_up()
 }
 
-fn at_expiry(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_expiry_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let expired = |tally: &Counters| one(tally) && tally.expired == 1;
-    each_loss("the revocation by expiry", layout, expired, |loss| {
-        let _scene = lose_in_grant(layout, loss, |_| Ok(()))?;
+    each_loss(env, "the revocation by expiry", layout, expired, |loss| {
+        let _setup = lose_in_grant(env, layout, loss, |_| Ok(()))?;
         spin(PATIENCE);
         Ok(())
     })
 }
 
-fn at_revocation(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_revocation_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let revoked = |tally: &Counters| one(tally) && tally.expired == 0;
-    each_loss("the revocation by a wakeup", layout, revoked, |loss| {
-        let second = Rival::new(CPU)?;
-        let _scene = lose_in_grant(layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
+    each_loss(env, "the revocation by a wakeup", layout, revoked, |loss| {
+        let second = Competitor::new(env, CPU)?;
+        let _setup = lose_in_grant(env, layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
         spin(PATIENCE);
         Ok(())
     })
 }
 
-fn at_call(layout: Layout, call: fn()) -> Result<()> {
+fn at_call(env: Env, layout: Layout, call: fn()) -> Result<()> {
     set_extension_length(50_000)?;
     let met = |tally: &Counters| match tally.expired {
         _ if !one(tally) => Met::Nowhere,
         0 => Met::Here,
         _ => Met::Later,
     };
-    each_loss("system call entry", layout, met, |loss| {
-        let _scene = lose_in_grant(layout, loss, |_| Ok(()))?;
+    each_loss(env, "system call entry", layout, met, |loss| {
+        let _setup = lose_in_grant(env, layout, loss, |_| Ok(()))?;
         call();
         // SAFETY: Ends the process, should it still be there, without touching the page.
         unsafe { libc::_exit(0) }
@@ -189,28 +207,28 @@ fn at_call(layout: Layout, call: fn()) -> Result<()> {
 
 /// Every change of the setting writes to the flags. Reading it does not touch the page, nor does
 /// setting what is set.
-fn at_prctl(_: &Kernel, wanted: Layout) -> Result<()> {
+fn at_prctl_kills(env: Env, wanted: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
     for from in [None, Some(wanted)] {
         let to = from.xor(Some(wanted));
-        each_loss("prctl", wanted, none, |loss| {
-            be_on(CPU)?;
+        each_loss(env, "prctl", wanted, none, |loss| {
+            be_on(env, CPU)?;
             let page = loss.page()?;
             std::mem::forget(page.page().register()?);
             set_layout(from)?;
             page.lose()?;
             // A signal that is pending would be mistaken for one of these calls.
-            ensure!(layout()? == from);
+            check!(layout()? == from);
             set_layout(from)?;
             let result = set_layout(to);
-            bail!("survived the change from {from:?} to {to:?}: {result:?}")
+            fail!("survived the change from {from:?} to {to:?}: {result:?}")
         })?;
     }
     Ok(())
 }
 
 /// A registration of memory that is gone fails, and nothing is registered then.
-fn at_registration(_: &Kernel, wanted: Layout) -> Result<()> {
+fn at_registration_is_efault(env: Env, wanted: Layout) -> Result<()> {
     let mut faults = 0;
     for loss in Loss::ALL {
         for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
@@ -220,12 +238,12 @@ fn at_registration(_: &Kernel, wanted: Layout) -> Result<()> {
             let result =
                 unsafe { sys::rseq(page.page().area().as_ptr(), AREA_LEN, flags, SIGNATURE) };
             let errno = result.err().and_then(|error| error.raw_os_error());
-            ensure!(errno == Some(libc::EFAULT), "{loss:?}: {errno:?}");
-            ensure!(layout()?.is_none());
+            check!(errno == Some(libc::EFAULT), "{loss:?}: {errno:?}");
+            check!(layout()?.is_none());
             faults += 1;
         }
     }
     diagnose(format_args!("{faults} faults at the registration"));
-    ensure!(faults == 2 * Loss::ALL.len());
-    others_unhurt(wanted)
+    check!(faults == 2 * Loss::ALL.len());
+    others_unhurt(env, wanted)
 }

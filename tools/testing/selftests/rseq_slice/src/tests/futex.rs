@@ -4,7 +4,7 @@
 //! comes: the kernel forgets the pending operation if it knows that the thread was interrupted in
 //! user mode. It has to know that still when a grant has ended meanwhile.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid};
@@ -13,39 +13,46 @@ use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Skip, Test, both};
+use crate::check::{check, fail};
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Class, Ledger, Lock, OTHER_CPU, Owner, PASSES, Rival, Scene, Sleeper, lead, soon,
+    CPU, Child, Class, Competitor, CounterDelta, Lock, OTHER_CPU, Owner, PASSES, Setup, Sleeper,
+    soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("futex.expiry", Needs::On, |_, layout| {
-        handled(layout, End::Expiry)
+    both("unlock_is_whole_after_expiry", Needs::On, |env, layout| {
+        handled(env, layout, End::Expiry)
     })
-    .alone(),
-    both("futex.wakeup", Needs::On, |_, layout| {
-        handled(layout, End::Wakeup)
+    .tolerates(&[]),
+    both("unlock_is_whole_after_wakeup", Needs::On, |env, layout| {
+        handled(env, layout, End::Wakeup)
     })
-    .alone(),
-    both("futex.membarrier", Needs::OnTwoCpus, |_, layout| {
-        handled(layout, End::Membarrier)
-    })
-    .alone(),
-    both("futex.killed_at_expiry", Needs::On, |_, layout| {
-        killed(layout, End::Expiry)
-    })
-    .alone(),
+    .tolerates(&[]),
     both(
-        "futex.killed_at_membarrier",
+        "unlock_is_whole_after_membarrier",
         Needs::OnTwoCpus,
-        |_, layout| killed(layout, End::Membarrier),
+        |env, layout| handled(env, layout, End::Membarrier),
     )
-    .alone(),
+    .tolerates(&[]),
+    both(
+        "unlock_is_whole_when_killed_at_expiry",
+        Needs::On,
+        |env, layout| killed(env, layout, End::Expiry),
+    )
+    .tolerates(&[]),
+    both(
+        "unlock_is_whole_when_killed_at_membarrier",
+        Needs::OnTwoCpus,
+        |env, layout| killed(env, layout, End::Membarrier),
+    )
+    .tolerates(&[]),
 ];
 
-/// Nanoseconds from the rival's wakeup to what ends the grant.
+/// Nanoseconds from the competitor's wakeup to what ends the grant.
 const APART: u64 = 10_000;
-/// Nanoseconds from membarrier(2) to the second rival's wakeup.
+/// Nanoseconds from membarrier(2) to the second competitor's wakeup.
 const BEHIND: u64 = 15_000;
 /// Nanoseconds in which sleepers get their orders.
 const ORDERS: u64 = 50_000;
@@ -58,37 +65,47 @@ const UNLOCKS: u64 = 20_000;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Expiry,
-    /// A second rival.
+    /// A second competitor.
     Wakeup,
     /// The other CPU.
     Membarrier,
 }
 
 /// A thread that releases its lock all the time, and those that interrupt it.
-struct Stage {
-    scene: Scene,
+struct Unlocking {
+    env: Env,
+    setup: Setup,
     owner: Owner,
     /// Sends the signal while the owner is switched out.
-    rival: Sleeper,
-    second: Option<Rival>,
+    competitor: Sleeper,
+    second: Option<Competitor>,
     /// Calls membarrier(2) on the other CPU.
     other: Option<Sleeper>,
 }
 
-impl Stage {
-    fn new(layout: Layout, end: End, lock: &'static Lock, signal: Signal) -> Result<Self> {
+impl Unlocking {
+    fn new(
+        env: Env,
+        layout: Layout,
+        end: End,
+        lock: &'static Lock,
+        signal: Signal,
+    ) -> Result<Self> {
         set_extension_length(match end {
             End::Expiry => 10_000,
             End::Wakeup | End::Membarrier => 50_000,
         })?;
         let owner = Owner::new(lock)?;
         let thread = owner.thread();
-        let other = (end == End::Membarrier).then(other).transpose()?;
+        let other = (end == End::Membarrier).then(|| other(env)).transpose()?;
         Ok(Self {
-            scene: Scene::new(layout)?,
+            env,
+            setup: Setup::new(env, layout)?,
             owner,
-            rival: Sleeper::new(CPU, move || send(thread, signal))?,
-            second: (end != End::Expiry).then(|| Rival::new(CPU)).transpose()?,
+            competitor: Sleeper::new(env, CPU, move || send(thread, signal))?,
+            second: (end != End::Expiry)
+                .then(|| Competitor::new(env, CPU))
+                .transpose()?,
             other,
         })
     }
@@ -98,51 +115,51 @@ impl Stage {
         const ATTEMPTS: usize = 10;
         for _ in 0..ATTEMPTS {
             let before = self.owner.signals();
-            self.set_alarms(request, soon()? + ORDERS)?;
+            self.set_alarms(request, soon(self.env)? + ORDERS)?;
             if request {
-                self.scene.request();
+                self.setup.request();
             }
             // The other CPU has its turns here.
             spin(ORDERS);
             let early = self.owner.signals() != before;
             let signalled = early || self.owner.unlock_until_signal(moment % PASSES, UNLOCKS);
-            self.scene.set_word(0);
-            ensure!(signalled, "the signal never came");
+            self.setup.set_word(0);
+            check!(signalled, "the signal never came");
             // Nobody is left then who could disturb the next step.
-            spin(lead());
+            spin(self.env.lead());
             if !early {
                 return Ok(());
             }
         }
-        bail!("{ATTEMPTS} signals in a row came early")
+        fail!("{ATTEMPTS} signals in a row came early")
     }
 
     /// Has a grant made at the moment `due` and ended later. The same without a request, but that
-    /// membarrier(2) comes before the rival.
+    /// membarrier(2) comes before the competitor.
     ///
-    /// After membarrier(2) the second rival gets the first one its CPU where nothing else does, as with
-    /// C. And it gets the other CPU its turn: QEMU before 8.1, where it counts instructions, lets the
-    /// first CPU run until its next timer before another one whose timer is due.
+    /// After membarrier(2) the second competitor gets the first one its CPU where nothing else does,
+    /// as with C. And it gets the other CPU its turn: QEMU before 8.1, where it counts instructions,
+    /// lets the first CPU run until its next timer before another one whose timer is due.
     fn set_alarms(&self, request: bool, due: u64) -> Result<()> {
         let (mut first, mut second) = (due, due + APART);
         if let Some(other) = &self.other {
-            other.wake(Due::At(second), Class::Rival)?;
+            other.wake(Due::At(second), Class::Competitor)?;
             second += BEHIND;
             if !request {
                 first = second;
             }
         }
-        if let Some(rival) = &self.second {
-            rival.wake(Due::At(second))?;
+        if let Some(competitor) = &self.second {
+            competitor.wake(Due::At(second))?;
         }
-        self.rival.wake(Due::At(first), Class::Rival)
+        self.competitor.wake(Due::At(first), Class::Competitor)
     }
 }
 
 /// A thread on the other CPU that calls membarrier(2).
-fn other() -> Result<Sleeper> {
+fn other(env: Env) -> Result<Sleeper> {
     register()?;
-    Sleeper::new(OTHER_CPU, || {
+    Sleeper::new(env, OTHER_CPU, || {
         barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ).expect("the process is registered");
     })
 }
@@ -168,30 +185,30 @@ fn send(thread: Pid, signal: Signal) {
 }
 
 /// A handler looks at the lock.
-fn handled(layout: Layout, end: End) -> Result<()> {
+fn handled(env: Env, layout: Layout, end: End) -> Result<()> {
     let lock = Lock::shared()?;
-    let stage = Stage::new(layout, end, lock, Signal::SIGUSR1)?;
-    stage.owner.watch_at(Signal::SIGUSR1)?;
+    let unlocking = Unlocking::new(env, layout, end, lock, Signal::SIGUSR1)?;
+    unlocking.owner.watch_at(Signal::SIGUSR1)?;
     for request in [false, true] {
-        let (before, ledger) = (stage.owner.seen(), Ledger::open()?);
+        let (before, delta) = (unlocking.owner.seen(), CounterDelta::start()?);
         for moment in 0..MOMENTS {
-            stage.step(request, moment)?;
+            unlocking.step(request, moment)?;
         }
-        let (seen, tally) = (stage.owner.seen() - before, ledger.tally()?);
+        let (seen, tally) = (unlocking.owner.seen() - before, delta.tally()?);
         diagnose(format_args!("request {request}: {seen:?}, {tally:?}"));
-        ensure!(
+        check!(
             seen.half_done == 0,
             "the operation was pending after the release: {} times",
             seen.half_done
         );
-        ensure!(seen.inside > 0, "no unlock was interrupted");
+        check!(seen.inside > 0, "no unlock was interrupted");
         ensure_ends(end, request, tally)?;
     }
     Ok(())
 }
 
 /// The signal kills the process, and its parent looks at the lock.
-fn killed(layout: Layout, end: End) -> Result<()> {
+fn killed(env: Env, layout: Layout, end: End) -> Result<()> {
     const SIGNAL: Signal = Signal::SIGTERM;
     let lock = Lock::shared()?;
     // What is missing is noticed here, and what is measured, the children have already.
@@ -200,27 +217,28 @@ fn killed(layout: Layout, end: End) -> Result<()> {
         register()?;
     }
     now();
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     let (mut inside, mut half_done) = (0, 0);
     for moment in 0..MOMENTS {
-        Child::start(|| Stage::new(layout, end, lock, SIGNAL)?.step(true, moment))?
+        Child::start(|| Unlocking::new(env, layout, end, lock, SIGNAL)?.step(true, moment))?
             .ensure_killed(SIGNAL)?;
         inside += u64::from(lock.is_just_released());
         half_done += u64::from(lock.is_half_done());
         lock.reset();
     }
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     diagnose(format_args!("died after the release {inside}, {tally:?}"));
-    ensure!(
+    check!(
         half_done == 0,
         "the operation was pending after the release: {half_done} times"
     );
-    ensure!(inside > 0, "no unlock was interrupted");
+    check!(inside > 0, "no unlock was interrupted");
     ensure_ends(end, true, tally)
 }
 
 /// Expects the grants to have been made and to have ended as intended, but those of requests that were
 /// made too late.
+#[track_caller]
 fn ensure_ends(end: End, request: bool, tally: Counters) -> Result<()> {
     let intended = match end {
         End::Expiry => tally.expired,
@@ -230,6 +248,6 @@ fn ensure_ends(end: End, request: bool, tally: Counters) -> Result<()> {
         true => intended >= MOMENTS / 2,
         false => tally == Counters::NOTHING,
     };
-    ensure!(good, "request {request}: {tally:?}");
+    check!(good, "request {request}: {tally:?}");
     Ok(())
 }

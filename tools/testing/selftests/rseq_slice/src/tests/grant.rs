@@ -2,7 +2,7 @@
 
 //! When a reschedule is postponed, and what the control word says then.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::{Due, SignalTimer};
@@ -10,231 +10,242 @@ use rseq_slice_harness::{
     Counters, Layout, Registration, layout, set_extension_length, set_layout, sys,
 };
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both, once};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::check;
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::support::{
-    CPU, Child, Ledger, Page, Rival, Scene, Seen, be_on, fair_rival, flags, granted, handle, hits,
-    requested, soon,
+    CPU, Child, Competitor, CounterDelta, Page, Seen, Setup, be_on, fair_competitor, flags,
+    granted, handle, hits, requested, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("grant.word", Needs::On, word),
-    both("grant.again_and_again", Needs::On, again_and_again),
-    both("grant.lazy_reschedule", Needs::On, lazy_reschedule).alone(),
-    both("grant.after_copy_on_write", Needs::On, after_copy_on_write).undisturbed(),
-    both("grant.not_without_request", Needs::On, not_without_request),
+    both("postpones_until_yield", Needs::On, postpones_until_yield),
+    both("can_follow_grant", Needs::On, can_follow_grant),
     both(
-        "grant.not_after_withdrawal",
+        "postpones_lazy_reschedule",
         Needs::On,
-        not_after_withdrawal,
-    ),
-    both("grant.not_when_disabled", Needs::On, not_when_disabled),
+        postpones_lazy_reschedule,
+    )
+    .tolerates(&[]),
     both(
-        "grant.not_with_signal_pending",
+        "copes_with_copy_on_write",
+        Needs::On,
+        copes_with_copy_on_write,
+    )
+    .tolerates(&[Load, Checks]),
+    both("not_without_request", Needs::On, not_without_request),
+    both("not_after_withdrawal", Needs::On, not_after_withdrawal),
+    both("not_when_disabled", Needs::On, not_when_disabled),
+    both(
+        "not_with_signal_pending",
         Needs::On,
         not_with_signal_pending,
     ),
-    once("grant.any_request_byte", Needs::On, any_request_byte).undisturbed(),
+    once("takes_any_request_byte", Needs::On, takes_any_request_byte).tolerates(&[Load, Checks]),
+    once("keeps_reserved_bytes", Needs::On, keeps_reserved_bytes),
     once(
-        "grant.keeps_reserved_bytes",
+        "leaves_unregistered_memory_alone",
         Needs::On,
-        keeps_reserved_bytes,
+        leaves_unregistered_memory_alone,
     ),
-    once("grant.unregistered_memory", Needs::On, unregistered_memory),
 ];
 
 /// The request goes, the grant comes, and the one who wants the CPU waits until it is given up.
-fn word(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
-    let word = scene.word();
-    let waiting = rival.runs() == 0;
+fn postpones_until_yield(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
+    let word = setup.word();
+    let waiting = competitor.runs() == 0;
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(word == granted(layout), "the word is {word:#x}");
-    ensure!(waiting, "the rival ran during the grant");
-    ensure!(yielded == 1, "the yield returned {yielded}");
-    ensure!(
-        rival.runs() == 1,
-        "the rival did not run by the end of the yield"
+    check!(word == granted(layout), "the word is {word:#x}");
+    check!(waiting, "the competitor ran during the grant");
+    check!(yielded == 1, "the yield returned {yielded}");
+    check!(
+        competitor.runs() == 1,
+        "the competitor did not run by the end of the yield"
     );
-    ensure!(
-        scene.word() == 0,
+    check!(
+        setup.word() == 0,
         "after the yield the word is {:#x}",
-        scene.word()
+        setup.word()
     );
-    ensure!(scene.area().flags() == flags(true));
-    ledger.ensure(Counters::yields(1))
+    check!(setup.area().flags() == flags(true));
+    delta.ensure(Counters::yields(1))
 }
 
-fn again_and_again(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
+fn can_follow_grant(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     for turn in 1..=20 {
-        scene.obtain(&rival)?;
-        ensure!(sys::rseq_slice_yield()? == 1);
-        ensure!(rival.runs() == turn);
+        setup.obtain(&competitor)?;
+        check!(sys::rseq_slice_yield()? == 1);
+        check!(competitor.runs() == turn);
     }
-    ledger.ensure(Counters::yields(20))
+    delta.ensure(Counters::yields(20))
 }
 
-/// A rival of the normal class that preempts when the scheduler finds it fair.
-fn lazy_reschedule(_: &Kernel, layout: Layout) -> Result<()> {
-    let rival = fair_rival(CPU)?;
+/// A competitor of the normal class that preempts when the scheduler finds it fair.
+fn postpones_lazy_reschedule(env: Env, layout: Layout) -> Result<()> {
+    let competitor = fair_competitor(env, CPU)?;
     let registration = Registration::new()?;
     rseq_slice_harness::pin_to(&[CPU])?;
     set_layout(Some(layout))?;
     set_extension_length(50_000)?;
     let area = registration.area();
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     let mut yields = 0;
     // Others of the normal class may want the CPU too, so that only this much is certain: sooner or
     // later a request made while somebody waits is granted.
     for _ in 0..50 {
-        let runs = rival.runs();
-        rival.wake_soon()?;
+        let runs = competitor.runs();
+        competitor.wake_soon()?;
         area.set_slice_ctrl(requested(layout));
         spin_while(5_000_000, || area.slice_ctrl() == requested(layout));
         if area.slice_ctrl() != granted(layout) {
             area.set_slice_ctrl(0);
-        } else if sys::rseq_slice_yield()? == 1 && rival.runs() == runs + 1 {
+        } else if sys::rseq_slice_yield()? == 1 && competitor.runs() == runs + 1 {
             yields += 1;
         }
     }
-    let tally = ledger.counted()?;
-    ensure!(yields > 0, "no grant was yielded: {tally:?}");
-    ensure!(tally.is_none_or(|tally| tally.adds_up()), "{tally:?}");
+    let tally = delta.counted()?;
+    check!(yields > 0, "no grant was yielded: {tally:?}");
+    check!(tally.is_none_or(|tally| tally.adds_up()), "{tally:?}");
     Ok(())
 }
 
 /// The page of the area has to be copied before the grant can be stored. The fault may give the CPU
 /// up by itself; then there is no grant, but nothing worse happens either.
-fn after_copy_on_write(_: &Kernel, layout: Layout) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
-    let scene = Scene::with(Page::new()?.register()?, layout)?;
-    let ledger = Ledger::open()?;
-    rival.wake_in(3_000_000)?;
-    scene.request();
+fn copes_with_copy_on_write(env: Env, layout: Layout) -> Result<()> {
+    be_on(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let setup = Setup::with(env, Page::new()?.register()?, layout)?;
+    let delta = CounterDelta::start()?;
+    competitor.wake_in(3_000_000)?;
+    setup.request();
     // Shares all pages with the child, which does not run before this thread gives the CPU up.
     let child = Child::start(|| Ok(()))?;
-    let left = spin_while(5_000_000, || scene.word() == requested(layout));
-    let was_granted = scene.word() == granted(layout);
+    let left = spin_while(5_000_000, || setup.word() == requested(layout));
+    let was_granted = setup.word() == granted(layout);
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(left && rival.runs() == 1);
-    ensure!(
+    check!(left);
+    check!(competitor.runs() == 1);
+    check!(
         yielded == i64::from(was_granted),
         "{was_granted}, but the yield returned {yielded}"
     );
-    ensure!(scene.word() == 0);
-    ensure!(ledger.counted()?.is_none_or(|tally| tally.adds_up()));
+    check!(setup.word() == 0);
+    check!(delta.counted()?.is_none_or(|tally| tally.adds_up()));
     child.ensure_fine()?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
-fn not_without_request(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    rival.wake_soon()?;
-    rival.ensure_runs(1)?;
-    ensure!(scene.word() == 0);
-    ensure!(sys::rseq_slice_yield()? == 0);
-    ledger.ensure(Counters::NOTHING)
+fn not_without_request(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    competitor.wake_soon()?;
+    competitor.ensure_runs(1)?;
+    check!(setup.word() == 0);
+    check!(sys::rseq_slice_yield()? == 0);
+    delta.ensure(Counters::NOTHING)
 }
 
-fn not_after_withdrawal(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    rival.wake_soon()?;
-    scene.request();
-    scene.set_word(0);
-    rival.ensure_runs(1)?;
-    ledger.ensure(Counters::NOTHING)
+fn not_after_withdrawal(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    competitor.wake_soon()?;
+    setup.request();
+    setup.set_word(0);
+    competitor.ensure_runs(1)?;
+    delta.ensure(Counters::NOTHING)
 }
 
 /// A request of a thread that has the extension off is erased when the thread is scheduled out.
-fn not_when_disabled(_: &Kernel, wanted: Layout) -> Result<()> {
-    let scene = Scene::new(wanted)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
+fn not_when_disabled(env: Env, wanted: Layout) -> Result<()> {
+    let setup = Setup::new(env, wanted)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     set_layout(None)?;
-    ensure!(scene.ask(&rival)? == Seen::Erased);
-    ensure!(rival.runs() == 1);
-    ledger.ensure(Counters::NOTHING)?;
+    check!(setup.ask(&competitor)? == Seen::Erased);
+    check!(competitor.runs() == 1);
+    delta.ensure(Counters::NOTHING)?;
     set_layout(Some(wanted))?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    ensure!(layout()? == Some(wanted));
-    ledger.ensure(Counters::yields(1))
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
+    check!(layout()? == Some(wanted));
+    delta.ensure(Counters::yields(1))
 }
 
 /// One interrupt brings both the reschedule and a signal: the signal comes first, so no grant.
-fn not_with_signal_pending(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn not_with_signal_pending(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
-    let ledger = Ledger::open()?;
-    let due = Due::At(soon()?);
-    rival.wake(due)?;
+    let delta = CounterDelta::start()?;
+    let due = Due::At(soon(env)?);
+    competitor.wake(due)?;
     timer.fire(due)?;
-    scene.request();
+    setup.request();
     spin_while(1_000_000, || hits() == 0);
-    ensure!(hits() == 1 && rival.runs() == 1);
-    ensure!(scene.word() == 0, "the word is {:#x}", scene.word());
-    ledger.ensure(Counters::NOTHING)
+    check!(hits() == 1);
+    check!(competitor.runs() == 1);
+    check!(setup.word() == 0, "the word is {:#x}", setup.word());
+    delta.ensure(Counters::NOTHING)
 }
 
 /// Any byte but 0 is a request.
-fn any_request_byte(_: &Kernel) -> Result<()> {
-    let scene = Scene::new(Layout::Bytes)?;
-    let rival = Rival::new(CPU)?;
+fn takes_any_request_byte(env: Env) -> Result<()> {
+    let setup = Setup::new(env, Layout::Bytes)?;
+    let competitor = Competitor::new(env, CPU)?;
     for byte in [2, 0x80, 0xff] {
-        rival.wake_soon()?;
-        let seen = scene.offer(u32::from_ne_bytes([byte, 0, 0, 0]), 1_000_000);
+        competitor.wake_soon()?;
+        let seen = setup.offer(u32::from_ne_bytes([byte, 0, 0, 0]), 1_000_000);
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(seen == Seen::Granted && yielded == 1, "{byte:#x}: {seen:?}");
+        check!(seen == Seen::Granted && yielded == 1, "{byte:#x}: {seen:?}");
     }
     Ok(())
 }
 
 /// The bytes that nobody owns stay through the grant, and go with it.
-fn keeps_reserved_bytes(_: &Kernel) -> Result<()> {
+fn keeps_reserved_bytes(env: Env) -> Result<()> {
     set_debug(false)?;
-    let scene = Scene::new(Layout::Bytes)?;
-    let rival = Rival::new(CPU)?;
-    rival.wake_soon()?;
-    let seen = scene.offer(u32::from_ne_bytes([1, 0, 0xbe, 0xef]), 1_000_000);
+    let setup = Setup::new(env, Layout::Bytes)?;
+    let competitor = Competitor::new(env, CPU)?;
+    competitor.wake_soon()?;
+    let seen = setup.offer(u32::from_ne_bytes([1, 0, 0xbe, 0xef]), 1_000_000);
     let yielded = sys::rseq_slice_yield()?;
     let expected = Seen::Other(u32::from_ne_bytes([0, 1, 0xbe, 0xef]));
-    ensure!(seen == expected, "{seen:x?}");
-    ensure!(yielded == 1);
-    ensure!(scene.word() == 0);
+    check!(seen == expected, "{seen:x?}");
+    check!(yielded == 1);
+    check!(setup.word() == 0);
     Ok(())
 }
 
 /// After unregistration the memory is the program's again.
-fn unregistered_memory(_: &Kernel) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
+fn leaves_unregistered_memory_alone(env: Env) -> Result<()> {
+    be_on(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
     let page = Page::new()?;
-    let scene = Scene::with(page.register()?, Layout::Bytes)?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    scene.into_registration().unregister()?;
+    let setup = Setup::with(env, page.register()?, Layout::Bytes)?;
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
+    setup.into_registration().unregister()?;
     // SAFETY: The page is never freed and still holds the area.
     let area = unsafe { page.area().as_ref() };
-    let ledger = Ledger::open()?;
-    let runs = rival.runs();
-    rival.wake_soon()?;
+    let delta = CounterDelta::start()?;
+    let runs = competitor.runs();
+    competitor.wake_soon()?;
     area.set_slice_ctrl(requested(Layout::Bytes));
-    rival.ensure_runs(runs + 1)?;
-    ensure!(area.slice_ctrl() == requested(Layout::Bytes));
-    ledger.ensure(Counters::NOTHING)
+    competitor.ensure_runs(runs + 1)?;
+    check!(area.slice_ctrl() == requested(Layout::Bytes));
+    delta.ensure(Counters::NOTHING)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
@@ -18,21 +18,35 @@ use rseq_slice_harness::{
     Area, Counters, Layout, Registration, pin_to, set_extension_length, set_layout, sys,
 };
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::{check, fail};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, CPU, Child, Ledger, OTHER_CPU, PATIENCE, Page, Rival, Scene, Ticker, granted,
-    null_call, requested, soon,
+    BOTH_CPUS, CPU, Child, Competitor, CounterDelta, OTHER_CPU, PATIENCE, Page, Setup, Ticker,
+    granted, null_call, requested, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("hostile.nested_requests", Needs::On, nested_requests)
-        .undisturbed()
-        .hasty(),
-    both("hostile.vfork_in_grant", Needs::On, vfork_in_grant),
-    both("hostile.debugger_stops", Needs::OnTwoCpus, debugger_stops),
-    both("hostile.storm_of_threads", Needs::OnTwoCpus, storm).undisturbed(),
+    both("nested_requests_add_up", Needs::On, nested_requests_add_up).tolerates(&[Load]),
+    both(
+        "vfork_child_makes_no_grant",
+        Needs::On,
+        vfork_child_makes_no_grant,
+    ),
+    both(
+        "debugger_stop_ends_grant",
+        Needs::OnTwoCpus,
+        debugger_stop_ends_grant,
+    ),
+    both(
+        "storm_of_threads_loses_no_grant",
+        Needs::OnTwoCpus,
+        storm_of_threads_loses_no_grant,
+    )
+    .tolerates(&[Load, Checks]),
 ];
 
 /// What the handler below works on.
@@ -51,7 +65,7 @@ fn give_up(area: &Area, request: u32) -> u64 {
 
 /// Requests, whatever it has interrupted, waits for a while, and gives up what it may have got.
 extern "C" fn request_again(_: i32) {
-    /// Longer than it takes until the rival that is meant for the handler wakes up.
+    /// Longer than it takes until the competitor that is meant for the handler wakes up.
     const WAIT: u64 = 8_000;
     // SAFETY: The area of the one thread that has this handler, which outlives its signals.
     let Some(area) = (unsafe { AREA.load(Ordering::Relaxed).as_ref() }) else {
@@ -68,16 +82,16 @@ extern "C" fn request_again(_: i32) {
 }
 
 /// A signal arrives at each step of a grant, and its handler requests an extension of its own, for
-/// which there is a rival of its own.
-fn nested_requests(_: &Kernel, layout: Layout) -> Result<()> {
+/// which there is a competitor of its own.
+fn nested_requests_add_up(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 10_000;
-    // What a handler leaves in the word of the section that it interrupted would be a lie.
+    // What a handler leaves in the word of the section that it interrupted would be a violation.
     set_debug(false)?;
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
     AREA.store(
-        std::ptr::from_ref(scene.area()).cast_mut(),
+        std::ptr::from_ref(setup.area()).cast_mut(),
         Ordering::Relaxed,
     );
     REQUEST.store(requested(layout), Ordering::Relaxed);
@@ -86,22 +100,22 @@ fn nested_requests(_: &Kernel, layout: Layout) -> Result<()> {
     // SAFETY: The handler makes one system call and touches atomics and the area only.
     unsafe { sigaction(Signal::SIGUSR1, &action) }?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
-    let all = Ledger::open()?;
+    let all = CounterDelta::start()?;
     let mut yields = 0;
     for (signals, after) in (1..).zip((0..u64::from(LENGTH) + 6_000).step_by(80)) {
-        let due = soon()?;
+        let due = soon(env)?;
         timer.fire(Due::At(due + after))?;
         second.wake(Due::At(due + after + 5_000))?;
-        rival.wake(Due::At(due))?;
-        let seen = scene.offer(requested(layout), 2 * PATIENCE);
+        competitor.wake(Due::At(due))?;
+        let seen = setup.offer(requested(layout), 2 * PATIENCE);
         spin_while(u64::from(LENGTH) / 2, || {
-            scene.word() & granted(layout) != 0
+            setup.word() & granted(layout) != 0
         });
-        yields += give_up(scene.area(), requested(layout));
+        yields += give_up(setup.area(), requested(layout));
         let came = spin_while(PATIENCE, || HANDLED.load(Ordering::Relaxed) < signals);
         second.ensure_runs(signals)?;
-        rival.ensure_runs(signals)?;
-        ensure!(
+        competitor.ensure_runs(signals)?;
+        check!(
             came,
             "the signal never came, {after} ns after the wakeup: {seen:?}"
         );
@@ -116,13 +130,13 @@ fn nested_requests(_: &Kernel, layout: Layout) -> Result<()> {
         HANDLED.load(Ordering::Relaxed)
     ));
     if let Some(tally) = tally {
-        ensure!(tally.adds_up() && tally.died == Some(0), "{tally:?}");
-        ensure!(
+        check!(tally.adds_up() && tally.died == Some(0), "{tally:?}");
+        check!(
             tally.yielded == yields + nested,
             "{yields} and {nested} yields, {tally:?}"
         );
     }
-    ensure!(
+    check!(
         nested > 10 && yields > 10 && in_grant > 10,
         "missed the moments"
     );
@@ -130,44 +144,44 @@ fn nested_requests(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// What the child of the next test stores.
-const LIE: u32 = !0;
+const FORGED: u32 = !0;
 
 /// Returns 0 if the word had been erased and there was nothing to yield.
-extern "C" fn lie_to_parent(area: *mut libc::c_void) -> i32 {
+extern "C" fn forge_word_of_parent(area: *mut libc::c_void) -> i32 {
     // SAFETY: The area of the parent, which waits.
     let area = unsafe { &*area.cast::<Area>() };
     let word = area.slice_ctrl();
-    area.set_slice_ctrl(LIE);
+    area.set_slice_ctrl(FORGED);
     i32::from(word != 0 || !matches!(sys::rseq_slice_yield(), Ok(0)))
 }
 
 /// The grant ends before a child that shares the memory runs. What that child writes to the word of
 /// its parent makes no grant.
-fn vfork_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+fn vfork_child_makes_no_grant(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let mut stack = vec![0_u64; 8192];
     let shared = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let top = stack.as_mut_ptr_range().end;
-    let area = std::ptr::from_ref(scene.area()).cast_mut();
+    let area = std::ptr::from_ref(setup.area()).cast_mut();
     for turn in 1..=3 {
-        let ledger = Ledger::open()?;
-        scene.obtain(&rival)?;
+        let delta = CounterDelta::start()?;
+        setup.obtain(&competitor)?;
         // SAFETY: The parent waits until the child, which needs little stack, has exited.
-        let pid = unsafe { libc::clone(lie_to_parent, top.cast(), shared, area.cast()) };
-        let (word, runs) = (scene.word(), rival.runs());
+        let pid = unsafe { libc::clone(forge_word_of_parent, top.cast(), shared, area.cast()) };
+        let (word, runs) = (setup.word(), competitor.runs());
         let yielded = sys::rseq_slice_yield()?;
-        scene.set_word(0);
+        setup.set_word(0);
         Errno::result(pid)?;
         let mut status = -1;
         // SAFETY: The status lives through the call.
         Errno::result(unsafe { libc::waitpid(pid, &raw mut status, 0) })?;
-        ensure!(status == 0, "the child ended with {status:#x}");
-        ensure!(
-            word == LIE && runs == turn && yielded == 0,
+        check!(status == 0, "the child ended with {status:#x}");
+        check!(
+            word == FORGED && runs == turn && yielded == 0,
             "{word:#x}, {runs}, {yielded}"
         );
-        ledger.ensure(Counters::aborts(1))?;
+        delta.ensure(Counters::aborts(1))?;
     }
     Ok(())
 }
@@ -181,34 +195,34 @@ struct Shared {
 
 const STOPS: u32 = 12;
 
-fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let area = std::ptr::from_ref(scene.area()).cast_mut();
+fn victim(env: Env, shared: &Shared, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let area = std::ptr::from_ref(setup.area()).cast_mut();
     shared.area.store(area, Ordering::Release);
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     for turn in 1..=STOPS {
-        scene.obtain(&rival)?;
+        setup.obtain(&competitor)?;
         shared.live.store(turn, Ordering::Release);
-        let over = scene.outlast().is_some();
-        let word = scene.word();
+        let over = setup.outlast().is_some();
+        let word = setup.word();
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(
+        check!(
             over && word == 0 && yielded == 0,
             "{over}, {word:#x}, {yielded}"
         );
-        ensure!(rival.runs() == u64::from(turn));
+        check!(competitor.runs() == u64::from(turn));
     }
-    let Some(tally) = ledger.counted()? else {
+    let Some(tally) = delta.counted()? else {
         return Ok(());
     };
     let stops = u64::from(STOPS);
-    // A slow kernel takes grants back that nobody has seen, and another request is made.
-    let right = match kernel.disturbs() {
+    // A slow kernel revokes grants before the thread has seen them, and another request is made.
+    let right = match env.kernel.disturbs() {
         false => tally.granted == stops,
         true => tally.granted >= stops,
     };
-    ensure!(
+    check!(
         right && tally.revoked == tally.granted && tally.expired < stops / 2,
         "{tally:?}"
     );
@@ -217,12 +231,12 @@ fn victim(kernel: &Kernel, shared: &Shared, layout: Layout) -> Result<()> {
 
 /// A debugger stops the thread during its grants, and forges one. The stop ends the grant, and the
 /// forgery is erased.
-fn debugger_stops(kernel: &Kernel, layout: Layout) -> Result<()> {
+fn debugger_stop_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let page = Page::shared()?;
     // SAFETY: The page is never freed, is zero, which is valid, and both fields are atomics.
     let shared = unsafe { page.area().cast::<Shared>().as_ref() };
-    let child = Child::start(|| victim(kernel, shared, layout))?;
+    let child = Child::start(|| victim(env, shared, layout))?;
     let pid = child.pid();
     ptrace::seize(pid, ptrace::Options::empty())?;
     pin_to(&[OTHER_CPU])?;
@@ -230,13 +244,13 @@ fn debugger_stops(kernel: &Kernel, layout: Layout) -> Result<()> {
         let live = spin_while(100 * PATIENCE, || {
             shared.live.load(Ordering::Acquire) < turn
         });
-        ensure!(live, "no grant in turn {turn}");
+        check!(live, "no grant in turn {turn}");
         ptrace::interrupt(pid)?;
         loop {
             match waitpid(pid, None)? {
                 WaitStatus::PtraceEvent(..) => break,
                 WaitStatus::Stopped(_, signal) => ptrace::cont(pid, Some(signal))?,
-                other => bail!("the child process ended with {other:?} in turn {turn}"),
+                other => fail!("the child process ended with {other:?} in turn {turn}"),
             }
         }
         if turn % 2 == 0 {
@@ -300,11 +314,11 @@ fn spawner(layout: Layout, cpu: usize, storm: &Arc<Storm>) -> Result<()> {
 }
 
 /// Threads come and go, with grants or without, on both CPUs, and then their process is killed.
-fn storm(_: &Kernel, layout: Layout) -> Result<()> {
+fn storm_of_threads_loses_no_grant(env: Env, layout: Layout) -> Result<()> {
     const STORMS: u64 = 4;
     const ENOUGH: u64 = 60;
     set_extension_length(20_000)?;
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     for turn in 0..STORMS {
         let page = Page::shared()?;
         // SAFETY: The page is never freed, is zero, which is valid, and all fields are atomics.
@@ -313,8 +327,8 @@ fn storm(_: &Kernel, layout: Layout) -> Result<()> {
             let storm = Arc::<Storm>::default();
             let failed = Arc::new(AtomicBool::new(false));
             let _tickers = [
-                Ticker::waking(CPU, 40_000)?,
-                Ticker::waking(OTHER_CPU, 40_000)?,
+                Ticker::waking(env, CPU, 40_000)?,
+                Ticker::waking(env, OTHER_CPU, 40_000)?,
             ];
             for cpu in BOTH_CPUS {
                 let (storm, failed) = (Arc::clone(&storm), Arc::clone(&failed));
@@ -329,7 +343,7 @@ fn storm(_: &Kernel, layout: Layout) -> Result<()> {
                 thread::sleep(Duration::from_millis(1));
                 seen[0].store(storm.grants.load(Ordering::Relaxed), Ordering::Relaxed);
                 seen[1].store(storm.yields.load(Ordering::Relaxed), Ordering::Relaxed);
-                ensure!(!failed.load(Ordering::Relaxed), "a thread failed");
+                check!(!failed.load(Ordering::Relaxed), "a thread failed");
             }
         })?;
         for _ in 0..1000 {
@@ -343,9 +357,9 @@ fn storm(_: &Kernel, layout: Layout) -> Result<()> {
             .ensure_killed(Signal::SIGKILL)
             .context("the storm ended by itself")?;
     }
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     diagnose(format_args!("{tally:?}"));
-    ensure!(
+    check!(
         tally.granted >= STORMS * ENOUGH
             && tally.yielded > 0
             && tally.aborted > 0
@@ -353,11 +367,11 @@ fn storm(_: &Kernel, layout: Layout) -> Result<()> {
         "{tally:?}"
     );
     // On C a thread that dies leaves no trace; the runner knows.
-    ensure!(tally.without_end() >= 0, "{tally:?}");
+    check!(tally.without_end() >= 0, "{tally:?}");
     // Others are unhurt.
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }

@@ -6,18 +6,35 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rseq_slice_harness::{Implementation, extension_length};
 
 use crate::case::{Needs, Test, once};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 
 pub(crate) const TESTS: &[Test] = &[
-    once("knobs.length_default", Needs::Nothing, length_default),
-    once("knobs.length_accepted", Needs::Nothing, length_accepted),
-    once("knobs.length_refused", Needs::Nothing, length_refused),
-    once("knobs.stats_lines", Needs::Counted, stats_lines),
-    once("knobs.implementation", Needs::Nothing, implementation),
+    once(
+        "length_is_5_us_by_default",
+        Needs::Nothing,
+        length_is_5_us_by_default,
+    ),
+    once("length_can_be_set", Needs::Nothing, length_can_be_set),
+    once(
+        "bad_length_changes_nothing",
+        Needs::Nothing,
+        bad_length_changes_nothing,
+    ),
+    once(
+        "stats_have_the_known_lines",
+        Needs::Counted,
+        stats_have_the_known_lines,
+    ),
+    once(
+        "only_rust_names_itself",
+        Needs::Nothing,
+        only_rust_names_itself,
+    ),
 ];
 
 const FOLDER: &str = "/sys/kernel/debug/rseq";
@@ -27,18 +44,18 @@ fn mode(path: impl AsRef<Path>) -> Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
 }
 
-fn length_default(kernel: &Kernel) -> Result<()> {
-    ensure!(mode(LENGTH)? == 0o644);
-    ensure!(fs::read_to_string(LENGTH)? == format!("{}\n", kernel.length));
-    ensure!(
-        kernel.length == 5_000,
+fn length_is_5_us_by_default(env: Env) -> Result<()> {
+    check!(mode(LENGTH)? == 0o644);
+    check!(fs::read_to_string(LENGTH)? == format!("{}\n", env.kernel.length));
+    check!(
+        env.kernel.length == 5_000,
         "it was {} when the tests began",
-        kernel.length
+        env.kernel.length
     );
     Ok(())
 }
 
-fn length_accepted(_: &Kernel) -> Result<()> {
+fn length_can_be_set(_: Env) -> Result<()> {
     for (text, nanos) in [
         ("5000", 5_000),
         ("50000\n", 50_000),
@@ -48,13 +65,13 @@ fn length_accepted(_: &Kernel) -> Result<()> {
         ("0000010000\n", 10_000),
     ] {
         fs::write(LENGTH, text).with_context(|| format!("{text:?}"))?;
-        ensure!(extension_length()? == nanos);
+        check!(extension_length()? == nanos);
     }
     Ok(())
 }
 
 /// A refused value leaves the old one in place.
-fn length_refused(_: &Kernel) -> Result<()> {
+fn bad_length_changes_nothing(_: Env) -> Result<()> {
     fs::write(LENGTH, "12345")?;
     let out_of_range = ["0", "1", "4999", "50001", "4294967295"];
     let garbage = [
@@ -76,11 +93,11 @@ fn length_refused(_: &Kernel) -> Result<()> {
     ] {
         for text in texts {
             let result = fs::write(LENGTH, text);
-            ensure!(
+            check!(
                 matches!(&result, Err(error) if error.raw_os_error() == Some(errno)),
                 "writing {text:?}: {result:?}"
             );
-            ensure!(extension_length()? == 12_345, "{text:?} changed the length");
+            check!(extension_length()? == 12_345, "{text:?} changed the length");
         }
     }
     Ok(())
@@ -88,9 +105,9 @@ fn length_refused(_: &Kernel) -> Result<()> {
 
 /// The lines of the C implementation, and one more of the Rust one. None of the kernel's programs
 /// expects an order, but a changed one would be a surprise.
-fn stats_lines(kernel: &Kernel) -> Result<()> {
+fn stats_have_the_known_lines(env: Env) -> Result<()> {
     let path = format!("{FOLDER}/stats");
-    ensure!(mode(&path)? == 0o444);
+    check!(mode(&path)? == 0o444);
     let text = fs::read_to_string(&path)?;
     let mut names = Vec::new();
     for line in text.lines() {
@@ -105,21 +122,21 @@ fn stats_lines(kernel: &Kernel) -> Result<()> {
         "exit", "signal", "slowp", "fastp", "ids", "cs", "clear", "fixup", "sgrant", "sexpir",
         "srevok", "syield", "sabort",
     ];
-    if kernel.implementation() == Implementation::Rust {
+    if env.kernel.implementation() == Implementation::Rust {
         expected.push("sdied");
     }
-    ensure!(names == expected, "{names:?}");
+    check!(names == expected, "{names:?}");
     Ok(())
 }
 
-fn implementation(kernel: &Kernel) -> Result<()> {
+fn only_rust_names_itself(env: Env) -> Result<()> {
     let path = format!("{FOLDER}/slice_ext_impl");
-    match kernel.implementation() {
-        Implementation::C => ensure!(!Path::new(&path).exists()),
+    match env.kernel.implementation() {
+        Implementation::C => check!(!Path::new(&path).exists()),
         Implementation::Rust => {
-            ensure!(mode(&path)? == 0o444);
-            ensure!(fs::read_to_string(&path)? == "rust\n");
-            ensure!(fs::write(&path, "c\n").is_err(), "the file can be written");
+            check!(mode(&path)? == 0o444);
+            check!(fs::read_to_string(&path)? == "rust\n");
+            check!(fs::write(&path, "c\n").is_err(), "the file can be written");
         }
     }
     Ok(())

@@ -6,27 +6,30 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
+use crate::case::Disturbance::{Checks, KernelThreads};
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::support::{
-    CPU, Class, Ledger, PATIENCE, Scene, Seen, Sleeper, lead, requested, set_class, soon,
+    CPU, Class, CounterDelta, PATIENCE, Seen, Setup, Sleeper, requested, set_class, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("lazy.is_postponed", Needs::On, is_postponed).idle(),
-    both("lazy.expires", Needs::On, expires).idle(),
-    both("lazy.realtime_wakeup_revokes", Needs::On, realtime_revokes).idle(),
+    both("is_postponed", Needs::On, is_postponed).tolerates(&[KernelThreads, Checks]),
+    both("expires", Needs::On, expires).tolerates(&[KernelThreads, Checks]),
+    both("realtime_wakeup_revokes", Needs::On, realtime_revokes)
+        .tolerates(&[KernelThreads, Checks]),
     both(
-        "lazy.realtime_wakeup_is_not_postponed",
+        "realtime_wakeup_is_not_postponed",
         Needs::OnRealtime,
         realtime_is_not_postponed,
     )
-    .idle(),
+    .tolerates(&[KernelThreads, Checks]),
 ];
 
 const TURNS: u64 = 20;
@@ -34,23 +37,23 @@ const TURNS: u64 = 20;
 const TURN: u64 = 50_000_000;
 
 /// A thread that everybody in the normal class precedes.
-fn scene(layout: Layout) -> Result<Scene> {
-    let scene = Scene::new(layout)?;
-    set_class(Class::Idle)?;
-    Ok(scene)
+fn setup(env: Env, layout: Layout) -> Result<Setup> {
+    let setup = Setup::new(env, layout)?;
+    set_class(env, Class::Idle)?;
+    Ok(setup)
 }
 
 /// A thread that wants the CPU in the class that it is told, and how often it had it.
-struct Rival {
+struct Competitor {
     sleeper: Sleeper,
     runs: Arc<AtomicU64>,
 }
 
-impl Rival {
-    fn new() -> Result<Self> {
+impl Competitor {
+    fn new(env: Env) -> Result<Self> {
         let runs = Arc::<AtomicU64>::default();
         let counts = Arc::clone(&runs);
-        let sleeper = Sleeper::new(CPU, move || {
+        let sleeper = Sleeper::new(env, CPU, move || {
             counts.fetch_add(1, Ordering::Relaxed);
         })?;
         Ok(Self { sleeper, runs })
@@ -64,69 +67,76 @@ impl Rival {
         self.runs.load(Ordering::Relaxed)
     }
 
-    /// Waits in user mode until it has run so often. The scheduler may first let the scene, which
+    /// Waits in user mode until it has run so often. The scheduler may first let the setup, which
     /// it owes something, go on.
+    #[track_caller]
     fn ensure_runs(&self, times: u64) -> Result<()> {
         let ran = spin_while(TURN, || self.runs() < times);
-        ensure!(ran, "the rival ran {} times, not {times}", self.runs());
+        check!(ran, "the competitor ran {} times, not {times}", self.runs());
         Ok(())
     }
 }
 
-/// Requests, and says what became of it when `rival` wanted the CPU.
-fn ask(scene: &Scene, layout: Layout, rival: &Rival, class: Class) -> Result<Seen> {
-    rival.wake_at(soon()?, class)?;
-    let seen = scene.offer(requested(layout), lead() + PATIENCE);
+/// Requests, and says what became of it when `competitor` wanted the CPU.
+fn ask(
+    env: Env,
+    setup: &Setup,
+    layout: Layout,
+    competitor: &Competitor,
+    class: Class,
+) -> Result<Seen> {
+    competitor.wake_at(soon(env)?, class)?;
+    let seen = setup.offer(requested(layout), env.lead() + PATIENCE);
     if !matches!(seen, Seen::Granted) {
-        scene.set_word(0);
+        setup.set_word(0);
     }
     Ok(seen)
 }
 
 /// The kernel's own threads take part, so that not every request has to be granted, and not every
-/// grant for the rival: but most.
-fn is_postponed(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = scene(layout)?;
-    let rival = Rival::new()?;
-    let ledger = Ledger::open()?;
+/// grant for the competitor: but most.
+fn is_postponed(env: Env, layout: Layout) -> Result<()> {
+    let setup = setup(env, layout)?;
+    let competitor = Competitor::new(env)?;
+    let delta = CounterDelta::start()?;
     let (mut waited, mut yields) = (0, 0);
     for _ in 0..TURNS {
-        let runs = rival.runs();
-        let seen = ask(&scene, layout, &rival, Class::Fair)?;
+        let runs = competitor.runs();
+        let seen = ask(env, &setup, layout, &competitor, Class::Fair)?;
         if seen == Seen::Granted {
-            waited += u64::from(rival.runs() == runs);
+            waited += u64::from(competitor.runs() == runs);
             yields += sys::rseq_slice_yield()?;
-            ensure!(scene.word() == 0);
+            check!(setup.word() == 0);
         }
-        rival.ensure_runs(runs + 1)?;
+        competitor.ensure_runs(runs + 1)?;
     }
-    let tally = ledger.counted()?;
-    ensure!(
+    let tally = delta.counted()?;
+    check!(
         waited > TURNS / 2
             && yields > TURNS as i64 / 2
             && tally.is_none_or(|tally| tally.adds_up()),
-        "the rival waited {waited} times, {yields} yields: {tally:?}"
+        "the competitor waited {waited} times, {yields} yields: {tally:?}"
     );
     Ok(())
 }
 
-fn expires(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = scene(layout)?;
-    let rival = Rival::new()?;
-    let ledger = Ledger::open()?;
+fn expires(env: Env, layout: Layout) -> Result<()> {
+    let setup = setup(env, layout)?;
+    let competitor = Competitor::new(env)?;
+    let delta = CounterDelta::start()?;
     let mut expired = 0;
     for _ in 0..TURNS {
-        let runs = rival.runs();
-        if ask(&scene, layout, &rival, Class::Fair)? == Seen::Granted {
-            let waited = rival.runs() == runs;
-            let over = scene.outlast().is_some();
-            ensure!(sys::rseq_slice_yield()? == 0);
+        let runs = competitor.runs();
+        if ask(env, &setup, layout, &competitor, Class::Fair)? == Seen::Granted {
+            let waited = competitor.runs() == runs;
+            let over = setup.outlast().is_some();
+            check!(sys::rseq_slice_yield()? == 0);
             expired += u64::from(waited && over);
         }
-        rival.ensure_runs(runs + 1)?;
+        competitor.ensure_runs(runs + 1)?;
     }
-    let tally = ledger.counted()?;
-    ensure!(
+    let tally = delta.counted()?;
+    check!(
         expired > TURNS / 2
             && tally.is_none_or(|tally| tally.expired >= expired && tally.adds_up()),
         "expired {expired} times: {tally:?}"
@@ -135,31 +145,31 @@ fn expires(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// During the grant a real-time thread wants the CPU as well, and gets it long before the end.
-fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
+fn realtime_revokes(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 50_000;
     const AFTER: u64 = 20_000;
     set_extension_length(LENGTH)?;
-    let scene = scene(layout)?;
-    let rivals = [Rival::new()?, Rival::new()?];
-    let ledger = Ledger::open()?;
+    let setup = setup(env, layout)?;
+    let competitors = [Competitor::new(env)?, Competitor::new(env)?];
+    let delta = CounterDelta::start()?;
     let mut revoked = 0;
     for _ in 0..TURNS {
-        let runs = [rivals[0].runs(), rivals[1].runs()];
-        let due = soon()? + lead();
-        rivals[1].wake_at(due + AFTER, Class::Realtime)?;
-        rivals[0].wake_at(due, Class::Fair)?;
-        let seen = scene.offer(requested(layout), lead() + PATIENCE);
+        let runs = [competitors[0].runs(), competitors[1].runs()];
+        let due = soon(env)? + env.lead();
+        competitors[1].wake_at(due + AFTER, Class::Realtime)?;
+        competitors[0].wake_at(due, Class::Fair)?;
+        let seen = setup.offer(requested(layout), env.lead() + PATIENCE);
         if seen == Seen::Granted {
-            scene.outlast();
-            revoked += u64::from(rivals[1].runs() == runs[1] + 1);
+            setup.outlast();
+            revoked += u64::from(competitors[1].runs() == runs[1] + 1);
         }
-        scene.set_word(0);
+        setup.set_word(0);
         sys::rseq_slice_yield()?;
-        rivals[1].ensure_runs(runs[1] + 1)?;
-        rivals[0].ensure_runs(runs[0] + 1)?;
+        competitors[1].ensure_runs(runs[1] + 1)?;
+        competitors[0].ensure_runs(runs[0] + 1)?;
     }
-    let tally = ledger.counted()?;
-    ensure!(
+    let tally = delta.counted()?;
+    check!(
         revoked > TURNS / 2
             && tally.is_none_or(|tally| {
                 tally.revoked > tally.expired + TURNS / 2 && tally.adds_up()
@@ -169,20 +179,20 @@ fn realtime_revokes(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn realtime_is_not_postponed(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = scene(layout)?;
-    let rival = Rival::new()?;
-    let ledger = Ledger::open()?;
+fn realtime_is_not_postponed(env: Env, layout: Layout) -> Result<()> {
+    let setup = setup(env, layout)?;
+    let competitor = Competitor::new(env)?;
+    let delta = CounterDelta::start()?;
     let mut at_once = 0;
     for _ in 0..TURNS {
-        let runs = rival.runs();
-        let seen = ask(&scene, layout, &rival, Class::Realtime)?;
-        ensure!(seen == Seen::Erased, "the request is {seen:?}");
-        at_once += u64::from(rival.runs() == runs + 1);
-        rival.ensure_runs(runs + 1)?;
+        let runs = competitor.runs();
+        let seen = ask(env, &setup, layout, &competitor, Class::Realtime)?;
+        check!(seen == Seen::Erased, "the request is {seen:?}");
+        at_once += u64::from(competitor.runs() == runs + 1);
+        competitor.ensure_runs(runs + 1)?;
     }
-    let granted = ledger.tally()?.granted;
-    ensure!(
+    let granted = delta.tally()?.granted;
+    check!(
         granted == 0 && at_once > TURNS / 2,
         "{granted} grants, ran at once {at_once} times"
     );

@@ -2,7 +2,7 @@
 
 //! The reschedule that a grant postponed happens, whatever else happens meanwhile.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::{now, spin_while};
@@ -10,13 +10,14 @@ use rseq_slice_harness::timer::{Due, SignalTimer, monotonic};
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, PATIENCE, Remote, Rival, Scene, handle, hits, lead, soon};
+use crate::check::check;
+use crate::env::Env;
+use crate::support::{CPU, Competitor, CounterDelta, PATIENCE, Remote, Setup, handle, hits, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("lost.signal_sweep", Needs::On, signal_sweep).alone(),
-    both("lost.wakeup_sweep", Needs::On, wakeup_sweep).alone(),
-    both("lost.membarrier", Needs::OnTwoCpus, membarrier),
+    both("never_to_signal", Needs::On, never_to_signal).tolerates(&[]),
+    both("never_to_wakeup", Needs::On, never_to_wakeup).tolerates(&[]),
+    both("never_to_membarrier", Needs::OnTwoCpus, never_to_membarrier),
 ];
 
 /// Nanoseconds that the interrupts of a step and the switches may cost on top of the extension.
@@ -24,44 +25,51 @@ const COST: u64 = 25_000;
 /// Nanoseconds of the extension in a sweep.
 const LENGTH: u32 = 5_000;
 
-/// Runs one step: `act` sets the timers for a moment after `due`, then the first rival's moment
-/// passes. The rival has to run in time, and each grant has to end in one way.
-fn step(scene: &Scene, rival: &Rival, act: impl FnOnce(u64) -> Result<()>) -> Result<()> {
-    let ledger = Ledger::open()?;
-    let runs = rival.runs();
-    let due = soon()?;
+/// Runs one step: `act` sets the timers for a moment after `due`, then the first competitor's moment
+/// passes. The competitor has to run in time, and each grant has to end in one way.
+fn step(
+    env: Env,
+    setup: &Setup,
+    competitor: &Competitor,
+    act: impl FnOnce(u64) -> Result<()>,
+) -> Result<()> {
+    let delta = CounterDelta::start()?;
+    let runs = competitor.runs();
+    let due = soon(env)?;
     let here = now() + due.saturating_sub(monotonic()?);
-    rival.wake(Due::At(due))?;
+    competitor.wake(Due::At(due))?;
     act(due)?;
-    scene.request();
-    let ran = spin_while(lead() + PATIENCE, || rival.runs() == runs);
-    // Blocking lets a lost rival run, so that the next step starts afresh.
-    scene.set_word(0);
-    let late = rival.ran_at().saturating_sub(here);
+    setup.request();
+    let ran = spin_while(env.lead() + PATIENCE, || competitor.runs() == runs);
+    // Blocking lets a lost competitor run, so that the next step starts afresh.
+    setup.set_word(0);
+    let late = competitor.ran_at().saturating_sub(here);
     sys::rseq_slice_yield()?;
-    ensure!(ran, "the rival did not run within {PATIENCE} ns");
-    ensure!(
+    check!(ran, "the competitor did not run within {PATIENCE} ns");
+    check!(
         late <= u64::from(LENGTH) + COST,
-        "the rival ran {late} ns late"
+        "the competitor ran {late} ns late"
     );
-    if let Some(tally) = ledger.counted()? {
-        ensure!(tally.adds_up() && tally.granted <= 1, "{tally:?}");
+    if let Some(tally) = delta.counted()? {
+        check!(tally.adds_up() && tally.granted <= 1, "{tally:?}");
     }
     Ok(())
 }
 
 /// A signal arrives around the moment of the grant: before the decision, between the decision and
 /// user mode, and after.
-fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
+fn never_to_signal(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
     handle(Signal::SIGUSR1)?;
     for (signals, after) in (1..).zip((0..8_000).step_by(80)) {
-        step(&scene, &rival, |due| Ok(timer.fire(Due::At(due + after))?))
-            .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
-        ensure!(
+        step(env, &setup, &competitor, |due| {
+            Ok(timer.fire(Due::At(due + after))?)
+        })
+        .map_err(|error| error.context(format!("signal {after} ns after the wakeup")))?;
+        check!(
             spin_while(PATIENCE, || hits() < signals),
             "the signal never came"
         );
@@ -69,14 +77,16 @@ fn signal_sweep(_: &Kernel, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-/// A second rival wakes up around the moment of the grant.
-fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
+/// A second competitor wakes up around the moment of the grant.
+fn never_to_wakeup(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
     for (wakeups, after) in (1..).zip((0..8_000).step_by(80)) {
-        step(&scene, &rival, |due| second.wake(Due::At(due + after)))
-            .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
+        step(env, &setup, &competitor, |due| {
+            second.wake(Due::At(due + after))
+        })
+        .map_err(|error| error.context(format!("wakeup {after} ns after the first")))?;
         second.ensure_runs(wakeups)?;
     }
     Ok(())
@@ -84,7 +94,7 @@ fn wakeup_sweep(_: &Kernel, layout: Layout) -> Result<()> {
 
 /// membarrier(2) makes the thread look at its critical section again, as a reschedule does, but is
 /// none.
-fn membarrier(_: &Kernel, layout: Layout) -> Result<()> {
+fn never_to_membarrier(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 50_000;
     let barrier = |command: libc::c_int| {
         // SAFETY: The call takes no pointer.
@@ -94,23 +104,23 @@ fn membarrier(_: &Kernel, layout: Layout) -> Result<()> {
     if barrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ).is_err() {
         return Err(Skip("needs CONFIG_MEMBARRIER".into()).into());
     }
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let remote = Remote::ready(move || {
         barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)?;
         Ok(())
     })?;
-    let ledger = Ledger::open()?;
-    let first = scene.obtain(&rival)?;
+    let delta = CounterDelta::start()?;
+    let first = setup.obtain(&competitor)?;
     remote.go();
-    let ran = spin_while(500_000, || rival.runs() == 0);
-    let word = scene.word();
+    let ran = spin_while(500_000, || competitor.runs() == 0);
+    let word = setup.word();
     remote.join()?;
-    let after = rival.ran_at().saturating_sub(first);
-    ensure!(
+    let after = competitor.ran_at().saturating_sub(first);
+    check!(
         ran && after <= u64::from(LENGTH) + COST,
-        "the rival ran {after} ns after the grant"
+        "the competitor ran {after} ns after the grant"
     );
-    ensure!(word == 0, "the word is {word:#x}");
-    ledger.ensure(Counters::revokes(1))
+    check!(word == 0, "the word is {word:#x}");
+    delta.ensure(Counters::revokes(1))
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{fs, thread};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::gettid;
 use rseq_slice_harness::clock::{now, spin, spin_while};
@@ -16,28 +16,39 @@ use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
-use crate::kernel::{CPU1_ONLINE, Kernel};
+use crate::check::{check, fail};
+use crate::env::Env;
+use crate::kernel::CPU1_ONLINE;
 use crate::support::{
-    BOTH_CPUS, CPU, Ledger, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Rival, Scene, Seen, lead,
-    requested, soon,
+    BOTH_CPUS, CPU, Competitor, CounterDelta, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Seen,
+    Setup, requested, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("migrate.old_timer", Needs::On, old_timer).alone(),
     both(
-        "migrate.old_timer_remote_wakeup",
-        Needs::OnTwoCpus,
-        old_timer_remote_wakeup,
-    )
-    .alone(),
-    both(
-        "migrate.old_timer_of_other_thread",
+        "old_timer_leaves_next_grant_alone",
         Needs::On,
-        old_timer_of_other_thread,
+        old_timer_leaves_next_grant_alone,
     )
-    .alone(),
-    both("migrate.moved_in_grant", Needs::OnTwoCpus, moved_in_grant).alone(),
-    both("migrate.cpu_goes_away", Needs::OnTwoCpus, cpu_goes_away),
+    .tolerates(&[]),
+    both(
+        "old_timer_leaves_grant_of_remote_wakeup_alone",
+        Needs::OnTwoCpus,
+        old_timer_leaves_grant_of_remote_wakeup_alone,
+    )
+    .tolerates(&[]),
+    both(
+        "old_timer_leaves_other_thread_alone",
+        Needs::On,
+        old_timer_leaves_other_thread_alone,
+    )
+    .tolerates(&[]),
+    both("move_ends_grant", Needs::OnTwoCpus, move_ends_grant).tolerates(&[]),
+    both(
+        "cpu_removal_loses_no_grant",
+        Needs::OnTwoCpus,
+        cpu_removal_loses_no_grant,
+    ),
 ];
 
 const LENGTH: u32 = 50_000;
@@ -55,7 +66,7 @@ fn lasts(seen: Seen, yielded: i64, tally: Option<Counters>) -> Result<bool> {
         yielded: u64::from(next),
         ..Counters::NOTHING
     };
-    ensure!(
+    check!(
         matches!(seen, Seen::Granted | Seen::Erased)
             && yielded == i64::from(next)
             && tally.is_none_or(|tally| tally == expected),
@@ -65,105 +76,109 @@ fn lasts(seen: Seen, yielded: i64, tally: Option<Counters>) -> Result<bool> {
 }
 
 /// The timer of a grant that was revoked expires around the moment of the thread's next grant.
-fn old_timer(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_next_grant_alone(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let rivals = [Rival::new(CPU)?, Rival::new(CPU)?, Rival::new(CPU)?];
+    let setup = Setup::new(env, layout)?;
+    let competitors = [
+        Competitor::new(env, CPU)?,
+        Competitor::new(env, CPU)?,
+        Competitor::new(env, CPU)?,
+    ];
     let length = u64::from(LENGTH);
     let mut nexts = 0;
     for after in (length - 3_000..length + 6_000).step_by(150) {
-        let ledger = Ledger::open()?;
-        let due = soon()?;
-        rivals[1].wake(Due::At(due + 10_000))?;
-        rivals[2].wake(Due::At(due + after))?;
-        scene.obtain_at(due, &rivals[0])?;
-        let revoked = scene.outlast().is_some();
-        let seen = scene.offer(requested(layout), PATIENCE);
+        let delta = CounterDelta::start()?;
+        let due = soon(env)?;
+        competitors[1].wake(Due::At(due + 10_000))?;
+        competitors[2].wake(Due::At(due + after))?;
+        setup.obtain_at(due, &competitors[0])?;
+        let revoked = setup.outlast().is_some();
+        let seen = setup.offer(requested(layout), PATIENCE);
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(revoked);
+        check!(revoked);
         nexts += u32::from(
-            lasts(seen, yielded, ledger.counted()?).with_context(|| format!("{after} ns after"))?,
+            lasts(seen, yielded, delta.counted()?).with_context(|| format!("{after} ns after"))?,
         );
     }
-    ensure!(nexts > 30, "{nexts} next grants");
+    check!(nexts > 30, "{nexts} next grants");
     Ok(())
 }
 
 /// The same, with the next reschedule asked for by the other CPU, so that the old timer's interrupt
 /// is free to come at any moment of the decision.
-fn old_timer_remote_wakeup(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_grant_of_remote_wakeup_alone(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-    let third = RemotelyWoken::new(CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+    let third = RemotelyWoken::new(env, CPU)?;
     let length = u64::from(LENGTH);
     let (mut turn, mut nexts) = (0, 0);
     for after in (length - 12_000..length + 3_000).step_by(100) {
-        let ledger = Ledger::open()?;
-        let due = soon()?;
+        let delta = CounterDelta::start()?;
+        let due = soon(env)?;
         second.wake(Due::At(due + 10_000))?;
-        let first = scene.obtain_at(due, &rival)?;
+        let first = setup.obtain_at(due, &competitor)?;
         third.wake_at(first + after);
-        let revoked = scene.outlast().is_some();
-        let seen = scene.offer(requested(layout), PATIENCE);
+        let revoked = setup.outlast().is_some();
+        let seen = setup.offer(requested(layout), PATIENCE);
         let yielded = sys::rseq_slice_yield()?;
         turn += 1;
-        let third = third.rival().runs();
-        ensure!(
+        let third = third.competitor().runs();
+        check!(
             revoked && third == turn,
-            "the third rival ran {third} times, not {turn}"
+            "the third competitor ran {third} times, not {turn}"
         );
         nexts += u32::from(
-            lasts(seen, yielded, ledger.counted()?).with_context(|| format!("{after} ns after"))?,
+            lasts(seen, yielded, delta.counted()?).with_context(|| format!("{after} ns after"))?,
         );
     }
-    ensure!(nexts > 75, "{nexts} next grants");
+    check!(nexts > 75, "{nexts} next grants");
     Ok(())
 }
 
 /// The timer of a grant that was revoked expires while another thread has a grant on this CPU.
-fn old_timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
+fn old_timer_leaves_other_thread_alone(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let length = u64::from(LENGTH);
-    let rivals = Arc::new([Rival::new(CPU)?, Rival::new(CPU)?]);
-    let theirs = Arc::clone(&rivals);
+    let competitors = Arc::new([Competitor::new(env, CPU)?, Competitor::new(env, CPU)?]);
+    let theirs = Arc::clone(&competitors);
     let (start, started) = mpsc::channel();
     let (end, ended) = mpsc::channel();
     let first = thread::spawn(move || -> Result<()> {
-        let scene = Scene::new(layout)?;
+        let setup = Setup::new(env, layout)?;
         while started.recv().is_ok() {
-            let due = soon()?;
+            let due = soon(env)?;
             theirs[1].wake(Due::At(due + 8_000))?;
-            let at = scene.obtain_at(due, &theirs[0])?;
-            // Revoked by the second rival, with most of the extension left on the timer.
-            ensure!(scene.outlast().is_some());
+            let at = setup.obtain_at(due, &theirs[0])?;
+            // Revoked by the second competitor, with most of the extension left on the timer.
+            check!(setup.outlast().is_some());
             end.send(at)?;
         }
         Ok(())
     });
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let mut covered = 0;
     for lead in (6_000..20_000).step_by(1_000) {
-        let ledger = Ledger::open()?;
+        let delta = CounterDelta::start()?;
         start.send(())?;
         // Blocks, which lets the other thread, of the same priority, run until it does.
         let Ok(old_grant) = ended.recv() else { break };
         let old_expiry = old_grant + length;
-        rival.wake_in(lead)?;
-        let seen = scene.offer(requested(layout), 4 * length);
+        competitor.wake_in(lead)?;
+        let seen = setup.offer(requested(layout), 4 * length);
         let early = seen == Seen::Granted && now() < old_expiry;
         spin_while(length, || now() < old_expiry + 2_000);
-        let live = scene.is_granted();
+        let live = setup.is_granted();
         let yielded = sys::rseq_slice_yield()?;
-        scene.set_word(0);
-        let tally = ledger.counted()?;
-        ensure!(
+        setup.set_word(0);
+        let tally = delta.counted()?;
+        check!(
             tally.is_none_or(|tally| tally.expired == 0 && tally.adds_up()),
             "{tally:?}"
         );
         if early {
-            ensure!(
+            check!(
                 live && yielded == 1,
                 "the grant was gone: {live}, {yielded}, {tally:?}"
             );
@@ -172,7 +187,7 @@ fn old_timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
     }
     drop(start);
     first.join().map_err(|_| anyhow!("panic"))??;
-    ensure!(
+    check!(
         covered > 0,
         "the old timer never expired inside of the other grant"
     );
@@ -180,35 +195,35 @@ fn old_timer_of_other_thread(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The grant ends with the move, and the thread gets the next one where it is then.
-fn moved_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn move_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, there) = (Rival::new(CPU)?, Rival::new(OTHER_CPU)?);
+    let setup = Setup::new(env, layout)?;
+    let (competitor, there) = (Competitor::new(env, CPU)?, Competitor::new(env, OTHER_CPU)?);
     let mover = gettid();
     let remote = Remote::ready(move || {
         let mut set = CpuSet::new();
         set.set(OTHER_CPU)?;
         Ok(sched_setaffinity(mover, &set)?)
     })?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     remote.go();
-    let over = scene.outlast().is_some();
-    let (word, cpu) = (scene.word(), scene.area().cpu_id());
+    let over = setup.outlast().is_some();
+    let (word, cpu) = (setup.word(), setup.area().cpu_id());
     remote.join()?;
-    ensure!(
+    check!(
         over && word == 0 && cpu as usize == OTHER_CPU,
         "{over}, {word:#x} on CPU {cpu}"
     );
-    ensure!(rival.runs() == 1);
-    ledger.ensure(Counters::revokes(1))?;
-    scene.obtain(&there)?;
+    check!(competitor.runs() == 1);
+    delta.ensure(Counters::revokes(1))?;
+    setup.obtain(&there)?;
     spin(u64::from(LENGTH) / 2);
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 1);
     pin_to(&[CPU])?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    ledger.ensure(Counters {
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
+    delta.ensure(Counters {
         granted: 3,
         revoked: 1,
         yielded: 2,
@@ -217,30 +232,30 @@ fn moved_in_grant(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// A thread with many grants loses its CPU again and again.
-fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
+fn cpu_removal_loses_no_grant(env: Env, layout: Layout) -> Result<()> {
     if !Path::new(CPU1_ONLINE).exists() {
         return Err(Skip("needs CONFIG_HOTPLUG_CPU".into()).into());
     }
     set_extension_length(LENGTH)?;
     let over = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&over);
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     let (ready, is_ready) = mpsc::channel();
     let worker = thread::spawn(move || -> Result<u64> {
-        let scene = Scene::on(OTHER_CPU, layout)?;
-        let rival = Rival::new(OTHER_CPU)?;
+        let setup = Setup::on(env, OTHER_CPU, layout)?;
+        let competitor = Competitor::new(env, OTHER_CPU)?;
         let mut yields = 0;
         ready.send(())?;
         while !seen.load(Ordering::Relaxed) {
             for _ in 0..5 {
-                rival.wake_soon()?;
-                scene.request();
-                spin_while(2 * lead(), || scene.word() == requested(layout));
+                competitor.wake_soon()?;
+                setup.request();
+                spin_while(2 * env.lead(), || setup.word() == requested(layout));
                 spin(3_000);
-                if scene.is_granted() {
+                if setup.is_granted() {
                     yields += u64::from(sys::rseq_slice_yield()? == 1);
                 } else {
-                    scene.set_word(0);
+                    setup.set_word(0);
                 }
             }
             // The threads that take the CPU down have to run as well.
@@ -250,7 +265,7 @@ fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
     });
     if is_ready.recv().is_err() {
         worker.join().map_err(|_| anyhow!("panic"))??;
-        bail!("the worker ended too early");
+        fail!("the worker ended too early");
     }
     pin_to(&[CPU])?;
     for _ in 0..3 {
@@ -262,8 +277,8 @@ fn cpu_goes_away(_: &Kernel, layout: Layout) -> Result<()> {
     pin_to(&BOTH_CPUS)?;
     over.store(true, Ordering::Relaxed);
     let yields = worker.join().map_err(|_| anyhow!("panic"))??;
-    let tally = ledger.counted()?;
-    ensure!(
+    let tally = delta.counted()?;
+    check!(
         tally.is_none_or(|tally| tally.adds_up() && tally.yielded == yields) && yields > 50,
         "{yields} yields, {tally:?}"
     );

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tests, by topic.
+//! The tests. Each group is named like the module that it is in.
 
 mod abort;
 mod absent;
 mod beside;
 mod boot;
-pub(crate) mod churn;
+mod churn;
 mod coarse;
 mod consistency;
 mod core_sched;
+mod died;
+mod exec;
 mod expiry;
 mod fault;
+mod fork;
 mod futex;
 mod grant;
 mod hostile;
-mod inherit;
 mod knobs;
 mod lazy;
 mod lost;
@@ -25,66 +27,56 @@ mod overrun;
 mod patterns;
 mod prctl;
 mod prctl_flags;
-mod proposal;
+mod program;
 mod race;
 mod registration;
-mod resched;
 mod rest;
 mod revoke;
 mod seccomp;
-mod segv;
 mod sequence;
 mod stale;
-mod storm;
-mod torn;
 mod userfault;
 mod words;
 mod yields;
 
-use crate::case::Test;
+use crate::case::{Group, group};
 
-/// All tables, in the order in which they run.
-pub(crate) const ALL: &[&[Test]] = &[
-    boot::TESTS,
-    knobs::TESTS,
-    registration::TESTS,
-    off::TESTS,
-    absent::TESTS,
-    coarse::TESTS,
-    core_sched::TESTS,
-    prctl::TESTS,
-    prctl_flags::TESTS,
-    grant::TESTS,
-    lazy::TESTS,
-    yields::TESTS,
-    abort::TESTS,
-    expiry::TESTS,
-    overrun::TESTS,
-    revoke::TESTS,
-    lost::TESTS,
-    race::TESTS,
-    sequence::TESTS,
-    resched::TESTS,
-    torn::TESTS,
-    storm::TESTS,
-    stale::TESTS,
-    seccomp::TESTS,
-    inherit::TESTS,
-    migrate::TESTS,
-    fault::TESTS,
-    segv::TESTS,
-    userfault::TESTS,
-    futex::TESTS,
-    hostile::TESTS,
-    consistency::TESTS,
-    words::TESTS,
-    patterns::TESTS,
-    proposal::TESTS,
-    churn::TESTS,
-    beside::GROUPS,
-    beside::CLASSES,
-    beside::TRACING,
-    beside::MEMORY,
-    beside::PROCESSES,
-    rest::TESTS,
+/// All groups, in the order in which they run.
+pub(crate) const ALL: &[Group] = &[
+    group!(boot),
+    group!(knobs),
+    group!(registration),
+    group!(off),
+    group!(absent),
+    group!(coarse),
+    group!(core_sched),
+    group!(prctl),
+    group!(prctl_flags),
+    group!(grant),
+    group!(lazy),
+    group!(yields),
+    group!(abort),
+    group!(expiry),
+    group!(overrun),
+    group!(revoke),
+    group!(lost),
+    group!(race),
+    group!(sequence: TESTS, CHANGES, EXPIRY, STORM),
+    group!(stale),
+    group!(seccomp),
+    group!(fork),
+    group!(exec),
+    group!(died),
+    group!(migrate),
+    group!(fault: TESTS, HANDLER),
+    group!(userfault),
+    group!(futex),
+    group!(hostile),
+    group!(consistency),
+    group!(words),
+    group!(patterns),
+    group!(program),
+    group!(churn),
+    group!(beside: GROUPS, CLASSES, TRACING, MEMORY, PROCESSES),
+    group!(rest),
 ];

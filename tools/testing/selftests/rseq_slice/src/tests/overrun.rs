@@ -2,26 +2,36 @@
 
 //! How long a grant keeps the one who wants the CPU waiting, whatever its thread does meanwhile.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::timer::{Due, monotonic};
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Ledger, PATIENCE, Rival, Samples, Scene, granted, requested, soon};
+use crate::support::{
+    CPU, Competitor, CounterDelta, PATIENCE, Samples, Setup, granted, requested, soon,
+};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("overrun.never_gives_up", Needs::On, |_, layout| {
-        each_length(layout, Manner::Stubborn)
+    both("bounded_without_yield", Needs::On, |env, layout| {
+        each_length(env, layout, Manner::Stubborn)
     })
-    .alone(),
-    both("overrun.spins_on_requests", Needs::On, |_, layout| {
-        each_length(layout, Manner::Requesting)
-    })
-    .alone(),
-    both("overrun.requests_again_at_once", Needs::On, requests_again).alone(),
+    .tolerates(&[]),
+    both(
+        "bounded_with_requests_in_grant",
+        Needs::On,
+        |env, layout| each_length(env, layout, Manner::Requesting),
+    )
+    .tolerates(&[]),
+    both(
+        "bounded_with_request_after_grant",
+        Needs::On,
+        bounded_with_request_after_grant,
+    )
+    .tolerates(&[]),
 ];
 
 const LENGTHS: [u32; 4] = [5_000, 10_000, 20_000, 50_000];
@@ -43,71 +53,76 @@ fn here(moment: u64) -> Result<u64> {
     Ok(moment.wrapping_sub(clock).wrapping_add(now))
 }
 
-/// Lets `rival` want the CPU, calls `meanwhile` until it had it, and returns for how long it waited
-/// from the interrupt that woke it.
-fn wait(scene: &Scene, rival: &Rival, mut meanwhile: impl FnMut()) -> Result<u64> {
-    let runs = rival.runs();
-    let due = soon()?;
+/// Lets `competitor` want the CPU, calls `meanwhile` until it had it, and returns for how long it
+/// waited from the interrupt that woke it.
+fn wait(
+    env: Env,
+    setup: &Setup,
+    competitor: &Competitor,
+    mut meanwhile: impl FnMut(),
+) -> Result<u64> {
+    let runs = competitor.runs();
+    let due = soon(env)?;
     let from = here(due)?;
-    rival.wake(Due::At(due))?;
+    competitor.wake(Due::At(due))?;
     let ran = spin_while(PATIENCE, || {
         meanwhile();
-        rival.runs() == runs
+        competitor.runs() == runs
     });
-    scene.set_word(0);
-    ensure!(ran, "the rival did not run within {PATIENCE} ns");
-    Ok(rival.ran_at().saturating_sub(from))
+    setup.set_word(0);
+    check!(ran, "the competitor did not run within {PATIENCE} ns");
+    Ok(competitor.ran_at().saturating_sub(from))
 }
 
-/// What an interrupt that switches to the rival takes here, without any grant.
-fn interrupt(scene: &Scene, rival: &Rival) -> Result<Samples> {
-    let ledger = Ledger::open()?;
+/// What an interrupt that switches to the competitor takes here, without any grant.
+fn interrupt(env: Env, setup: &Setup, competitor: &Competitor) -> Result<Samples> {
+    let delta = CounterDelta::start()?;
     let mut samples = Samples::default();
     for _ in 0..TURNS {
-        samples.add(wait(scene, rival, || ())?);
+        samples.add(wait(env, setup, competitor, || ())?);
     }
-    ledger.ensure(Counters::NOTHING)?;
+    delta.ensure(Counters::NOTHING)?;
     Ok(samples)
 }
 
-/// The wait of a rival is that of any interrupt, and the extension, and at most another interrupt.
+/// The wait of a competitor is that of any interrupt, and the extension, and at most another interrupt.
 fn ensure_bounded(waits: &Samples, length: u32, plain: &Samples) -> Result<()> {
     let length = u64::from(length);
     let bound = length + 2 * plain.max();
-    ensure!(
+    check!(
         waits.max() <= bound,
-        "a rival waited {} ns for an extension of {length} ns and two interrupts of {} ns",
+        "a competitor waited {} ns for an extension of {length} ns and two interrupts of {} ns",
         waits.max(),
         plain.max()
     );
-    ensure!(
+    check!(
         waits.min() >= length,
-        "a rival waited only {} ns in spite of a grant of {length} ns",
+        "a competitor waited only {} ns in spite of a grant of {length} ns",
         waits.min()
     );
     Ok(())
 }
 
-fn each_length(layout: Layout, manner: Manner) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    let plain = interrupt(&scene, &rival)?;
+fn each_length(env: Env, layout: Layout, manner: Manner) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let plain = interrupt(env, &setup, &competitor)?;
     diagnose(format_args!(
         "a reschedule without an extension: {plain} ns"
     ));
     for length in LENGTHS {
         set_extension_length(length)?;
-        let ledger = Ledger::open()?;
+        let delta = CounterDelta::start()?;
         let mut waits = Samples::default();
         for _ in 0..TURNS {
             let mut asked = false;
-            waits.add(wait(&scene, &rival, || match manner {
+            waits.add(wait(env, &setup, &competitor, || match manner {
                 Manner::Stubborn if asked => {}
                 Manner::Stubborn | Manner::Requesting => {
                     // A grant that is there stays in the word.
-                    let grant = scene.word() & granted(layout);
+                    let grant = setup.word() & granted(layout);
                     if grant != 0 || !asked {
-                        scene.add_request();
+                        setup.add_request();
                     }
                     asked = true;
                 }
@@ -117,8 +132,8 @@ fn each_length(layout: Layout, manner: Manner) -> Result<()> {
         diagnose(format_args!(
             "{length} ns, over it and that reschedule: {overruns} ns"
         ));
-        if let Some(tally) = ledger.counted()? {
-            ensure!(
+        if let Some(tally) = delta.counted()? {
+            check!(
                 tally.granted == TURNS as u64 && tally.expired == tally.granted && tally.adds_up(),
                 "{tally:?}"
             );
@@ -128,49 +143,49 @@ fn each_length(layout: Layout, manner: Manner) -> Result<()> {
     Ok(())
 }
 
-/// A thread that asks again the moment it has the CPU back: each rival waits for one extension only,
-/// wherever its wakeup falls.
-fn requests_again(_: &Kernel, layout: Layout) -> Result<()> {
-    let scene = Scene::new(layout)?;
-    let rivals = [Rival::new(CPU)?, Rival::new(CPU)?];
-    let plain = interrupt(&scene, &rivals[0])?;
+/// A thread that asks again the moment it has the CPU back: each competitor waits for one extension
+/// only, wherever its wakeup falls.
+fn bounded_with_request_after_grant(env: Env, layout: Layout) -> Result<()> {
+    let setup = Setup::new(env, layout)?;
+    let competitors = [Competitor::new(env, CPU)?, Competitor::new(env, CPU)?];
+    let plain = interrupt(env, &setup, &competitors[0])?;
     for length in LENGTHS {
         set_extension_length(length)?;
         let length = u64::from(length);
         let (mut first, mut second) = (Samples::default(), Samples::default());
-        let ledger = Ledger::open()?;
+        let delta = CounterDelta::start()?;
         for turn in 0..TURNS as u64 {
             let apart = 2 * (length + plain.max()) * turn / TURNS as u64;
-            let runs = [rivals[0].runs(), rivals[1].runs()];
-            let due = soon()?;
+            let runs = [competitors[0].runs(), competitors[1].runs()];
+            let due = soon(env)?;
             let from = here(due)?;
-            rivals[1].wake(Due::At(due + apart))?;
-            rivals[0].wake(Due::At(due))?;
+            competitors[1].wake(Due::At(due + apart))?;
+            competitors[0].wake(Due::At(due))?;
             let ran = spin_while(PATIENCE, || {
-                if scene.word() == 0 {
-                    scene.set_word(requested(layout));
+                if setup.word() == 0 {
+                    setup.set_word(requested(layout));
                 }
-                rivals[0].runs() == runs[0] || rivals[1].runs() == runs[1]
+                competitors[0].runs() == runs[0] || competitors[1].runs() == runs[1]
             });
-            scene.set_word(0);
-            ensure!(ran, "a rival did not run within {PATIENCE} ns");
-            first.add(rivals[0].ran_at().saturating_sub(from));
-            second.add(rivals[1].ran_at().saturating_sub(from + apart));
+            setup.set_word(0);
+            check!(ran, "a competitor did not run within {PATIENCE} ns");
+            first.add(competitors[0].ran_at().saturating_sub(from));
+            second.add(competitors[1].ran_at().saturating_sub(from + apart));
         }
         diagnose(format_args!(
             "{length} ns, waits of the first: {first} ns, of the second: {second} ns"
         ));
-        if let Some(tally) = ledger.counted()? {
-            ensure!(tally.adds_up(), "{tally:?}");
-            // Most second rivals found a grant of their own.
-            ensure!(tally.granted > TURNS as u64 * 5 / 4, "{tally:?}");
+        if let Some(tally) = delta.counted()? {
+            check!(tally.adds_up(), "{tally:?}");
+            // Most second competitors found a grant of their own.
+            check!(tally.granted > TURNS as u64 * 5 / 4, "{tally:?}");
         }
         for waits in [&first, &second] {
             let bound = length + 3 * plain.max();
-            ensure!(
+            check!(
                 waits.max() <= bound,
-                "a rival waited {} ns for an extension of {length} ns and the interrupts of two \
-                 rivals of {} ns",
+                "a competitor waited {} ns for an extension of {length} ns and the interrupts of two \
+                 competitors of {} ns",
                 waits.max(),
                 plain.max()
             );

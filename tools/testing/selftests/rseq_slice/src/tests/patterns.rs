@@ -5,34 +5,45 @@
 
 use std::process;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::check;
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Child, Ledger, PATIENCE, Rival, Scene, granted, null_call};
+use crate::support::{CPU, Child, Competitor, CounterDelta, PATIENCE, Setup, granted, null_call};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("patterns.before_interrupt", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Interrupt)
-    })
-    .undisturbed(),
-    both("patterns.before_expiry", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Expiry)
-    }),
-    both("patterns.before_wakeup", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Wakeup)
-    }),
-    both("patterns.before_yield", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Yield)
-    }),
-    both("patterns.before_call", Needs::On, |kernel, layout| {
-        matrix(kernel, layout, Point::Call)
+    both(
+        "end_as_documented_before_interrupt",
+        Needs::On,
+        |env, layout| matrix(env, layout, Point::Interrupt),
+    )
+    .tolerates(&[Load, Checks]),
+    both(
+        "end_as_documented_before_expiry",
+        Needs::On,
+        |env, layout| matrix(env, layout, Point::Expiry),
+    ),
+    both(
+        "end_as_documented_before_wakeup",
+        Needs::On,
+        |env, layout| matrix(env, layout, Point::Wakeup),
+    ),
+    both(
+        "end_as_documented_before_yield",
+        Needs::On,
+        |env, layout| matrix(env, layout, Point::Yield),
+    ),
+    both("end_as_documented_before_call", Needs::On, |env, layout| {
+        matrix(env, layout, Point::Call)
     }),
 ];
 
@@ -43,7 +54,7 @@ enum Point {
     Interrupt,
     /// During the grant, which then expires.
     Expiry,
-    /// During the grant, which a second rival then ends.
+    /// During the grant, which a second competitor then ends.
     Wakeup,
     /// During the grant, before the yield.
     Yield,
@@ -56,7 +67,8 @@ enum Point {
 enum Fate {
     /// It was killed.
     Killed,
-    /// The word when the rival had the CPU, or when there was an answer; and what the yield returned.
+    /// The word when the competitor had the CPU, or when there was an answer; and what the yield
+    /// returned.
     Lives(u32, i64),
 }
 
@@ -110,13 +122,13 @@ fn fate(layout: Layout, debug: bool, point: Point, word: u32) -> Fate {
     }
 }
 
-/// What the counters say then. C counts the call that a liar makes, not its death.
-fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Counters {
+/// What the counters say then. C counts the call that finds the violation, not the death.
+fn tally(env: Env, layout: Layout, point: Point, fate: Fate) -> Counters {
     let in_call = match point {
         Point::Call => Counters::aborts(1),
         _ => Counters::yields(1),
     };
-    // A lie of the BYTES layout is found out after the grant that it came with.
+    // A violation in the BYTES layout is found after the grant that it came with.
     let point = match (layout, point, fate) {
         (Layout::Bytes, Point::Interrupt, Fate::Killed) => Point::Yield,
         _ => point,
@@ -132,7 +144,7 @@ fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Counters 
         (Point::Expiry, Fate::Lives(..)) => Counters::expiries(1),
         (Point::Wakeup, Fate::Killed) => Counters::deaths(1),
         (Point::Wakeup, Fate::Lives(..)) => Counters::revokes(1),
-        (Point::Yield | Point::Call, Fate::Killed) => match kernel.implementation() {
+        (Point::Yield | Point::Call, Fate::Killed) => match env.kernel.implementation() {
             Implementation::C => in_call,
             Implementation::Rust => Counters::deaths(1),
         },
@@ -141,48 +153,42 @@ fn tally(kernel: &Kernel, layout: Layout, point: Point, fate: Fate) -> Counters 
 }
 
 /// Lives through it, unless it is killed.
-fn live(layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
+fn live(env: Env, layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
     if point == Point::Interrupt {
-        rival.wake_soon()?;
-        scene.set_word(word);
-        spin_while(PATIENCE, || rival.runs() == 0 && scene.word() == word);
-        let end = scene.word();
+        competitor.wake_soon()?;
+        setup.set_word(word);
+        spin_while(PATIENCE, || competitor.runs() == 0 && setup.word() == word);
+        let end = setup.word();
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(rival.runs() == 1, "the rival did not run");
+        check!(competitor.runs() == 1, "the competitor did not run");
         return Ok((end, yielded));
     }
-    scene.obtain_when(&rival, |due| match point {
+    setup.obtain_when(&competitor, |due| match point {
         Point::Wakeup => second.wake(Due::At(due + 15_000)),
         _ => Ok(()),
     })?;
-    scene.set_word(word);
+    setup.set_word(word);
     match point {
         Point::Yield => {
             let yielded = sys::rseq_slice_yield()?;
-            return Ok((scene.word(), yielded));
+            return Ok((setup.word(), yielded));
         }
         Point::Call => null_call(),
         _ => {
-            let ran = spin_while(PATIENCE, || rival.runs() == 0);
-            ensure!(ran, "the rival did not run");
+            let ran = spin_while(PATIENCE, || competitor.runs() == 0);
+            check!(ran, "the competitor did not run");
         }
     }
-    Ok((scene.word(), sys::rseq_slice_yield()?))
+    Ok((setup.word(), sys::rseq_slice_yield()?))
 }
 
 /// Has a process live through it, and compares its end and the counters with what is expected.
-fn try_word(
-    kernel: &Kernel,
-    layout: Layout,
-    point: Point,
-    word: u32,
-    expected: Fate,
-) -> Result<()> {
-    let ledger = Ledger::open()?;
+fn try_word(env: Env, layout: Layout, point: Point, word: u32, expected: Fate) -> Result<()> {
+    let delta = CounterDelta::start()?;
     let status = Child::start(|| {
-        let (end, yielded) = live(layout, point, word)?;
+        let (end, yielded) = live(env, layout, point, word)?;
         let right = expected == Fate::Lives(end, yielded);
         if !right {
             diagnose(format_args!("{word:#x}: {end:#x}, {yielded}"));
@@ -195,11 +201,11 @@ fn try_word(
         WaitStatus::Exited(_, 0) => expected != Fate::Killed,
         _ => false,
     };
-    ensure!(right, "{status:?}, not {expected:?}");
-    ledger.ensure(tally(kernel, layout, point, expected))
+    check!(right, "{status:?}, not {expected:?}");
+    delta.ensure(tally(env, layout, point, expected))
 }
 
-fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
+fn matrix(env: Env, layout: Layout, point: Point) -> Result<()> {
     set_extension_length(match point {
         Point::Expiry => 20_000,
         _ => 50_000,
@@ -209,8 +215,8 @@ fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
         set_debug(debug)?;
         for word in WORDS {
             let expected = fate(layout, debug, point, word);
-            let mut left = if kernel.disturbs() { ATTEMPTS } else { 1 };
-            while let Err(error) = try_word(kernel, layout, point, word, expected) {
+            let mut left = if env.kernel.disturbs() { ATTEMPTS } else { 1 };
+            while let Err(error) = try_word(env, layout, point, word, expected) {
                 let error = error.context(format!("{word:#x}, rseq_debug {debug}"));
                 left -= 1;
                 if left == 0 {
@@ -226,12 +232,13 @@ fn matrix(kernel: &Kernel, layout: Layout, point: Point) -> Result<()> {
         }
     }
     diagnose(format_args!("{killed} killed, {lived} live"));
-    ensure!(lived > 0 && lived + killed == 2 * WORDS.len());
+    check!(lived > 0);
+    check!(lived + killed == 2 * WORDS.len());
     // The machine still grants.
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
-    set_debug(kernel.debug)?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    set_debug(env.kernel.debug)?;
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::c_long;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::abi::{
     ENOTSUPP, LEGACY_LEN, PR_RSEQ_SLICE_EXT_BITS, PR_RSEQ_SLICE_EXT_ENABLE,
     PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_GET as GET,
@@ -14,20 +14,33 @@ use rseq_slice_harness::abi::{
 use rseq_slice_harness::{Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, both, once};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::support::{Page, flags};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("prctl.bad_arguments", Needs::Nothing, bad_arguments),
-    once("prctl.order_of_checks", Needs::Enabled, order_of_checks),
-    once("prctl.two_is_invalid", Needs::Enabled, two_is_invalid),
-    both("prctl.on_and_off", Needs::Enabled, on_and_off),
-    both("prctl.twice", Needs::Enabled, twice),
-    both("prctl.leaves_word_alone", Needs::Enabled, leaves_word_alone),
     once(
-        "prctl.change_of_layout.bits",
+        "bad_argument_is_invalid",
+        Needs::Nothing,
+        bad_argument_is_invalid,
+    ),
+    once("needs_a_full_area", Needs::Enabled, needs_a_full_area),
+    once("two_is_invalid", Needs::Enabled, two_is_invalid),
+    both(
+        "get_returns_what_is_set",
         Needs::Enabled,
-        change_of_layout,
+        get_returns_what_is_set,
+    ),
+    both(
+        "setting_the_same_does_nothing",
+        Needs::Enabled,
+        setting_the_same_does_nothing,
+    ),
+    both("leaves_word_alone", Needs::Enabled, leaves_word_alone),
+    once(
+        "change_of_layout_erases_word.bits",
+        Needs::Enabled,
+        change_of_layout_erases_word,
     ),
 ];
 
@@ -43,10 +56,11 @@ fn prctl(args: [c_long; 4]) -> c_long {
     }
 }
 
+#[track_caller]
 fn ensure_all(args: &[[c_long; 4]], expected: i32) -> Result<()> {
     for &args in args {
         let result = prctl(args);
-        ensure!(
+        check!(
             result == -c_long::from(expected),
             "{args:?} returned {result}, not -{expected}"
         );
@@ -55,7 +69,7 @@ fn ensure_all(args: &[[c_long; 4]], expected: i32) -> Result<()> {
 }
 
 /// What is wrong with the arguments alone comes first, in whatever state the thread is.
-fn bad_arguments(_: &Kernel) -> Result<()> {
+fn bad_argument_is_invalid(_: Env) -> Result<()> {
     let bad = [
         [0, 0, 0, 0],
         [3, 0, 0, 0],
@@ -90,22 +104,22 @@ fn bad_arguments(_: &Kernel) -> Result<()> {
         let registration = Registration::with_flags(flags)?;
         let before = registration.area().flags();
         ensure_all(&bad, libc::EINVAL)?;
-        ensure!(registration.area().flags() == before);
+        check!(registration.area().flags() == before);
         registration.unregister()?;
     }
     Ok(())
 }
 
 /// No area: ENXIO. Legacy area: 524. The option itself is an int.
-fn order_of_checks(_: &Kernel) -> Result<()> {
+fn needs_a_full_area(_: Env) -> Result<()> {
     let off_and_on = [[SET, 0, 0, 0], [SET, ENABLE, 0, 0]];
-    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    check!(prctl([GET, 0, 0, 0]) == 0);
     ensure_all(&off_and_on, libc::ENXIO)?;
 
     let page = Page::new()?;
     // SAFETY: The page is never freed.
     let legacy = unsafe { Registration::at(page.area(), LEGACY_LEN, 0) }?;
-    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    check!(prctl([GET, 0, 0, 0]) == 0);
     ensure_all(&off_and_on, ENOTSUPP)?;
     legacy.unregister()?;
     ensure_all(&off_and_on, libc::ENXIO)?;
@@ -115,58 +129,58 @@ fn order_of_checks(_: &Kernel) -> Result<()> {
     let option = PR_RSEQ_SLICE_EXTENSION | WIDE;
     // SAFETY: No argument of this operation is a pointer.
     let result = unsafe { libc::syscall(libc::SYS_prctl, option, GET, 0, 0, 0) };
-    ensure!(result == ENABLE);
+    check!(result == ENABLE);
     registration.unregister()?;
-    ensure!(prctl([GET, 0, 0, 0]) == 0);
+    check!(prctl([GET, 0, 0, 0]) == 0);
     ensure_all(&off_and_on, libc::ENXIO)
 }
 
 /// The bit of the BITS layout means nothing alone, which the state of the thread does not change.
-fn two_is_invalid(_: &Kernel) -> Result<()> {
+fn two_is_invalid(_: Env) -> Result<()> {
     let registration = Registration::new()?;
-    for choice in [None, Some(Layout::Bytes), None] {
-        set_layout(choice)?;
+    for mode in [None, Some(Layout::Bytes), None] {
+        set_layout(mode)?;
         ensure_all(&[[SET, BITS, 0, 0]], libc::EINVAL)?;
-        ensure!(layout()? == choice);
-        ensure!(registration.area().flags() == flags(choice.is_some()));
+        check!(layout()? == mode);
+        check!(registration.area().flags() == flags(mode.is_some()));
     }
     Ok(())
 }
 
-fn on_and_off(_: &Kernel, wanted: Layout) -> Result<()> {
+fn get_returns_what_is_set(_: Env, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     let value = match wanted {
         Layout::Bytes => ENABLE,
         Layout::Bits => ENABLE | BITS,
     };
     for _ in 0..2 {
-        ensure!(prctl([SET, value, 0, 0]) == 0);
-        ensure!(prctl([GET, 0, 0, 0]) == value);
-        ensure!(registration.area().flags() == flags(true));
-        ensure!(prctl([SET, 0, 0, 0]) == 0);
-        ensure!(prctl([GET, 0, 0, 0]) == 0);
-        ensure!(registration.area().flags() == flags(false));
+        check!(prctl([SET, value, 0, 0]) == 0);
+        check!(prctl([GET, 0, 0, 0]) == value);
+        check!(registration.area().flags() == flags(true));
+        check!(prctl([SET, 0, 0, 0]) == 0);
+        check!(prctl([GET, 0, 0, 0]) == 0);
+        check!(registration.area().flags() == flags(false));
     }
     Ok(())
 }
 
 /// Setting what is set does nothing: the flags are neither looked at nor written.
-fn twice(_: &Kernel, wanted: Layout) -> Result<()> {
+fn setting_the_same_does_nothing(_: Env, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
-    for choice in [Some(wanted), None] {
-        set_layout(choice)?;
+    for mode in [Some(wanted), None] {
+        set_layout(mode)?;
         let good = registration.area().flags();
         registration.area().set_flags(0x8000_0000);
-        set_layout(choice)?;
-        ensure!(registration.area().flags() == 0x8000_0000);
-        ensure!(layout()? == choice);
+        set_layout(mode)?;
+        check!(registration.area().flags() == 0x8000_0000);
+        check!(layout()? == mode);
         registration.area().set_flags(good);
     }
     Ok(())
 }
 
 /// Switching off, and on in the BYTES layout, are no business of the control word.
-fn leaves_word_alone(_: &Kernel, wanted: Layout) -> Result<()> {
+fn leaves_word_alone(_: Env, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
     set_layout(Some(wanted))?;
@@ -174,37 +188,37 @@ fn leaves_word_alone(_: &Kernel, wanted: Layout) -> Result<()> {
     area.set_slice_ctrl(1);
     set_layout(Some(wanted))?;
     set_layout(None)?;
-    ensure!(area.slice_ctrl() == 1);
+    check!(area.slice_ctrl() == 1);
     set_layout(Some(Layout::Bytes))?;
-    ensure!(area.slice_ctrl() == 1);
+    check!(area.slice_ctrl() == 1);
     Ok(())
 }
 
 /// The two layouts are two settings. What a word of one says is nothing in the other.
-fn change_of_layout(_: &Kernel) -> Result<()> {
+fn change_of_layout_erases_word(_: Env) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
     set_layout(Some(Layout::Bytes))?;
-    for choice in [Layout::Bits, Layout::Bytes, Layout::Bits] {
+    for mode in [Layout::Bits, Layout::Bytes, Layout::Bits] {
         area.set_slice_ctrl(1);
-        set_layout(Some(choice))?;
-        ensure!(layout()? == Some(choice));
-        ensure!(
+        set_layout(Some(mode))?;
+        check!(layout()? == Some(mode));
+        check!(
             area.slice_ctrl() == 0,
-            "the word survived the change to {choice:?}"
+            "the word survived the change to {mode:?}"
         );
-        ensure!(area.flags() == flags(true));
+        check!(area.flags() == flags(true));
     }
     set_layout(None)?;
-    ensure!(area.flags() == flags(false));
+    check!(area.flags() == flags(false));
     set_layout(Some(Layout::Bytes))?;
-    ensure!(
+    check!(
         layout()? == Some(Layout::Bytes),
         "off did not forget the layout"
     );
     registration.unregister()?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
-    ensure!(layout()? == Some(Layout::Bytes));
+    check!(layout()? == Some(Layout::Bytes));
     drop(registration);
     Ok(())
 }

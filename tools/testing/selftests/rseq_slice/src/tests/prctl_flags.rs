@@ -1,33 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! prctl(PR_RSEQ_SLICE_EXTENSION) on an area whose flags lie or cannot be reached.
+//! prctl(PR_RSEQ_SLICE_EXTENSION) on an area whose flags are not what the kernel stored, or cannot be
+//! reached.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::mman::ProtFlags;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::{Layout, Registration, SliceError, layout, set_layout};
 
 use crate::case::{Needs, Test, both, once};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::support::{Page, ensure_dies, ensure_fine, flags, handle, hits};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("prctl_flags.lies_kill", Needs::Enabled, lies_kill),
-    both(
-        "prctl_flags.other_bits_stay",
-        Needs::Enabled,
-        other_bits_stay,
-    ),
-    both(
-        "prctl_flags.survivor_sees_efault",
-        Needs::Enabled,
-        survivor_sees_efault,
-    ),
-    both("prctl_flags.no_access", Needs::Enabled, no_access),
+    both("violation_kills", Needs::Enabled, violation_kills),
+    both("other_bits_stay", Needs::Enabled, other_bits_stay),
+    both("survivor_sees_efault", Needs::Enabled, survivor_sees_efault),
+    both("no_access_kills", Needs::Enabled, no_access_kills),
     once(
-        "prctl_flags.change_of_layout.bits",
+        "change_of_layout_checks_flags.bits",
         Needs::Enabled,
-        change_of_layout,
+        change_of_layout_checks_flags,
     ),
 ];
 
@@ -41,6 +35,7 @@ fn change(from: Option<Layout>, to: Option<Layout>, word: u32) -> Result<u32> {
 }
 
 /// Expects the same change to kill when the flags can be read only, or not even that.
+#[track_caller]
 fn ensure_dies_without_access(from: Option<Layout>, to: Option<Layout>) -> Result<()> {
     for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
         ensure_dies(Signal::SIGSEGV, || {
@@ -54,7 +49,7 @@ fn ensure_dies_without_access(from: Option<Layout>, to: Option<Layout>) -> Resul
     Ok(())
 }
 
-fn lies_kill(_: &Kernel, wanted: Layout) -> Result<()> {
+fn violation_kills(_: Env, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     for (from, to, word) in [
         (None, on, 0),
@@ -70,34 +65,36 @@ fn lies_kill(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// Bits that belong to nobody survive, and a forged "enabled" is not found out while it is off.
-fn other_bits_stay(_: &Kernel, wanted: Layout) -> Result<()> {
+fn other_bits_stay(_: Env, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     let others = !flags(true);
-    ensure!(change(None, on, flags(false) | others)? == !0);
-    ensure!(change(on, None, !0)? == flags(false) | others);
-    ensure!(change(None, on, flags(true))? == flags(true));
+    check!(change(None, on, flags(false) | others)? == !0);
+    check!(change(on, None, !0)? == flags(false) | others);
+    check!(change(None, on, flags(true))? == flags(true));
     Ok(())
 }
 
 /// A thread that handles the signal finds the setting unchanged.
-fn survivor_sees_efault(_: &Kernel, wanted: Layout) -> Result<()> {
+fn survivor_sees_efault(_: Env, wanted: Layout) -> Result<()> {
     let faults = |result| matches!(result, Err(SliceError::Os(error)) if error.raw_os_error() == Some(libc::EFAULT));
     handle(Signal::SIGSEGV)?;
     let registration = Registration::new()?;
     registration.area().set_flags(0);
-    ensure!(faults(set_layout(Some(wanted))));
-    ensure!(hits() == 1 && layout()?.is_none());
-    ensure!(registration.area().flags() == 0);
+    check!(faults(set_layout(Some(wanted))));
+    check!(hits() == 1);
+    check!(layout()?.is_none());
+    check!(registration.area().flags() == 0);
 
     registration.area().set_flags(flags(false));
     set_layout(Some(wanted))?;
     registration.area().set_flags(flags(false));
-    ensure!(faults(set_layout(None)));
-    ensure!(hits() == 2 && layout()? == Some(wanted));
+    check!(faults(set_layout(None)));
+    check!(hits() == 2);
+    check!(layout()? == Some(wanted));
     Ok(())
 }
 
-fn no_access(_: &Kernel, wanted: Layout) -> Result<()> {
+fn no_access_kills(_: Env, wanted: Layout) -> Result<()> {
     for (from, to) in [(None, Some(wanted)), (Some(wanted), None)] {
         ensure_dies_without_access(from, to)?;
     }
@@ -105,7 +102,7 @@ fn no_access(_: &Kernel, wanted: Layout) -> Result<()> {
 }
 
 /// The change from one layout to the other looks at the flags like every change.
-fn change_of_layout(_: &Kernel) -> Result<()> {
+fn change_of_layout_checks_flags(_: Env) -> Result<()> {
     let (bytes, bits) = (Some(Layout::Bytes), Some(Layout::Bits));
     for (from, to) in [(bytes, bits), (bits, bytes)] {
         ensure_fine(|| change(from, to, flags(true)).map(drop))?;

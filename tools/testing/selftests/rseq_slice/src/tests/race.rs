@@ -9,31 +9,41 @@
 
 use std::ops::Range;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::{Needs, Test, both};
+use crate::check::{check, fail};
+use crate::env::Env;
 use crate::ktap::diagnose;
-use crate::support::{CPU, INSTRUCTIONS, Ledger, Rival, Scene, Walk, soon, walk};
+use crate::support::{CPU, Competitor, CounterDelta, INSTRUCTIONS, Setup, Walk, soon, walk};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("race.window_expiry", Needs::On, |_, layout| {
-        window(layout, Taker::Timer)
-    })
-    .alone(),
-    both("race.window_wakeup", Needs::On, |_, layout| {
-        window(layout, Taker::Rival)
-    })
-    .alone(),
-    both("race.entry_expiry", Needs::On, |_, layout| {
-        entry(layout, Taker::Timer)
-    })
-    .alone(),
-    both("race.entry_wakeup", Needs::On, |_, layout| {
-        entry(layout, Taker::Rival)
-    })
-    .alone(),
+    both(
+        "expiry_before_entry_is_not_claimed",
+        Needs::On,
+        |env, layout| window(env, layout, Taker::Timer),
+    )
+    .tolerates(&[]),
+    both(
+        "wakeup_before_entry_is_not_claimed",
+        Needs::On,
+        |env, layout| window(env, layout, Taker::Competitor),
+    )
+    .tolerates(&[]),
+    both(
+        "expiry_in_entry_reschedules_once",
+        Needs::On,
+        |env, layout| entry(env, layout, Taker::Timer),
+    )
+    .tolerates(&[]),
+    both(
+        "wakeup_in_entry_reschedules_once",
+        Needs::On,
+        |env, layout| entry(env, layout, Taker::Competitor),
+    )
+    .tolerates(&[]),
 ];
 
 /// Who takes the CPU away.
@@ -41,20 +51,21 @@ pub(crate) const TESTS: &[Test] = &[
 enum Taker {
     /// The timer of the grant.
     Timer,
-    /// A second rival.
-    Rival,
+    /// A second competitor.
+    Competitor,
 }
 
-/// Nanoseconds from the first rival's wakeup to the second's.
+/// Nanoseconds from the first competitor's wakeup to the second's.
 const APART: u64 = 10_000;
 /// The longest delay that a search considers, in instructions.
 const LONGEST: u64 = 20_000;
 
-struct Stage {
-    scene: Scene,
+struct Race {
+    env: Env,
+    setup: Setup,
     layout: Layout,
-    rival: Rival,
-    second: Rival,
+    competitor: Competitor,
+    second: Competitor,
     taker: Taker,
 }
 
@@ -82,17 +93,18 @@ impl Step {
     }
 }
 
-impl Stage {
-    fn new(layout: Layout, taker: Taker) -> Result<Self> {
+impl Race {
+    fn new(env: Env, layout: Layout, taker: Taker) -> Result<Self> {
         set_extension_length(match taker {
             Taker::Timer => 10_000,
-            Taker::Rival => 50_000,
+            Taker::Competitor => 50_000,
         })?;
         Ok(Self {
-            scene: Scene::new(layout)?,
+            env,
+            setup: Setup::new(env, layout)?,
             layout,
-            rival: Rival::new(CPU)?,
-            second: Rival::new(CPU)?,
+            competitor: Competitor::new(env, CPU)?,
+            second: Competitor::new(env, CPU)?,
             taker,
         })
     }
@@ -105,31 +117,34 @@ impl Stage {
                 return Ok(step);
             }
         }
-        bail!("{ATTEMPTS} requests in a row were refused")
+        fail!("{ATTEMPTS} requests in a row were refused")
     }
 
     /// `None`: the request was refused.
     fn attempt(&self, delay: u64) -> Result<Option<Step>> {
-        let ledger = Ledger::open()?;
-        let runs = (self.rival.runs(), self.second.runs());
-        let due = soon()?;
-        if self.taker == Taker::Rival {
+        let delta = CounterDelta::start()?;
+        let runs = (self.competitor.runs(), self.second.runs());
+        let due = soon(self.env)?;
+        if self.taker == Taker::Competitor {
             self.second.wake(Due::At(due + APART))?;
         }
-        self.rival.wake(Due::At(due))?;
-        let walk = walk(&self.scene, self.layout, delay)?;
-        self.scene.area().set_rseq_cs(0);
-        let word = self.scene.word();
-        if self.taker == Taker::Rival {
+        self.competitor.wake(Due::At(due))?;
+        let walk = walk(&self.setup, self.layout, delay)?;
+        self.setup.area().set_rseq_cs(0);
+        let word = self.setup.word();
+        if self.taker == Taker::Competitor {
             self.second.ensure_runs(runs.1 + 1)?;
         }
-        let tally = ledger.tally()?;
-        ensure!(self.rival.runs() == runs.0 + 1, "the rival did not run");
-        ensure!(word == 0, "the word is {word:#x}");
+        let tally = delta.tally()?;
+        check!(
+            self.competitor.runs() == runs.0 + 1,
+            "the competitor did not run"
+        );
+        check!(word == 0, "the word is {word:#x}");
         if !walk.obtained && walk.yielded.is_none() && tally == Counters::NOTHING {
             return Ok(None);
         }
-        ensure!(
+        check!(
             walk.obtained && tally.granted == 1,
             "no grant: {walk:?}, {tally:?}"
         );
@@ -140,7 +155,7 @@ impl Stage {
     fn taken(&self) -> Counters {
         match self.taker {
             Taker::Timer => Counters::expiries(1),
-            Taker::Rival => Counters::revokes(1),
+            Taker::Competitor => Counters::revokes(1),
         }
     }
 
@@ -148,10 +163,10 @@ impl Stage {
     fn judge(&self, step: &Step) -> Result<()> {
         match step.walk.yielded {
             Some(1) => {
-                ensure!(step.tally == Counters::yields(1) && step.walk.interrupted.is_none())
+                check!(step.tally == Counters::yields(1) && step.walk.interrupted.is_none())
             }
-            Some(0) | None => ensure!(step.tally == self.taken()),
-            Some(other) => bail!("returned {other}"),
+            Some(0) | None => check!(step.tally == self.taken()),
+            Some(other) => fail!("returned {other}"),
         }
         Ok(())
     }
@@ -160,9 +175,9 @@ impl Stage {
     fn find(&self) -> Result<Range<u64>> {
         let (mut early, mut late) = (4, LONGEST);
         let in_time = self.step(early)?;
-        ensure!(in_time.walk.yielded == Some(1), "{:?}", in_time.walk);
+        check!(in_time.walk.yielded == Some(1), "{:?}", in_time.walk);
         self.judge(&in_time)?;
-        ensure!(
+        check!(
             self.step(late)?.is_late(),
             "in time after {late} instructions"
         );
@@ -179,25 +194,25 @@ impl Stage {
 }
 
 /// The interrupt comes in front of every instruction of the window, and what follows is right.
-fn window(layout: Layout, taker: Taker) -> Result<()> {
-    /// How far the moments of two walks with the same delay lie apart at most, in instructions.
+fn window(env: Env, layout: Layout, taker: Taker) -> Result<()> {
+    /// How far the moments of two walks with the same delay are apart at most, in instructions.
     const AROUND: u64 = 60;
     const ROUNDS: usize = 12;
     /// So much earlier the yield is in time, in instructions.
-    const EARLIER: u64 = 600;
-    let stage = Stage::new(layout, taker)?;
-    let edge = stage.find()?;
+    const EARFORGEDR: u64 = 600;
+    let race = Race::new(env, layout, taker)?;
+    let edge = race.find()?;
     let (mut hits, mut yields, mut late, mut entered) = ([0; INSTRUCTIONS.len()], 0, 0, 0);
     for _ in 0..ROUNDS {
-        let in_time = (edge.start - EARLIER..edge.start - EARLIER / 2).step_by(30);
+        let in_time = (edge.start - EARFORGEDR..edge.start - EARFORGEDR / 2).step_by(30);
         for delay in in_time.chain(edge.start - AROUND..edge.end + AROUND / 2) {
-            let step = stage.step(delay)?;
+            let step = race.step(delay)?;
             if let Some(hit) = step.walk.interrupted {
                 hits[hit] += 1;
                 // In front of the read: it finds no grant. Later: the yield finds none.
                 let seen = step.walk.yielded.is_some();
-                ensure!(seen == (hit > 0), "{hit}: {:?}", step.walk);
-                stage.judge(&step).with_context(|| {
+                check!(seen == (hit > 0), "{hit}: {:?}", step.walk);
+                race.judge(&step).with_context(|| {
                     format!(
                         "taken at {}: {:?}, {:?}",
                         INSTRUCTIONS[hit], step.walk, step.tally
@@ -221,8 +236,8 @@ fn window(layout: Layout, taker: Taker) -> Result<()> {
         "yielded {yields}, taken in the kernel {entered}, taken before {late}, taken in front of: {}",
         at.join(", ")
     ));
-    ensure!(yields > 0 && late > 0, "missed the moment");
-    ensure!(
+    check!(yields > 0 && late > 0, "missed the moment");
+    check!(
         hits.iter().all(|&hits| hits > 0),
         "missed an instruction: {at:?}"
     );
@@ -230,23 +245,23 @@ fn window(layout: Layout, taker: Taker) -> Result<()> {
 }
 
 /// The interrupt comes at any moment of system call entry, and the CPU is given up once.
-fn entry(layout: Layout, taker: Taker) -> Result<()> {
+fn entry(env: Env, layout: Layout, taker: Taker) -> Result<()> {
     const BEFORE: u64 = 1_500;
     const AFTER: u64 = 100;
     const STEP: usize = 4;
-    let stage = Stage::new(layout, taker)?;
-    let edge = stage.find()?;
+    let race = Race::new(env, layout, taker)?;
+    let edge = race.find()?;
     let delays = (edge.start - BEFORE..edge.end + AFTER).step_by(STEP);
     let (mut grants, mut yields, mut late, mut entered) = (0, 0, 0, 0);
     let (mut double, mut first_wrong) = (0, None);
     for delay in delays {
-        let step = stage.step(delay)?;
+        let step = race.step(delay)?;
         grants += 1;
         yields += u32::from(step.walk.yielded == Some(1));
         late += u32::from(step.is_late());
         entered += u32::from(step.is_in_entry());
         double += u32::from(step.is_double());
-        if let (Err(error), None) = (stage.judge(&step), &first_wrong) {
+        if let (Err(error), None) = (race.judge(&step), &first_wrong) {
             first_wrong = Some(format!("{error}: {:?}, {:?}", step.walk, step.tally));
         }
     }
@@ -255,9 +270,9 @@ fn entry(layout: Layout, taker: Taker) -> Result<()> {
          expired and yielded {double}"
     ));
     if let Some(wrong) = first_wrong {
-        bail!("{double} grants of {grants} expired and yielded; first: {wrong}");
+        fail!("{double} grants of {grants} expired and yielded; first: {wrong}");
     }
-    ensure!(
+    check!(
         yields > 10 && late > 10 && entered > 0,
         "missed the moment: {yields}, {late}, {entered}"
     );

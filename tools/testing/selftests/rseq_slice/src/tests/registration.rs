@@ -2,7 +2,7 @@
 
 //! rseq(2): which lengths, alignments and flags it takes, and what it leaves in the area.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::mman::ProtFlags;
 use rseq_slice_harness::abi::{
     AREA_LEN, LEGACY_LEN, MIN_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
@@ -10,23 +10,47 @@ use rseq_slice_harness::abi::{
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::{Area, Counters, Layout, Registration, layout, set_layout, sys};
 
-use crate::case::{Needs, Test, once};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Page, Rival, Scene, Seen, be_on, flags, requested};
+use crate::case::{Needs, Test, both, once};
+use crate::check::check;
+use crate::env::Env;
+use crate::support::{
+    CPU, Competitor, CounterDelta, Page, Seen, Setup, be_on, ensure_fresh, flags, requested,
+};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("registration.lengths", Needs::Nothing, lengths),
-    once("registration.alignment", Needs::Nothing, alignment),
-    once("registration.flags", Needs::Nothing, flag_bits),
-    once("registration.again", Needs::Nothing, again),
-    once("registration.bad_memory", Needs::Nothing, bad_memory),
     once(
-        "registration.legacy_untouched",
+        "short_length_is_invalid",
         Needs::Nothing,
-        legacy_untouched,
+        short_length_is_invalid,
     ),
-    once("registration.available", Needs::Enabled, available),
-    once("registration.default_on", Needs::On, default_on),
+    once(
+        "misaligned_area_is_invalid",
+        Needs::Nothing,
+        misaligned_area_is_invalid,
+    ),
+    once(
+        "unknown_flag_is_invalid",
+        Needs::Nothing,
+        unknown_flag_is_invalid,
+    ),
+    once(
+        "second_one_changes_nothing",
+        Needs::Nothing,
+        second_one_changes_nothing,
+    ),
+    once(
+        "unwritable_memory_is_efault",
+        Needs::Nothing,
+        unwritable_memory_is_efault,
+    ),
+    once(
+        "leaves_legacy_area_alone",
+        Needs::Nothing,
+        leaves_legacy_area_alone,
+    ),
+    once("says_available", Needs::Enabled, says_available),
+    once("default_on_enables", Needs::On, default_on_enables),
+    both("end_forgets_mode", Needs::On, end_forgets_mode),
 ];
 
 const PATTERN: u32 = 0xa5a5_a501;
@@ -40,19 +64,20 @@ fn rseq(area: *const Area, len: u32, flags: u32) -> i32 {
     }
 }
 
+#[track_caller]
 fn registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
     let errno = rseq(area, len, 0);
-    ensure!(
+    check!(
         errno == expected,
         "length {len} at {area:p}: errno {errno}, not {expected}"
     );
     if errno == 0 {
         let other = rseq(area, len + 1, RSEQ_FLAG_UNREGISTER);
-        ensure!(
+        check!(
             other == libc::EINVAL,
             "unregistered with another length than {len}: {other}"
         );
-        ensure!(
+        check!(
             rseq(area, len, RSEQ_FLAG_UNREGISTER) == 0,
             "cannot unregister length {len}"
         );
@@ -60,7 +85,7 @@ fn registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
     Ok(())
 }
 
-fn lengths(_: &Kernel) -> Result<()> {
+fn short_length_is_invalid(_: Env) -> Result<()> {
     let page = Page::new()?;
     for len in [0, 1, 20, 31] {
         registers(page.area().as_ptr(), len, libc::EINVAL)?;
@@ -71,7 +96,7 @@ fn lengths(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn alignment(_: &Kernel) -> Result<()> {
+fn misaligned_area_is_invalid(_: Env) -> Result<()> {
     let page = Page::new()?;
     for (offset, len, expected) in [
         (16, LEGACY_LEN, libc::EINVAL),
@@ -89,54 +114,54 @@ fn alignment(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn flag_bits(_: &Kernel) -> Result<()> {
+fn unknown_flag_is_invalid(_: Env) -> Result<()> {
     let area = Page::new()?.area().as_ptr();
     for bit in 2..31 {
         let errno = rseq(area, AREA_LEN, 1 << bit);
-        ensure!(errno == libc::EINVAL, "flag {bit}: errno {errno}");
+        check!(errno == libc::EINVAL, "flag {bit}: errno {errno}");
     }
-    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == libc::EINVAL);
-    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == 0);
+    check!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == libc::EINVAL);
+    check!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == 0);
     let with_unregister = RSEQ_FLAG_UNREGISTER | RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
-    ensure!(rseq(area, AREA_LEN, with_unregister) == libc::EINVAL);
-    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == 0);
+    check!(rseq(area, AREA_LEN, with_unregister) == libc::EINVAL);
+    check!(rseq(area, AREA_LEN, RSEQ_FLAG_UNREGISTER) == 0);
     Ok(())
 }
 
 /// A second registration changes nothing, whatever flags it comes with.
-fn again(_: &Kernel) -> Result<()> {
+fn second_one_changes_nothing(_: Env) -> Result<()> {
     let page = Page::new()?;
     let area = page.area().as_ptr();
     let registration = page.register()?;
     let before = registration.area().flags();
-    ensure!(rseq(area, AREA_LEN, 0) == libc::EBUSY);
-    ensure!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == libc::EBUSY);
-    ensure!(rseq(page.area_at(64).as_ptr(), AREA_LEN, 0) == libc::EINVAL);
+    check!(rseq(area, AREA_LEN, 0) == libc::EBUSY);
+    check!(rseq(area, AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON) == libc::EBUSY);
+    check!(rseq(page.area_at(64).as_ptr(), AREA_LEN, 0) == libc::EINVAL);
     // SAFETY: The page is never freed.
     let other_signature = unsafe { sys::rseq(area, AREA_LEN, 0, SIGNATURE + 1) };
-    ensure!(other_signature.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)));
-    ensure!(registration.area().flags() == before);
-    ensure!(layout()?.is_none());
+    check!(other_signature.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)));
+    check!(registration.area().flags() == before);
+    check!(layout()?.is_none());
     Ok(())
 }
 
 /// Memory that cannot be written is refused, and nothing is registered then.
-fn bad_memory(_: &Kernel) -> Result<()> {
+fn unwritable_memory_is_efault(_: Env) -> Result<()> {
     let page = Page::new()?;
     for prot in [ProtFlags::PROT_NONE, ProtFlags::PROT_READ] {
         page.protect(prot)?;
-        ensure!(rseq(page.area().as_ptr(), AREA_LEN, 0) == libc::EFAULT);
+        check!(rseq(page.area().as_ptr(), AREA_LEN, 0) == libc::EFAULT);
     }
     let kernel_address = std::ptr::without_provenance(!0 << 12);
-    ensure!(rseq(kernel_address, AREA_LEN, 0) == libc::EFAULT);
+    check!(rseq(kernel_address, AREA_LEN, 0) == libc::EFAULT);
     page.protect(ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
     registers(page.area().as_ptr(), AREA_LEN, 0)
 }
 
 /// What follows the first 28 bytes is not the kernel's in a legacy area.
-fn legacy_untouched(_: &Kernel) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
+fn leaves_legacy_area_alone(env: Env) -> Result<()> {
+    be_on(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
     for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
         let area = Page::new()?.area();
         // SAFETY: The page is never freed and holds an area of zeros.
@@ -145,31 +170,31 @@ fn legacy_untouched(_: &Kernel) -> Result<()> {
         legacy.set_flags(!0);
         // SAFETY: The page is never freed.
         let registration = unsafe { Registration::at(area, LEGACY_LEN, flags) }?;
-        ensure!(
+        check!(
             legacy.flags() == 0,
             "flags of a legacy area: {:#x}",
             legacy.flags()
         );
-        ensure!(layout()?.is_none());
+        check!(layout()?.is_none());
 
-        let ledger = Ledger::open()?;
-        let runs = rival.runs();
-        rival.wake_soon()?;
-        rival.ensure_runs(runs + 1)?;
-        ensure!(
+        let delta = CounterDelta::start()?;
+        let runs = competitor.runs();
+        competitor.wake_soon()?;
+        competitor.ensure_runs(runs + 1)?;
+        check!(
             legacy.slice_ctrl() == PATTERN,
             "the word is {:#x}",
             legacy.slice_ctrl()
         );
-        ensure!(legacy.flags() == 0);
-        ledger.ensure(Counters::NOTHING)?;
+        check!(legacy.flags() == 0);
+        delta.ensure(Counters::NOTHING)?;
         registration.unregister()?;
-        ensure!(legacy.slice_ctrl() == PATTERN);
+        check!(legacy.slice_ctrl() == PATTERN);
     }
     Ok(())
 }
 
-fn available(_: &Kernel) -> Result<()> {
+fn says_available(_: Env) -> Result<()> {
     for len in [MIN_LEN, AREA_LEN] {
         let area = Page::new()?.area();
         // SAFETY: The page is never freed and holds an area of zeros.
@@ -178,42 +203,55 @@ fn available(_: &Kernel) -> Result<()> {
         fields.set_flags(!0);
         // SAFETY: The page is never freed.
         let registration = unsafe { Registration::at(area, len, 0) }?;
-        ensure!(
+        check!(
             fields.flags() == flags(false),
             "flags {:#x} with length {len}",
             fields.flags()
         );
-        ensure!(
+        check!(
             fields.slice_ctrl() == 0,
             "the word is {:#x}",
             fields.slice_ctrl()
         );
-        ensure!(layout()?.is_none());
+        check!(layout()?.is_none());
         drop(registration);
     }
     Ok(())
 }
 
 /// The registration can enable the BYTES layout, so that no prctl is needed.
-fn default_on(_: &Kernel) -> Result<()> {
-    be_on(CPU)?;
-    let rival = Rival::new(CPU)?;
+fn default_on_enables(env: Env) -> Result<()> {
+    be_on(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
-    ensure!(registration.area().flags() == flags(true));
-    ensure!(layout()? == Some(Layout::Bytes));
+    check!(registration.area().flags() == flags(true));
+    check!(layout()? == Some(Layout::Bytes));
 
-    let ledger = Ledger::open()?;
-    rival.wake_soon()?;
+    let delta = CounterDelta::start()?;
+    competitor.wake_soon()?;
     let area = registration.area();
     area.set_slice_ctrl(requested(Layout::Bytes));
     let left = spin_while(1_000_000, || area.slice_ctrl() == requested(Layout::Bytes));
-    ensure!(sys::rseq_slice_yield()? == 1 && left, "no grant");
-    ledger.ensure(Counters::yields(1))?;
+    check!(sys::rseq_slice_yield()? == 1 && left, "no grant");
+    delta.ensure(Counters::yields(1))?;
 
     set_layout(None).context("switching off what the registration switched on")?;
-    ensure!(area.flags() == flags(false));
-    let scene = Scene::with(registration, Layout::Bytes)?;
+    check!(area.flags() == flags(false));
+    let setup = Setup::with(env, registration, Layout::Bytes)?;
     set_layout(None)?;
-    ensure!(scene.ask(&rival)? == Seen::Erased);
-    ledger.ensure(Counters::yields(1))
+    check!(setup.ask(&competitor)? == Seen::Erased);
+    delta.ensure(Counters::yields(1))
+}
+
+fn end_forgets_mode(_: Env, wanted: Layout) -> Result<()> {
+    for flag in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
+        let registration = Registration::with_flags(flag)?;
+        set_layout(Some(wanted))?;
+        registration.unregister()?;
+        ensure_fresh()?;
+        let registration = Registration::new()?;
+        check!(layout()?.is_none());
+        check!(registration.area().flags() == flags(false));
+    }
+    Ok(())
 }

@@ -2,69 +2,79 @@
 
 //! A second reschedule ends a grant; it never extends it.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, PATIENCE, Rival, Scene, granted, requested, soon};
+use crate::check::check;
+use crate::env::Env;
+use crate::support::{CPU, Competitor, CounterDelta, PATIENCE, Setup, granted, requested, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("revoke.by_second_rival", Needs::On, by_second_rival).alone(),
-    both("revoke.no_second_grant", Needs::On, no_second_grant),
+    both(
+        "second_wakeup_ends_grant",
+        Needs::On,
+        second_wakeup_ends_grant,
+    )
+    .tolerates(&[]),
+    both(
+        "request_in_grant_gets_no_second_one",
+        Needs::On,
+        request_in_grant_gets_no_second_one,
+    ),
 ];
 
 const LENGTH: u32 = 50_000;
-/// Nanoseconds from the grant to the second rival.
+/// Nanoseconds from the grant to the second competitor.
 const APART: u64 = 15_000;
-/// Nanoseconds within which the second rival has to get the CPU.
+/// Nanoseconds within which the second competitor has to get the CPU.
 const SOON: u64 = APART + 12_000;
 
-fn by_second_rival(_: &Kernel, layout: Layout) -> Result<()> {
+fn second_wakeup_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-    let ledger = Ledger::open()?;
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+    let delta = CounterDelta::start()?;
     for turn in 1..=5 {
-        let due = soon()?;
+        let due = soon(env)?;
         second.wake(Due::At(due + APART))?;
-        let first = scene.obtain_at(due, &rival)?;
-        let over = scene.outlast();
-        let word = scene.word();
-        let both_ran = rival.runs() == turn && second.runs() == turn;
+        let first = setup.obtain_at(due, &competitor)?;
+        let over = setup.outlast();
+        let word = setup.word();
+        let both_ran = competitor.runs() == turn && second.runs() == turn;
         let yielded = sys::rseq_slice_yield()?;
         let after = second.ran_at().saturating_sub(first);
-        ensure!(over.is_some() && word == 0, "the word is {word:#x}");
-        ensure!(
+        check!(over.is_some() && word == 0, "the word is {word:#x}");
+        check!(
             both_ran,
             "{} and {} runs in turn {turn}",
-            rival.runs(),
+            competitor.runs(),
             second.runs()
         );
-        ensure!(after <= SOON, "the second rival ran after {after} ns");
-        ensure!(yielded == 0);
+        check!(after <= SOON, "the second competitor ran after {after} ns");
+        check!(yielded == 0);
     }
-    ledger.ensure(Counters::revokes(5))?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1, "no grant after a revocation");
+    delta.ensure(Counters::revokes(5))?;
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1, "no grant after a revocation");
     Ok(())
 }
 
-/// A request made inside of the grant does not help against the second rival.
-fn no_second_grant(_: &Kernel, layout: Layout) -> Result<()> {
+/// A request made inside of the grant does not help against the second competitor.
+fn request_in_grant_gets_no_second_one(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let scene = Scene::new(layout)?;
-    let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-    let ledger = Ledger::open()?;
-    let due = soon()?;
+    let setup = Setup::new(env, layout)?;
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+    let delta = CounterDelta::start()?;
+    let due = soon(env)?;
     second.wake(Due::At(due + APART))?;
-    scene.obtain_at(due, &rival)?;
-    scene.set_word(granted(layout) | requested(layout));
-    let over = spin_while(PATIENCE, || scene.word() != 0);
-    let runs = (rival.runs(), second.runs());
-    scene.set_word(0);
-    ensure!(over && runs == (1, 1), "{over}, {runs:?} runs");
-    ledger.ensure(Counters::revokes(1))
+    setup.obtain_at(due, &competitor)?;
+    setup.set_word(granted(layout) | requested(layout));
+    let over = spin_while(PATIENCE, || setup.word() != 0);
+    let runs = (competitor.runs(), second.runs());
+    setup.set_word(0);
+    check!(over && runs == (1, 1), "{over}, {runs:?} runs");
+    delta.ensure(Counters::revokes(1))
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Filters are asked after a call has ended the grant: one that kills for the yield kills, any call that
-//! it allows ends a grant without harm, and one that comes while the CPU is given up comes too late.
+//! Filters are asked after a call has ended the grant: one that kills for the yield kills, any call
+//! that it allows ends a grant without harm, and one that comes while the CPU is given up comes too
+//! late.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
@@ -11,23 +12,30 @@ use rseq_slice_harness::seccomp::Filter;
 use rseq_slice_harness::{Counters, Layout};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Rival, Scene, ensure_dies, ensure_fine, null_call, yield_call};
+use crate::check::check;
+use crate::env::Env;
+use crate::support::{
+    CPU, Competitor, CounterDelta, Setup, ensure_dies, ensure_fine, null_call, yield_call,
+};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("seccomp.kill_at_yield", Needs::On, kill_at_yield),
-    both("seccomp.allowed_call", Needs::On, allowed_call),
+    both("kills_at_yield", Needs::On, kills_at_yield),
     both(
-        "seccomp.installed_meanwhile",
+        "allowed_call_ends_grant",
         Needs::On,
-        installed_meanwhile,
+        allowed_call_ends_grant,
+    ),
+    both(
+        "filter_installed_meanwhile_is_too_late",
+        Needs::On,
+        filter_installed_meanwhile_is_too_late,
     ),
 ];
 
-/// A scene whose thread must not yield, with a grant.
-fn forbidden(layout: Layout) -> Result<(Scene, Rival)> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+/// A setup whose thread must not yield, with a grant.
+fn forbidden(env: Env, layout: Layout) -> Result<(Setup, Competitor)> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let filter = Filter {
         number: NR_RSEQ_SLICE_YIELD,
         argument: None,
@@ -36,55 +44,57 @@ fn forbidden(layout: Layout) -> Result<(Scene, Rival)> {
     filter
         .install()
         .context("no filter: is CONFIG_SECCOMP_FILTER on?")?;
-    scene.obtain(&rival)?;
-    Ok((scene, rival))
+    setup.obtain(&competitor)?;
+    Ok((setup, competitor))
 }
 
-fn kill_at_yield(_: &Kernel, layout: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
+fn kills_at_yield(env: Env, layout: Layout) -> Result<()> {
+    let delta = CounterDelta::start()?;
     ensure_dies(Signal::SIGSYS, || {
-        let _forbidden = forbidden(layout)?;
+        let _forbidden = forbidden(env, layout)?;
         yield_call();
         Ok(())
     })?;
-    ledger.ensure(Counters::yields(1))
+    delta.ensure(Counters::yields(1))
 }
 
-fn allowed_call(_: &Kernel, layout: Layout) -> Result<()> {
-    let ledger = Ledger::open()?;
+fn allowed_call_ends_grant(env: Env, layout: Layout) -> Result<()> {
+    let delta = CounterDelta::start()?;
     ensure_fine(|| {
-        let (scene, rival) = forbidden(layout)?;
+        let (setup, competitor) = forbidden(env, layout)?;
         null_call();
-        ensure!(scene.word() == 0 && rival.runs() == 1);
+        check!(setup.word() == 0);
+        check!(competitor.runs() == 1);
         Ok(())
     })?;
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
-fn installed_meanwhile(_: &Kernel, layout: Layout) -> Result<()> {
+fn filter_installed_meanwhile_is_too_late(env: Env, layout: Layout) -> Result<()> {
     /// What no call returns by itself.
     const REFUSED: Errno = Errno::EXDEV;
-    let ledger = Ledger::open()?;
+    let delta = CounterDelta::start()?;
     ensure_fine(|| {
-        let scene = Scene::new(layout)?;
+        let setup = Setup::new(env, layout)?;
         let filter = Filter {
             number: libc::SYS_getppid,
             argument: None,
             action: libc::SECCOMP_RET_ERRNO | REFUSED as u32,
         };
-        let rival = Rival::acting(CPU, move || {
+        let competitor = Competitor::acting(env, CPU, move || {
             filter
                 .install_for_all_threads()
                 .expect("a filter for all threads");
         })?;
-        scene.obtain(&rival)?;
+        setup.obtain(&competitor)?;
         let (during, after) = (getppid(), getppid());
-        ensure!(rival.runs() == 1 && scene.word() == 0);
-        ensure!(during.is_ok(), "the filter was asked: {during:?}");
-        ensure!(after == Err(REFUSED), "the filter was not asked: {after:?}");
+        check!(competitor.runs() == 1);
+        check!(setup.word() == 0);
+        check!(during.is_ok(), "the filter was asked: {during:?}");
+        check!(after == Err(REFUSED), "the filter was not asked: {after:?}");
         Ok(())
     })?;
-    ledger.ensure(Counters::aborts(1))
+    delta.ensure(Counters::aborts(1))
 }
 
 fn getppid() -> Result<libc::c_long, Errno> {

@@ -4,42 +4,52 @@
 //! switched out, moved or told of something in it. An expiry in the kernel restarts it as well on the
 //! Rust implementation, even if the scheduler picks the same thread again.
 
+mod changes;
+mod expiry;
+mod storm;
+
 use std::sync::atomic::AtomicU64;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sched::sched_yield;
 use rseq_slice_harness::abi::NR_RSEQ_SLICE_YIELD;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Implementation, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::check;
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, DROP, How, Ledger, MEMBARRIER, MIGRATE, Outcome, PATIENCE, PREEMPT, Page, RECLASS, SIGNAL,
-    Sequence, Stage, Step, granted, hits, interferences, requested, soon, switches,
+    CPU, CounterDelta, DROP, How, MEMBARRIER, MIGRATE, OrderedSetup, Outcome, PATIENCE, PREEMPT,
+    Page, RECLASS, SIGNAL, Sequence, Step, granted, hits, interferences, requested, soon, switches,
 };
+
+pub(crate) use changes::TESTS as CHANGES;
+pub(crate) use expiry::TESTS as EXPIRY;
+pub(crate) use storm::TESTS as STORM;
 
 macro_rules! tests {
     ($($name:literal: $moment:ident,)*) => {
         pub(crate) const TESTS: &[Test] = &[$(
-            both(concat!("sequence.", $name), Needs::OnTwoCpus, |kernel, layout| {
-                all(kernel, layout, Moment::$moment)
+            both($name, Needs::OnTwoCpus, |env, layout| {
+                all(env, layout, Moment::$moment)
             })
-            .alone(),
+            .tolerates(&[]),
         )*];
     };
 }
 
 tests! {
-    "before_request": Before,
-    "requested": Requested,
-    "fault_of_grant": FaultOfGrant,
-    "granted": Granted,
-    "expired": Expired,
-    "expired_in_kernel": ExpiredInKernel,
-    "revoked": Revoked,
-    "at_yield": AtYield,
+    "whole_before_request": Before,
+    "whole_with_request": Requested,
+    "whole_in_fault_of_grant": FaultOfGrant,
+    "whole_in_grant": Granted,
+    "whole_after_expiry": Expired,
+    "whole_after_expiry_in_kernel": ExpiredInKernel,
+    "whole_after_revocation": Revoked,
+    "whole_at_yield": AtYield,
 }
 
 /// Where in the life of a grant something happens to the sequence.
@@ -63,7 +73,7 @@ enum Moment {
 /// What asks for the reschedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    Rival,
+    Competitor,
     /// Nobody wants the CPU.
     Reclass,
 }
@@ -111,9 +121,9 @@ impl Moment {
 }
 
 impl Trial {
-    fn steps<'a>(&self, stage: &'a Stage, at: &'a AtomicU64, page: Page) -> Vec<Step<'a>> {
-        let area = stage.scene.area();
-        let orders = stage.hand.orders();
+    fn steps<'a>(&self, ordered: &'a OrderedSetup, at: &'a AtomicU64, page: Page) -> Vec<Step<'a>> {
+        let area = ordered.setup.area();
+        let orders = ordered.hand.orders();
         let (request, grant) = (requested(self.layout), granted(self.layout));
         let order = |order| {
             [
@@ -143,7 +153,7 @@ impl Trial {
                 if self.event == 0 {
                     // The word is not looked at before the kernel has done so.
                     steps.extend([Step::store(orders, source), Step::stamp(at)]);
-                    steps.extend([Step::until(at, 140_000 - self.wait_for_rival()), get]);
+                    steps.extend([Step::until(at, 140_000 - self.wait_for_competitor()), get]);
                     return steps;
                 }
                 steps.extend([Step::store(orders, source | self.event), Step::stamp(at)]);
@@ -199,9 +209,9 @@ impl Trial {
         steps
     }
 
-    /// So much less has a thread to wait for what the other CPU does than for the rival.
-    fn wait_for_rival(&self) -> u64 {
-        if self.source == Source::Rival {
+    /// So much less has a thread to wait for what the other CPU does than for the competitor.
+    fn wait_for_competitor(&self) -> u64 {
+        if self.source == Source::Competitor {
             0
         } else {
             100_000
@@ -209,52 +219,52 @@ impl Trial {
     }
 
     /// Runs the sequence. Returns what came of it and of the grant.
-    fn run(&self, stage: &Stage) -> Result<(Outcome, Counters)> {
+    fn run(&self, env: Env, ordered: &OrderedSetup) -> Result<(Outcome, Counters)> {
         let (at, page) = (AtomicU64::new(0), Page::new()?);
-        let steps = self.steps(stage, &at, page);
+        let steps = self.steps(ordered, &at, page);
         let sequence = match self.moment {
             Moment::AtYield => {
-                Sequence::new(stage.scene.area(), steps).then_call(NR_RSEQ_SLICE_YIELD)
+                Sequence::new(ordered.setup.area(), steps).then_call(NR_RSEQ_SLICE_YIELD)
             }
-            _ => Sequence::new(stage.scene.area(), steps),
+            _ => Sequence::new(ordered.setup.area(), steps),
         };
-        stage.hand.wait_before_last(match self.moment {
+        ordered.hand.wait_before_last(match self.moment {
             Moment::FaultOfGrant => 1_000 + 1_500 * self.turn,
             _ => 0,
         });
-        let runs = stage.rival.runs();
-        let ledger = Ledger::open()?;
-        let (told, due, switched) = (interferences(), soon()?, switches()?);
-        if self.source == Source::Rival {
-            stage.rival.wake(Due::At(due))?;
+        let runs = ordered.competitor.runs();
+        let delta = CounterDelta::start()?;
+        let (told, due, switched) = (interferences(), soon(env)?, switches()?);
+        if self.source == Source::Competitor {
+            ordered.competitor.wake(Due::At(due))?;
         }
 
         let outcome = sequence.run(CPU)?;
 
-        let live = stage.scene.word() == granted(self.layout);
-        let away = stage.scene.area().cpu_id() != CPU as u32;
+        let live = ordered.setup.word() == granted(self.layout);
+        let away = ordered.setup.area().cpu_id() != CPU as u32;
         if live {
-            ensure!(outcome.how != How::Aborted, "restarted in a live grant");
+            check!(outcome.how != How::Aborted, "restarted in a live grant");
             sys::rseq_slice_yield()?;
         }
-        stage.scene.set_word(0);
+        ordered.setup.set_word(0);
         let switched = switches()? - switched;
-        stage.settle()?;
-        if self.source == Source::Rival {
+        ordered.settle()?;
+        if self.source == Source::Competitor {
             if self.event == MEMBARRIER {
                 // C may have lost the reschedule, which is not what this test is about.
                 sched_yield()?;
             }
-            stage.rival.ensure_runs(runs + 1)?;
+            ordered.competitor.ensure_runs(runs + 1)?;
         }
-        let tally = ledger.tally()?;
+        let tally = delta.tally()?;
         let told = interferences() - told;
-        ensure!(
+        check!(
             outcome.how != How::Torn,
             "torn at step {}: {told} interferences, {switched} switches, {tally:?}",
             outcome.step
         );
-        ensure!(
+        check!(
             outcome.how != How::Aborted
                 || away
                 || switched > 0
@@ -267,19 +277,21 @@ impl Trial {
     }
 
     /// What has to come of the sequence. `None`: either may.
-    fn expected(&self, kernel: &Kernel, tally: &Counters) -> Option<How> {
+    fn expected(&self, env: Env, tally: &Counters) -> Option<How> {
         match (self.moment, self.event) {
             (Moment::AtYield, 0) => Some(How::Done),
             (Moment::AtYield, _) => None,
-            // The fault is a place where the rival may have the CPU.
-            (Moment::FaultOfGrant, 0) if self.source == Source::Rival => Some(How::Aborted),
+            // The fault is a place where the competitor may have the CPU.
+            (Moment::FaultOfGrant, 0) if self.source == Source::Competitor => Some(How::Aborted),
             (_, event) if event != 0 => Some(How::Aborted),
-            (Moment::Expired | Moment::ExpiredInKernel, _) if self.source == Source::Rival => {
+            (Moment::Expired | Moment::ExpiredInKernel, _) if self.source == Source::Competitor => {
                 Some(How::Aborted)
             }
             // It may have expired on either side of the fault.
-            (Moment::ExpiredInKernel, _) if kernel.implementation() == Implementation::Rust => None,
-            (Moment::Revoked, _) if self.source == Source::Rival || tally.expired > 0 => {
+            (Moment::ExpiredInKernel, _) if env.kernel.implementation() == Implementation::Rust => {
+                None
+            }
+            (Moment::Revoked, _) if self.source == Source::Competitor || tally.expired > 0 => {
                 Some(How::Aborted)
             }
             _ => Some(How::Done),
@@ -291,7 +303,7 @@ impl Trial {
         match self.moment {
             Moment::Before | Moment::Requested | Moment::FaultOfGrant if self.event != 0 => true,
             Moment::Requested => true,
-            Moment::FaultOfGrant => self.source == Source::Rival || tally.granted > 0,
+            Moment::FaultOfGrant => self.source == Source::Competitor || tally.granted > 0,
             Moment::Expired | Moment::ExpiredInKernel => tally.expired > 0,
             _ => tally.granted > 0,
         }
@@ -299,12 +311,12 @@ impl Trial {
 }
 
 /// All trials of a moment, with and without `rseq_debug`.
-fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
+fn all(env: Env, layout: Layout, moment: Moment) -> Result<()> {
     const ATTEMPTS: usize = 3;
     // What happened is told by the counters.
-    Ledger::open()?.tally()?;
+    CounterDelta::start()?.tally()?;
     set_extension_length(moment.length())?;
-    let stage = Stage::new(layout)?;
+    let ordered = OrderedSetup::new(env, layout)?;
     let (mut done, mut aborted, mut missed) = (0, 0, 0);
     for debug in [false, true] {
         set_debug(debug)?;
@@ -320,19 +332,19 @@ fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
             let mut happened = false;
             for _ in 0..ATTEMPTS {
                 let (outcome, tally) = trial
-                    .run(&stage)
+                    .run(env, &ordered)
                     .with_context(|| format!("debug {debug}, {trial:?}"))?;
                 happened = trial.happened(&tally);
                 if !happened {
                     missed += 1;
                     continue;
                 }
-                let expected = trial.expected(kernel, &tally);
-                ensure!(
+                let expected = trial.expected(env, &tally);
+                check!(
                     expected.is_none_or(|how| how == outcome.how),
                     "{outcome:?}, not {expected:?}: debug {debug}, {trial:?}, {tally:?}"
                 );
-                ensure!(
+                check!(
                     (moment, outcome.how, event) != (Moment::AtYield, How::Done, 0)
                         || outcome.called == 1,
                     "the yield returned {}: debug {debug}, {trial:?}",
@@ -344,10 +356,10 @@ fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
                 }
                 break;
             }
-            ensure!(happened, "no grant: debug {debug}, {trial:?}");
+            check!(happened, "no grant: debug {debug}, {trial:?}");
         }
     }
-    ensure!(
+    check!(
         done + aborted > 0 && (moment != Moment::AtYield || aborted > 0),
         "nothing happened in time"
     );
@@ -359,7 +371,7 @@ fn all(kernel: &Kernel, layout: Layout, moment: Moment) -> Result<()> {
 }
 
 fn trials(moment: Moment) -> impl Iterator<Item = (Source, u32, bool, u64)> {
-    let sources = [Source::Rival, Source::Reclass].into_iter();
+    let sources = [Source::Competitor, Source::Reclass].into_iter();
     sources
         .flat_map(|source| EVENTS.map(|event| (source, event)))
         .flat_map(|(source, event)| [false, true].map(|drop| (source, event, drop)))

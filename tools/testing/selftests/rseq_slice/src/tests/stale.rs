@@ -3,7 +3,7 @@
 //! A yield whose call was skipped, by a filter or by a debugger, has ended its grant; what it would
 //! have returned must not come out of a later grant or of another thread.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
@@ -13,23 +13,38 @@ use rseq_slice_harness::seccomp::{Filter, MARK};
 use rseq_slice_harness::timer::monotonic;
 use rseq_slice_harness::{Counters, Layout, sys};
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Child, Ledger, Rival, Scene, ensure_fine};
+use crate::check::{check, fail};
+use crate::env::Env;
+use crate::support::{CPU, Child, Competitor, CounterDelta, Setup, ensure_fine};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("stale.filter_then_revoked", Needs::On, filter_then_revoked).undisturbed(),
-    both("stale.filter_then_fork", Needs::On, filter_then_fork),
-    both("stale.filter_at_most_once", Needs::On, filter_at_most_once),
     both(
-        "stale.debugger_then_revoked",
+        "filtered_yield_is_forgotten_by_grant",
         Needs::On,
-        debugger_then_revoked,
+        filtered_yield_is_forgotten_by_grant,
     )
-    .undisturbed(),
+    .tolerates(&[Load, Checks]),
+    both(
+        "filtered_yield_is_forgotten_by_fork",
+        Needs::On,
+        filtered_yield_is_forgotten_by_fork,
+    ),
+    both(
+        "filtered_yield_counts_at_most_once",
+        Needs::On,
+        filtered_yield_counts_at_most_once,
+    ),
+    both(
+        "debugged_yield_is_forgotten_by_grant",
+        Needs::On,
+        debugged_yield_is_forgotten_by_grant,
+    )
+    .tolerates(&[Load, Checks]),
 ];
 
-/// Nanoseconds until a rival wakes: enough for a system call that a debugger looks at.
+/// Nanoseconds until a competitor wakes: enough for a system call that a debugger looks at.
 const LEAD: u64 = 1_000_000;
 
 fn skipped_yield() -> Result<libc::c_long, Errno> {
@@ -37,44 +52,45 @@ fn skipped_yield() -> Result<libc::c_long, Errno> {
     Errno::result(unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD, MARK) })
 }
 
-/// A scene whose last grant was ended by a yield that the filter skipped.
-fn filtered(layout: Layout) -> Result<(Scene, Rival)> {
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+/// A setup whose last grant was ended by a yield that the filter skipped.
+fn filtered(env: Env, layout: Layout) -> Result<(Setup, Competitor)> {
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     Filter::SKIPS_MARKED_YIELDS
         .install()
         .context("no filter: is CONFIG_SECCOMP_FILTER on?")?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     let result = skipped_yield();
-    ensure!(
+    check!(
         result == Err(Errno::EPERM),
         "the filter let the yield pass: {result:?}"
     );
-    ensure!(rival.runs() == 1 && scene.word() == 0);
-    ledger.ensure(Counters::yields(1))?;
-    Ok((scene, rival))
+    check!(competitor.runs() == 1);
+    check!(setup.word() == 0);
+    delta.ensure(Counters::yields(1))?;
+    Ok((setup, competitor))
 }
 
 /// Gets another grant and lets it expire.
-fn lose(scene: &Scene, rival: &Rival) -> Result<()> {
-    scene.obtain_at(monotonic()? + LEAD, rival)?;
-    scene.outlast().context("the grant never ended")?;
+fn lose(setup: &Setup, competitor: &Competitor) -> Result<()> {
+    setup.obtain_at(monotonic()? + LEAD, competitor)?;
+    setup.outlast().context("the grant never ended")?;
     let yielded = sys::rseq_slice_yield()?;
-    ensure!(yielded == 0, "the yield after an expiry returned {yielded}");
+    check!(yielded == 0, "the yield after an expiry returned {yielded}");
     Ok(())
 }
 
-fn filter_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
-    let (scene, rival) = filtered(layout)?;
-    lose(&scene, &rival)
+fn filtered_yield_is_forgotten_by_grant(env: Env, layout: Layout) -> Result<()> {
+    let (setup, competitor) = filtered(env, layout)?;
+    lose(&setup, &competitor)
 }
 
-fn filter_then_fork(_: &Kernel, layout: Layout) -> Result<()> {
-    let _scene = filtered(layout)?;
+fn filtered_yield_is_forgotten_by_fork(env: Env, layout: Layout) -> Result<()> {
+    let _setup = filtered(env, layout)?;
     ensure_fine(|| {
         let yielded = sys::rseq_slice_yield()?;
-        ensure!(
+        check!(
             yielded == 0,
             "the yield of a child without a grant returned {yielded}"
         );
@@ -83,31 +99,31 @@ fn filter_then_fork(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The CPU was given up inside of the grant, which the thread may learn later, but not twice.
-fn filter_at_most_once(_: &Kernel, layout: Layout) -> Result<()> {
-    let (scene, rival) = filtered(layout)?;
+fn filtered_yield_counts_at_most_once(env: Env, layout: Layout) -> Result<()> {
+    let (setup, competitor) = filtered(env, layout)?;
     sys::rseq_slice_yield()?;
-    ensure!(sys::rseq_slice_yield()? == 0);
-    ensure!(skipped_yield() == Err(Errno::EPERM));
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    ensure!(sys::rseq_slice_yield()? == 0);
+    check!(sys::rseq_slice_yield()? == 0);
+    check!(skipped_yield() == Err(Errno::EPERM));
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
+    check!(sys::rseq_slice_yield()? == 0);
     Ok(())
 }
 
-fn debugger_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
+fn debugged_yield_is_forgotten_by_grant(env: Env, layout: Layout) -> Result<()> {
     let child = Child::start(|| {
         ptrace::traceme()?;
         nix::sys::signal::raise(Signal::SIGSTOP)?;
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
-        let ledger = Ledger::open()?;
-        scene.obtain_at(monotonic()? + LEAD, &rival)?;
-        ensure!(
+        let setup = Setup::new(env, layout)?;
+        let competitor = Competitor::new(env, CPU)?;
+        let delta = CounterDelta::start()?;
+        setup.obtain_at(monotonic()? + LEAD, &competitor)?;
+        check!(
             skipped_yield() == Err(Errno::ENOSYS),
             "the yield was not skipped"
         );
-        ledger.ensure(Counters::yields(1))?;
-        lose(&scene, &rival)
+        delta.ensure(Counters::yields(1))?;
+        lose(&setup, &competitor)
     })?;
     let pid = child.pid();
     waitpid(pid, None)?;
@@ -118,7 +134,7 @@ fn debugger_then_revoked(_: &Kernel, layout: Layout) -> Result<()> {
             WaitStatus::PtraceSyscall(_) => skip_marked(pid)?,
             WaitStatus::Exited(_, 0) => return Ok(()),
             WaitStatus::Stopped(..) => {}
-            other => anyhow::bail!("the child process ended with {other:?}"),
+            other => fail!("the child process ended with {other:?}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::gettid;
@@ -15,27 +15,43 @@ use rseq_slice_harness::clock::{spin, spin_while};
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::check;
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Ledger, OTHER_CPU, PATIENCE, Page, Remote, Rival, Scene, Userfault, be_on, handle, hits,
-    lead,
+    CPU, Competitor, CounterDelta, OTHER_CPU, PATIENCE, Page, Remote, Setup, Userfault, be_on,
+    handle, hits,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("userfault.at_grant", Needs::OnTwoCpus, at_grant),
-    both("userfault.at_expiry", Needs::OnTwoCpus, |_, layout| {
-        in_grant(layout, End::Expiry)
-    }),
-    both("userfault.at_yield", Needs::OnTwoCpus, |_, layout| {
-        set_debug(false)?;
-        in_grant(layout, End::Yield)
-    }),
-    both("userfault.at_check", Needs::OnTwoCpus, |_, layout| {
-        set_debug(true)?;
-        in_grant(layout, End::CheckedYield)
-    }),
-    both("userfault.update_fails", Needs::OnTwoCpus, update_fails),
+    both("at_grant_refuses", Needs::OnTwoCpus, at_grant_refuses),
+    both(
+        "at_expiry_delays_thread_only",
+        Needs::OnTwoCpus,
+        |env, layout| in_grant(env, layout, End::Expiry),
+    ),
+    both(
+        "at_yield_delays_thread_only",
+        Needs::OnTwoCpus,
+        |env, layout| {
+            set_debug(false)?;
+            in_grant(env, layout, End::Yield)
+        },
+    ),
+    both(
+        "at_check_delays_thread_only",
+        Needs::OnTwoCpus,
+        |env, layout| {
+            set_debug(true)?;
+            in_grant(env, layout, End::CheckedYield)
+        },
+    ),
+    both(
+        "failed_update_reaches_handler",
+        Needs::OnTwoCpus,
+        failed_update_reaches_handler,
+    ),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,12 +71,12 @@ const ANSWERED: u32 = 3;
 /// Nanoseconds for which nobody answers.
 const LATE: u64 = 200_000;
 
-/// A scene on such a page, and a thread on the other CPU that takes the page away on a sign and
+/// A setup on such a page, and a thread on the other CPU that takes the page away on a sign and
 /// answers the next fault.
-fn set_up(layout: Layout) -> Result<(Scene, Remote, Arc<AtomicU32>)> {
-    be_on(CPU)?;
+fn set_up(env: Env, layout: Layout) -> Result<(Setup, Remote, Arc<AtomicU32>)> {
+    be_on(env, CPU)?;
     let page = Page::new()?;
-    let scene = Scene::with(page.register()?, layout)?;
+    let setup = Setup::with(env, page.register()?, layout)?;
     let mut faults = Userfault::new(page)?;
     let state = Arc::new(AtomicU32::new(0));
     let theirs = Arc::clone(&state);
@@ -76,7 +92,7 @@ fn set_up(layout: Layout) -> Result<(Scene, Remote, Arc<AtomicU32>)> {
         std::mem::forget(faults);
         Ok(())
     })?;
-    Ok((scene, remote, state))
+    Ok((setup, remote, state))
 }
 
 fn reaches(state: &AtomicU32, wanted: u32) -> bool {
@@ -84,41 +100,41 @@ fn reaches(state: &AtomicU32, wanted: u32) -> bool {
 }
 
 /// The decision waits. The thread is scheduled out there, and so gets no grant.
-fn at_grant(_: &Kernel, layout: Layout) -> Result<()> {
+fn at_grant_refuses(env: Env, layout: Layout) -> Result<()> {
     // It has the kernel look at the area on the way out of every system call.
     set_debug(false)?;
-    let (scene, remote, state) = set_up(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    scene.request();
+    let (setup, remote, state) = set_up(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.request();
     remote.go();
     let gone = reaches(&state, GONE);
     // A system call without a grant does not look at the word.
-    rival.wake_in(lead())?;
+    competitor.wake_in(env.lead())?;
     let answered = reaches(&state, ANSWERED);
-    let ran = rival.runs();
+    let ran = competitor.runs();
     remote.join()?;
-    ensure!(
+    check!(
         gone && answered && ran == 1,
         "{gone}, {answered}, {ran} runs"
     );
-    let word = scene.word();
+    let word = setup.word();
     let yielded = sys::rseq_slice_yield()?;
-    let tally = ledger.counted()?;
+    let tally = delta.counted()?;
     diagnose(format_args!(
         "the word is {word:#x}, the yield returned {yielded}, {tally:?}"
     ));
-    ensure!(word == 0 && yielded == 0, "{word:#x}, {yielded}");
-    ensure!(
+    check!(word == 0 && yielded == 0, "{word:#x}, {yielded}");
+    check!(
         tally.is_none_or(|tally| tally == Counters::NOTHING),
         "{tally:?}"
     );
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
-/// A grant that was taken back, which may have taken longer than the extension.
+/// A grant that was revoked, which may have taken longer than the extension.
 fn revoked(tally: &Counters) -> Counters {
     Counters {
         expired: tally.expired,
@@ -127,55 +143,55 @@ fn revoked(tally: &Counters) -> Counters {
 }
 
 /// The end of the grant waits: the one who wants the CPU has it meanwhile.
-fn in_grant(layout: Layout, end: End) -> Result<()> {
+fn in_grant(env: Env, layout: Layout, end: End) -> Result<()> {
     set_extension_length(50_000)?;
-    let (scene, remote, state) = set_up(layout)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
-    scene.obtain(&rival)?;
+    let (setup, remote, state) = set_up(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
+    setup.obtain(&competitor)?;
     remote.go();
     let gone = reaches(&state, GONE);
     let yielded = match end {
         End::Yield | End::CheckedYield => sys::rseq_slice_yield()?,
         End::Expiry => {
-            spin_while(PATIENCE, || rival.runs() == 0);
+            spin_while(PATIENCE, || competitor.runs() == 0);
             spin(LATE);
             sys::rseq_slice_yield()?
         }
     };
-    let (at, ran) = (state.load(Ordering::Acquire), rival.runs());
+    let (at, ran) = (state.load(Ordering::Acquire), competitor.runs());
     remote.join()?;
-    ensure!(
+    check!(
         gone && at >= FAULTED && ran == 1,
         "{gone}, {at}: the kernel did not touch the page; {ran} runs"
     );
-    let word = scene.word();
-    let tally = ledger.tally()?;
+    let word = setup.word();
+    let tally = delta.tally()?;
     diagnose(format_args!("the yield returned {yielded}, {tally:?}"));
-    ensure!(word == 0, "the word is {word:#x}");
+    check!(word == 0, "the word is {word:#x}");
     // A thread that waited at the look at its word has given the CPU up there.
     let (returns, expected) = match (end, layout) {
         (End::Expiry, _) => (0, Counters::expiries(1)),
         (End::Yield, Layout::Bytes) => (1, Counters::yields(1)),
         (End::Yield, Layout::Bits) | (End::CheckedYield, _) => (0, revoked(&tally)),
     };
-    ensure!(
+    check!(
         yielded == returns && tally == expected,
         "the yield returned {yielded}, {tally:?}"
     );
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
-/// A thread sleeps in a fault of its own during a grant, comes back on another CPU, and the kernel finds
-/// that the area says something else than it stored. The `SIGSEGV` for that gets to its handler: the
-/// grant does not lead to another one before.
-fn update_fails(_: &Kernel, layout: Layout) -> Result<()> {
+/// A thread sleeps in a fault of its own during a grant, comes back on another CPU, and the kernel
+/// finds that the area says something else than it stored. The `SIGSEGV` for that gets to its
+/// handler: the grant does not lead to another one before.
+fn failed_update_reaches_handler(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    be_on(CPU)?;
+    be_on(env, CPU)?;
     let (page, elsewhere) = (Page::new()?, Page::new()?);
-    let scene = Scene::with(page.register()?, layout)?;
+    let setup = Setup::with(env, page.register()?, layout)?;
     let cpu_id = page.area().as_ptr().cast::<u32>().wrapping_add(1);
     let cell = elsewhere.area().as_ptr().cast::<u8>();
     // SAFETY: Nobody else uses the page.
@@ -195,10 +211,10 @@ fn update_fails(_: &Kernel, layout: Layout) -> Result<()> {
         std::mem::forget(faults);
         Ok(())
     })?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     handle(Signal::SIGSEGV)?;
-    scene.obtain(&rival)?;
+    setup.obtain(&competitor)?;
     remote.go();
     let taken = reaches(&gone, GONE);
     // SAFETY: The area is memory of this thread.
@@ -211,11 +227,11 @@ fn update_fails(_: &Kernel, layout: Layout) -> Result<()> {
     unsafe { cpu_id.write_volatile(stored) };
     let signals = hits();
     remote.join()?;
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     diagnose(format_args!("{signals} signals, {tally:?}"));
-    ensure!(taken && read == 1, "{taken}, read {read}");
-    ensure!(stored == u32::try_from(CPU)?, "CPU {stored}");
-    ensure!(signals == 1, "{signals} signals");
-    ensure!(tally == revoked(&tally), "{tally:?}");
+    check!(taken && read == 1, "{taken}, read {read}");
+    check!(stored == u32::try_from(CPU)?, "CPU {stored}");
+    check!(signals == 1, "{signals} signals");
+    check!(tally == revoked(&tally), "{tally:?}");
     Ok(())
 }

@@ -2,29 +2,43 @@
 
 //! The BITS layout: whatever is not REQUEST has to be as the kernel left it, `rseq_debug` or not.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::{spin, spin_while};
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, once};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::check;
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::support::{
-    CPU, Ledger, PATIENCE, Rival, Scene, ensure_dies, ensure_lie_kills, handle, hits, null_call,
-    yield_call,
+    CPU, Competitor, CounterDelta, PATIENCE, Setup, ensure_dies, ensure_violation_kills, handle,
+    hits, null_call, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    once("words.lie_at_decision.bits", Needs::On, lie_at_decision),
-    once("words.lie_at_call.bits", Needs::On, lie_at_call),
-    once("words.lie_at_revocation.bits", Needs::On, lie_at_revocation),
     once(
-        "words.request_never_counts.bits",
+        "violation_at_decision_kills.bits",
         Needs::On,
-        request_never_counts,
+        violation_at_decision_kills,
     ),
-    once("words.survivor.bits", Needs::On, survivor),
+    once(
+        "violation_at_call_kills.bits",
+        Needs::On,
+        violation_at_call_kills,
+    ),
+    once(
+        "violation_at_revocation_kills.bits",
+        Needs::On,
+        violation_at_revocation_kills,
+    ),
+    once("request_never_counts.bits", Needs::On, request_never_counts),
+    once(
+        "survivor_can_request_again.bits",
+        Needs::On,
+        survivor_can_request_again,
+    ),
 ];
 
 const LAYOUT: Layout = Layout::Bits;
@@ -33,34 +47,34 @@ const FORGED: [u32; 7] = [2, 3, 4, 1 | 4, 1 << 16, 1 | 1 << 31, !0];
 /// What a thread with a grant must not have in its word. The second is what storing a request does.
 const BROKEN: [u32; 5] = [0, 1, 2 | 4, 3 | 1 << 31, !0];
 
-fn lie_at_decision(_: &Kernel) -> Result<()> {
+fn violation_at_decision_kills(env: Env) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
-        let ledger = Ledger::open()?;
+        let delta = CounterDelta::start()?;
         for word in FORGED {
             ensure_dies(Signal::SIGSEGV, || {
-                let scene = Scene::new(LAYOUT)?;
-                let rival = Rival::new(CPU)?;
-                rival.wake_soon()?;
-                scene.set_word(word);
+                let setup = Setup::new(env, LAYOUT)?;
+                let competitor = Competitor::new(env, CPU)?;
+                competitor.wake_soon()?;
+                setup.set_word(word);
                 spin(PATIENCE);
-                scene.set_word(0);
+                setup.set_word(0);
                 Ok(())
             })?;
         }
-        ledger.ensure(Counters::NOTHING)?;
+        delta.ensure(Counters::NOTHING)?;
     }
     Ok(())
 }
 
-fn lie_at_call(_: &Kernel) -> Result<()> {
+fn violation_at_call_kills(env: Env) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         for word in BROKEN {
             for call in [yield_call, null_call] {
-                let ledger = Ledger::open()?;
-                ensure_lie_kills(LAYOUT, word, call)?;
-                ledger
+                let delta = CounterDelta::start()?;
+                ensure_violation_kills(env, LAYOUT, word, call)?;
+                delta
                     .ensure(Counters::deaths(1))
                     .with_context(|| format!("{word:#x}"))?;
             }
@@ -69,17 +83,17 @@ fn lie_at_call(_: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// The grant is taken back: for a second rival, and at its expiry.
-fn lie_at_revocation(_: &Kernel) -> Result<()> {
+/// The grant is revoked: for a second competitor, and at its expiry.
+fn violation_at_revocation_kills(env: Env) -> Result<()> {
     for (length, second_after, expired) in [(50_000, 15_000, 0), (20_000, 900_000, 1)] {
         set_extension_length(length)?;
         for word in BROKEN {
-            let ledger = Ledger::open()?;
+            let delta = CounterDelta::start()?;
             ensure_dies(Signal::SIGSEGV, || {
-                let scene = Scene::new(LAYOUT)?;
-                let (rival, second) = (Rival::new(CPU)?, Rival::new(CPU)?);
-                scene.obtain_when(&rival, |due| second.wake(Due::At(due + second_after)))?;
-                scene.set_word(word);
+                let setup = Setup::new(env, LAYOUT)?;
+                let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+                setup.obtain_when(&competitor, |due| second.wake(Due::At(due + second_after)))?;
+                setup.set_word(word);
                 spin(PATIENCE);
                 Ok(())
             })?;
@@ -87,47 +101,53 @@ fn lie_at_revocation(_: &Kernel) -> Result<()> {
                 expired,
                 ..Counters::deaths(1)
             };
-            ledger.ensure(died).with_context(|| format!("{word:#x}"))?;
+            delta.ensure(died).with_context(|| format!("{word:#x}"))?;
         }
     }
     Ok(())
 }
 
-fn request_never_counts(_: &Kernel) -> Result<()> {
+fn request_never_counts(env: Env) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
-        let scene = Scene::new(LAYOUT)?;
-        let rival = Rival::new(CPU)?;
-        scene.request();
+        let setup = Setup::new(env, LAYOUT)?;
+        let competitor = Competitor::new(env, CPU)?;
+        setup.request();
         null_call();
-        scene.set_word(0);
-        scene.obtain(&rival)?;
-        scene.set_word(3);
-        ensure!(sys::rseq_slice_yield()? == 1 && scene.word() == 0);
-        scene.obtain(&rival)?;
-        scene.outlast();
-        scene.request();
+        setup.set_word(0);
+        setup.obtain(&competitor)?;
+        setup.set_word(3);
+        check!(sys::rseq_slice_yield()? == 1);
+        check!(setup.word() == 0);
+        setup.obtain(&competitor)?;
+        setup.outlast();
+        setup.request();
         null_call();
-        ensure!(sys::rseq_slice_yield()? == 0 && scene.word() == 1);
-        scene.set_word(0);
+        check!(sys::rseq_slice_yield()? == 0);
+        check!(setup.word() == 1);
+        setup.set_word(0);
     }
     Ok(())
 }
 
 /// A thread that handles the signal has lost the CPU and the word, and may ask again.
-fn survivor(_: &Kernel) -> Result<()> {
-    let scene = Scene::new(LAYOUT)?;
-    let rival = Rival::new(CPU)?;
+fn survivor_can_request_again(env: Env) -> Result<()> {
+    let setup = Setup::new(env, LAYOUT)?;
+    let competitor = Competitor::new(env, CPU)?;
     handle(Signal::SIGSEGV)?;
-    let ledger = Ledger::open()?;
-    rival.wake_soon()?;
-    scene.set_word(3);
+    let delta = CounterDelta::start()?;
+    competitor.wake_soon()?;
+    setup.set_word(3);
     let came = spin_while(PATIENCE, || hits() == 0);
-    ensure!(came && rival.runs() == 1, "{came}, {} runs", rival.runs());
-    ensure!(scene.word() == 0, "the word is {:#x}", scene.word());
-    ledger.ensure(Counters::NOTHING)?;
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
-    ensure!(hits() == 1);
-    ledger.ensure(Counters::yields(1))
+    check!(
+        came && competitor.runs() == 1,
+        "{came}, {} runs",
+        competitor.runs()
+    );
+    check!(setup.word() == 0, "the word is {:#x}", setup.word());
+    delta.ensure(Counters::NOTHING)?;
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
+    check!(hits() == 1);
+    delta.ensure(Counters::yields(1))
 }

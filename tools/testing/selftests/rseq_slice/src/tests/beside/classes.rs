@@ -7,52 +7,53 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::spin_long_while;
 use rseq_slice_harness::{Layout, pin_to};
 
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    BOTH_CPUS, Class, Extensible, Holders, Setup, ensure_distribution, handle, hits, set_class,
-    set_deadline,
+    BOTH_CPUS, Class, Extensible, HolderSetup, Holders, ensure_distribution, handle, hits,
+    set_class, set_deadline,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.deadline", Needs::OnTwoCpus, deadline).alone(),
-    both("beside.fair_server", Needs::OnTwoCpus, fair_server).alone(),
-    both("beside.sched_ext", Needs::OnTwoCpus, sched_ext).alone(),
+    both("deadline", Needs::OnTwoCpus, deadline).tolerates(&[]),
+    both("fair_server", Needs::OnTwoCpus, fair_server).tolerates(&[]),
+    both("sched_ext", Needs::OnTwoCpus, sched_ext).tolerates(&[]),
 ];
 
 const MILLI: u64 = 1_000_000;
 
-/// Holders of the deadline class use up their runtime and are throttled. Their rivals have earlier
+/// Holders of the deadline class use up their runtime and are throttled. Their competitors have earlier
 /// deadlines.
-fn deadline(_: &Kernel, layout: Layout) -> Result<()> {
+fn deadline(env: Env, layout: Layout) -> Result<()> {
     handle(Signal::SIGXCPU)?;
-    let holders = Holders::start(&Setup {
+    let holders = Holders::start(&HolderSetup {
         holder: Arc::new(|| set_deadline(2 * MILLI, 8 * MILLI)),
-        rival: Arc::new(|| {
+        competitor: Arc::new(|| {
             // Threads of this class are bound to no CPU.
             pin_to(&BOTH_CPUS)?;
             set_deadline(MILLI / 4, MILLI)
         }),
-        ..Setup::new(layout)
+        ..HolderSetup::new(env, layout)
     })?;
     holders.until_granted(GRANTS, || Ok(()))?;
     holders.end()?;
     let overruns = hits();
     diagnose(format_args!("{overruns} overruns"));
-    ensure!(overruns > 5, "{overruns} overruns");
+    check!(overruns > 5, "{overruns} overruns");
     Ok(())
 }
 
 /// Holders are real-time threads, and the scheduler lets starving threads of the normal class run
 /// in front of them for a while.
-fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
+fn fair_server(env: Env, layout: Layout) -> Result<()> {
     const ENOUGH: u64 = 20;
     ensure_distribution()?;
     let file = |cpu, name| format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/{name}");
@@ -85,9 +86,9 @@ fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
             })
         })
         .collect();
-    let holders = Holders::start(&Setup {
-        holder: Arc::new(|| set_class(Class::Scene)),
-        ..Setup::new(layout)
+    let holders = Holders::start(&HolderSetup {
+        holder: Arc::new(move || set_class(env, Class::Requester)),
+        ..HolderSetup::new(env, layout)
     })?;
     let early = turns.load(Ordering::Relaxed);
     let so_far = || Ok(turns.load(Ordering::Relaxed) - early);
@@ -102,21 +103,21 @@ fn fair_server(_: &Kernel, layout: Layout) -> Result<()> {
         fs::write(&path, old.trim()).context(path)?;
     }
     diagnose(format_args!("the starving threads had {turns} turns"));
-    ensure!(turns >= ENOUGH, "{turns} turns");
+    check!(turns >= ENOUGH, "{turns} turns");
     Ok(())
 }
 
 /// All threads of the normal class are scheduled by a BPF scheduler.
-fn sched_ext(_: &Kernel, layout: Layout) -> Result<()> {
+fn sched_ext(env: Env, layout: Layout) -> Result<()> {
     let scheduler = Extensible::load()?;
-    ensure!(scheduler.is_on()?, "the scheduler did not start");
-    let holders = Holders::start(&Setup::new(layout))?;
+    check!(scheduler.is_on()?, "the scheduler did not start");
+    let holders = Holders::start(&HolderSetup::new(env, layout))?;
     holders.until_granted(GRANTS, || Ok(()))?;
     let on = scheduler.is_on()?;
     // The threads go back to the normal class while they have grants.
     drop(scheduler);
     holders.until_granted(GRANTS / 4, || Ok(()))?;
     holders.end()?;
-    ensure!(on, "the kernel has thrown the scheduler out");
+    check!(on, "the kernel has thrown the scheduler out");
     Ok(())
 }

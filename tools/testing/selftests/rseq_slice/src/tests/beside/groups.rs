@@ -6,37 +6,38 @@ use std::cell::Cell;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::Layout;
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
-use crate::support::{Child, Group, Holders, Setup};
+use crate::support::{Child, Group, HolderSetup, Holders};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.bandwidth", Needs::OnTwoCpus, bandwidth).alone(),
-    both("beside.freezer", Needs::OnTwoCpus, freezer).alone(),
-    both("beside.cpuset", Needs::OnTwoCpus, cpuset).alone(),
+    both("bandwidth", Needs::OnTwoCpus, bandwidth).tolerates(&[]),
+    both("freezer", Needs::OnTwoCpus, freezer).tolerates(&[]),
+    both("cpuset", Needs::OnTwoCpus, cpuset).tolerates(&[]),
 ];
 
 /// The group uses its quota up all the time, so that holders are throttled.
-fn bandwidth(_: &Kernel, layout: Layout) -> Result<()> {
+fn bandwidth(env: Env, layout: Layout) -> Result<()> {
     let group = Group::new(&["cpu"])?;
     group.set("cpu.max", "1000 2500")?;
     group.enter()?;
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&HolderSetup::new(env, layout))?;
     holders.until_granted(GRANTS, || Ok(()))?;
     holders.end()?;
     let throttled = group.number("cpu.stat", "nr_throttled")?;
     diagnose(format_args!("throttled {throttled} times"));
-    ensure!(throttled > 5, "throttled {throttled} times");
+    check!(throttled > 5, "throttled {throttled} times");
     Ok(())
 }
 
 /// The whole process is frozen again and again, wherever its threads are.
-fn freezer(_: &Kernel, layout: Layout) -> Result<()> {
+fn freezer(env: Env, layout: Layout) -> Result<()> {
     const TIMES: u64 = 40;
     /// Milliseconds.
     const PATIENCE: u64 = 100;
@@ -53,27 +54,27 @@ fn freezer(_: &Kernel, layout: Layout) -> Result<()> {
                     .is_ok_and(|is| is == 1)
             });
             group.set("cgroup.freeze", "0")?;
-            ensure!(frozen, "not frozen the {turn}th time");
+            check!(frozen, "not frozen the {turn}th time");
             thread::sleep(Duration::from_micros(2_000 + turn * 37));
         }
         Ok(())
     })?;
     group.enter()?;
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&HolderSetup::new(env, layout))?;
     child.ensure_fine()?;
     holders.until_granted(GRANTS / 10, || Ok(()))?;
     let tally = holders.end()?;
-    ensure!(tally.granted > TIMES, "{tally:?}");
+    check!(tally.granted > TIMES, "{tally:?}");
     Ok(())
 }
 
 /// The CPUs of the group change all the time, which moves its threads.
-fn cpuset(_: &Kernel, layout: Layout) -> Result<()> {
+fn cpuset(env: Env, layout: Layout) -> Result<()> {
     const SETS: [&str; 3] = ["0", "1", "0-1"];
     let group = Group::new(&["cpuset"])?;
     group.set("cpuset.cpus", "0-1")?;
     group.enter()?;
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&HolderSetup::new(env, layout))?;
     let turn = Cell::new(0_usize);
     holders.until_granted(GRANTS, || {
         turn.set(turn.get() + 1);
@@ -81,6 +82,6 @@ fn cpuset(_: &Kernel, layout: Layout) -> Result<()> {
     })?;
     group.set("cpuset.cpus", "0-1")?;
     holders.end()?;
-    ensure!(turn.get() > 5, "{} changes", turn.get());
+    check!(turn.get() > 5, "{} changes", turn.get());
     Ok(())
 }

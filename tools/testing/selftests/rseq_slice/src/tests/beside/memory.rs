@@ -9,26 +9,27 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, thread};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::{Layout, sys};
 
 use super::GRANTS;
 use crate::case::{Needs, Skip, Test, both};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Holders, Ledger, Page, Remote, Rival, Scene, Setup, Swap, THREADS, advise, be_on,
-    ensure_fine, eventfd, move_pages, requested, vmstat,
+    CPU, Competitor, CounterDelta, HolderSetup, Holders, Page, Remote, Setup, Swap, THREADS,
+    advise, be_on, ensure_fine, eventfd, move_pages, requested, vmstat,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.swap", Needs::OnTwoCpus, swap).alone(),
-    both("beside.migration", Needs::OnTwoCpus, migration).alone(),
-    both("beside.numa_balancing", Needs::OnTwoCpus, numa_balancing).alone(),
-    both("beside.huge_pages", Needs::OnTwoCpus, huge_pages).alone(),
-    both("beside.ksm", Needs::OnTwoCpus, ksm).alone(),
+    both("swap", Needs::OnTwoCpus, swap).tolerates(&[]),
+    both("migration", Needs::OnTwoCpus, migration).tolerates(&[]),
+    both("numa_balancing", Needs::OnTwoCpus, numa_balancing).tolerates(&[]),
+    both("huge_pages", Needs::OnTwoCpus, huge_pages).tolerates(&[]),
+    both("ksm", Needs::OnTwoCpus, ksm).tolerates(&[]),
 ];
 
 const PAGE: usize = Page::SIZE as usize;
@@ -36,6 +37,7 @@ const PAGE: usize = Page::SIZE as usize;
 /// Lets holders run with their areas in `pages`, and calls `act` meanwhile, until the kernel has
 /// counted `times` in the name `count`.
 fn beside(
+    env: Env,
     layout: Layout,
     pages: &[Page],
     count: &str,
@@ -44,15 +46,15 @@ fn beside(
 ) -> Result<()> {
     let before = vmstat(count)?;
     let counted = || Ok(vmstat(count)? - before);
-    let holders = Holders::start(&Setup {
+    let holders = Holders::start(&HolderSetup {
         pages: pages.to_vec(),
-        ..Setup::new(layout)
+        ..HolderSetup::new(env, layout)
     })?;
     holders.until_granted(GRANTS, &mut act)?;
     let counted = holders.until_counted(times, counted, act)?;
     holders.end()?;
     diagnose(format_args!("{count}: {counted}"));
-    ensure!(counted >= times, "{count}: {counted}");
+    check!(counted >= times, "{count}: {counted}");
     Ok(())
 }
 
@@ -61,10 +63,10 @@ fn pages() -> Result<Vec<Page>> {
 }
 
 /// The areas are swapped out.
-fn swap(_: &Kernel, layout: Layout) -> Result<()> {
+fn swap(env: Env, layout: Layout) -> Result<()> {
     let swap = Swap::on()?;
     let pages = pages()?;
-    beside(layout, &pages, "pswpin", 20, || {
+    beside(env, layout, &pages, "pswpin", 20, || {
         for page in &pages {
             advise(*page, PAGE, libc::MADV_PAGEOUT)?;
         }
@@ -75,17 +77,17 @@ fn swap(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The areas move from one node of memory to the other and back.
-fn migration(_: &Kernel, layout: Layout) -> Result<()> {
+fn migration(env: Env, layout: Layout) -> Result<()> {
     let pages = pages()?;
     let turn = Cell::new(0);
-    beside(layout, &pages, "pgmigrate_success", 20, || {
+    beside(env, layout, &pages, "pgmigrate_success", 20, || {
         turn.set(turn.get() + 1);
         move_pages(&pages, turn.get() % 2)
     })
 }
 
 /// The kernel takes pages away for a moment to find out which node uses them.
-fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
+fn numa_balancing(env: Env, layout: Layout) -> Result<()> {
     const SETTINGS: [(&str, &str); 3] = [
         ("scan_delay_ms", "1"),
         ("scan_period_min_ms", "1"),
@@ -104,7 +106,7 @@ fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
     let result = ensure_fine(|| {
         let pages = pages()?;
         let turn = Cell::new(0_u64);
-        beside(layout, &pages, "numa_hint_faults", 20, || {
+        beside(env, layout, &pages, "numa_hint_faults", 20, || {
             turn.set(turn.get() + 1);
             // They would stay with the node that uses them.
             match turn.get() % 16 {
@@ -120,7 +122,7 @@ fn numa_balancing(_: &Kernel, layout: Layout) -> Result<()> {
 }
 
 /// The areas get into a huge page, and out of it again.
-fn huge_pages(_: &Kernel, layout: Layout) -> Result<()> {
+fn huge_pages(env: Env, layout: Layout) -> Result<()> {
     const HUGE: usize = 2 << 20;
     const MADV_COLLAPSE: libc::c_int = 25;
     let region = Page::huge()?;
@@ -129,7 +131,7 @@ fn huge_pages(_: &Kernel, layout: Layout) -> Result<()> {
         .collect();
     let rest = region.plus(HUGE / 2);
     let turn = Cell::new(0_u64);
-    beside(layout, &pages, "thp_collapse_alloc", 10, || {
+    beside(env, layout, &pages, "thp_collapse_alloc", 10, || {
         turn.set(turn.get() + 1);
         let done = match turn.get() % 2 {
             0 => advise(region, HUGE, MADV_COLLAPSE),
@@ -162,7 +164,7 @@ fn is_shared(address: usize) -> Result<bool> {
 /// The page of an area with a request in it becomes a shared one, which the answer has to copy.
 ///
 /// A kernel that preempts itself switches the thread out after the copy, and refuses then.
-fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
+fn ksm(env: Env, layout: Layout) -> Result<()> {
     const ROUNDS: u64 = 12;
     /// Nanoseconds until the request is given up.
     const MERGE: u64 = 400_000_000;
@@ -178,48 +180,48 @@ fn ksm(_: &Kernel, layout: Layout) -> Result<()> {
     for page in [page, twin] {
         advise(page, PAGE, libc::MADV_MERGEABLE)?;
     }
-    be_on(CPU)?;
-    let scene = Scene::with(page.register()?, layout)?;
+    be_on(env, CPU)?;
+    let setup = Setup::with(env, page.register()?, layout)?;
     let event = eventfd()?;
-    let rival = Rival::awaiting(event.try_clone()?, CPU)?;
-    let ledger = Ledger::open()?;
+    let competitor = Competitor::awaiting(env, event.try_clone()?, CPU)?;
+    let delta = CounterDelta::start()?;
     let (mut granted, mut yielded) = (0, 0);
     for round in 0..ROUNDS {
-        let runs = rival.runs();
+        let runs = competitor.runs();
         let address = page.area().as_ptr() as usize;
         let mut event = event.try_clone()?;
         let shared = Remote::ready(move || {
             let end = now() + MERGE;
             while !is_shared(address)? {
-                ensure!(now() < end, "not merged in the {round}th round");
+                check!(now() < end, "not merged in the {round}th round");
                 thread::sleep(Duration::from_micros(200));
             }
             Ok(event.write_all(&1_u64.to_ne_bytes())?)
         })?;
-        scene.request();
+        setup.request();
         // SAFETY: Both pages are mapped, and nobody else writes to them.
         unsafe { std::ptr::copy_nonoverlapping(page.area().as_ptr(), twin.area().as_ptr(), 1) };
         // Puts the pages on the kernel's lists; it would wait for a thread on this CPU to do that.
         advise(spare, PAGE, libc::MADV_COLD)?;
         shared.go();
         let word = requested(layout);
-        let answered = spin_while(MERGE, || scene.word() == word);
-        let seen = scene.word();
+        let answered = spin_while(MERGE, || setup.word() == word);
+        let seen = setup.word();
         let result = sys::rseq_slice_yield()?;
-        scene.set_word(0);
+        setup.set_word(0);
         shared.join()?;
-        ensure!(answered, "no answer in the {round}th round");
+        check!(answered, "no answer in the {round}th round");
         // SAFETY: The page is mapped.
         let other = unsafe { twin.area().as_ref() }.slice_ctrl();
-        ensure!(other == word, "{other:#x} in the other page");
+        check!(other == word, "{other:#x} in the other page");
         granted += u64::from(seen != 0);
         yielded += u64::from(result == 1);
-        rival.ensure_runs(runs + 1)?;
+        competitor.ensure_runs(runs + 1)?;
     }
     set("run", "0")?;
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     diagnose(format_args!("{granted} seen, {yielded} yields, {tally:?}"));
-    ensure!(
+    check!(
         tally.yielded == yielded && tally.granted == granted && tally.adds_up(),
         "{yielded} yields, {tally:?}"
     );

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -15,28 +15,30 @@ use rseq_slice_harness::{Layout, sys};
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::{check, fail};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    Audit, CPU, Child, Holders, Ledger, Machine, Pace, PerCpu, Ring, Rival, Scene, Setup, Ticker,
-    requested,
+    Audit, CPU, Child, Competitor, CounterDelta, HolderSetup, Holders, Machine, Pace, PerCpu, Ring,
+    Setup, Ticker, requested,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.io_uring", Needs::OnTwoCpus, io_uring).alone(),
-    both("beside.kvm", Needs::OnTwoCpus, kvm).alone(),
-    both("beside.single_step", Needs::OnTwoCpus, single_step).alone(),
-    both("beside.audit", Needs::On, audit).alone(),
+    both("io_uring", Needs::OnTwoCpus, io_uring).tolerates(&[]),
+    both("kvm", Needs::OnTwoCpus, kvm).tolerates(&[]),
+    both("single_step", Needs::OnTwoCpus, single_step).tolerates(&[]),
+    both("audit", Needs::On, audit).tolerates(&[]),
 ];
 
 /// Each holder has workers of io_uring, which are threads of its process and tell it when they are
 /// done.
-fn io_uring(_: &Kernel, layout: Layout) -> Result<()> {
+fn io_uring(env: Env, layout: Layout) -> Result<()> {
     // Finds out whether there is such a thing.
     drop(Ring::new()?);
     let completed = Arc::new(AtomicU64::new(0));
     let sum = Arc::clone(&completed);
-    let holders = Holders::start(&Setup {
+    let holders = Holders::start(&HolderSetup {
         between: Arc::new(move || {
             let mut ring = Ring::new()?;
             let sum = Arc::clone(&sum);
@@ -47,7 +49,7 @@ fn io_uring(_: &Kernel, layout: Layout) -> Result<()> {
                 Ok(())
             }))
         }),
-        ..Setup::new(layout)
+        ..HolderSetup::new(env, layout)
     })?;
     let mut workers = 0;
     holders.until_granted(GRANTS, || {
@@ -63,17 +65,17 @@ fn io_uring(_: &Kernel, layout: Layout) -> Result<()> {
     let completed = holders.until_counted(100, completed, || Ok(()))?;
     holders.end()?;
     diagnose(format_args!("{workers} workers, {completed} completions"));
-    ensure!(workers > 0 && completed >= 100, "{workers}, {completed}");
+    check!(workers > 0 && completed >= 100, "{workers}, {completed}");
     Ok(())
 }
 
 /// Each holder is the CPU of a virtual machine as well.
-fn kvm(_: &Kernel, layout: Layout) -> Result<()> {
+fn kvm(env: Env, layout: Layout) -> Result<()> {
     // Finds out whether there is such a thing.
     Machine::new()?.run()?;
     let exits = Arc::new(AtomicU64::new(0));
     let sum = Arc::clone(&exits);
-    let holders = Holders::start(&Setup {
+    let holders = Holders::start(&HolderSetup {
         between: Arc::new(move || {
             let machine = Machine::new()?;
             let sum = Arc::clone(&sum);
@@ -82,23 +84,23 @@ fn kvm(_: &Kernel, layout: Layout) -> Result<()> {
                 machine.run()
             }))
         }),
-        ..Setup::new(layout)
+        ..HolderSetup::new(env, layout)
     })?;
     holders.until_granted(GRANTS, || Ok(()))?;
     holders.end()?;
     let exits = exits.load(Ordering::Relaxed);
     diagnose(format_args!("{exits} exits"));
-    ensure!(exits > 100, "{exits} exits");
+    check!(exits > 100, "{exits} exits");
     Ok(())
 }
 
 /// What a debugger steps through: counting with a request, whose sequences cannot be completed as
 /// long as the debugger stops the thread at each instruction.
-fn stepped(layout: Layout) -> Result<()> {
+fn stepped(env: Env, layout: Layout) -> Result<()> {
     const ROUNDS: u64 = 12;
     const LOOKS: u64 = 20;
-    let scene = Scene::new(layout)?;
-    let rival = Rival::new(CPU)?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let counts = PerCpu::default();
     ptrace::traceme()?;
     let pace = Pace {
@@ -109,52 +111,52 @@ fn stepped(layout: Layout) -> Result<()> {
     let mut counted = 0;
     raise(Signal::SIGSTOP)?;
     for _ in 0..ROUNDS {
-        counted += u64::from(counts.count_requesting(scene.area(), pace)?);
+        counted += u64::from(counts.count_requesting(setup.area(), pace)?);
         for _ in 0..LOOKS {
-            scene.add_request();
+            setup.add_request();
         }
-        scene.area().clear_bits_in_slice_ctrl(requested(layout));
-        if scene.word() != 0 {
+        setup.area().clear_bits_in_slice_ctrl(requested(layout));
+        if setup.word() != 0 {
             sys::rseq_slice_yield()?;
         }
     }
     raise(Signal::SIGSTOP)?;
     counts.ensure(counted)?;
-    ensure!(counted == 0, "{counted} sequences were completed");
+    check!(counted == 0, "{counted} sequences were completed");
     // Nobody steps any more.
-    counted += u64::from(counts.count_requesting(scene.area(), pace)?);
-    scene.set_word(0);
+    counted += u64::from(counts.count_requesting(setup.area(), pace)?);
+    setup.set_word(0);
     counts.ensure(counted)?;
-    ensure!(counted == 1, "the sequence was not completed");
-    scene.obtain(&rival)?;
-    ensure!(sys::rseq_slice_yield()? == 1);
+    check!(counted == 1, "the sequence was not completed");
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
     Ok(())
 }
 
 /// A debugger steps through sequences instruction by instruction, while somebody else wants the CPU
 /// all the time.
-fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
+fn single_step(env: Env, layout: Layout) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
-        let ledger = Ledger::open()?;
-        let child = Child::start(|| stepped(layout))?;
+        let delta = CounterDelta::start()?;
+        let child = Child::start(|| stepped(env, layout))?;
         let pid = child.pid();
         let next = || -> Result<Option<Signal>> {
             match waitpid(pid, None)? {
                 WaitStatus::Stopped(_, signal) => Ok(Some(signal)),
                 WaitStatus::Exited(_, 0) => Ok(None),
-                other => bail!("the stepped process: {other:?}"),
+                other => fail!("the stepped process: {other:?}"),
             }
         };
-        ensure!(next()? == Some(Signal::SIGSTOP));
-        let ticker = Ticker::waking(CPU, 20_000)?;
+        check!(next()? == Some(Signal::SIGSTOP));
+        let ticker = Ticker::waking(env, CPU, 20_000)?;
         let mut steps = 0_u64;
         loop {
             ptrace::step(pid, None)?;
             match next()? {
                 Some(Signal::SIGTRAP) => steps += 1,
                 Some(Signal::SIGSTOP) => break,
-                other => bail!("{other:?} after {steps} steps"),
+                other => fail!("{other:?} after {steps} steps"),
             }
         }
         drop(ticker);
@@ -162,31 +164,31 @@ fn single_step(_: &Kernel, layout: Layout) -> Result<()> {
         let last = next()?;
         diagnose(format_args!(
             "debug {debug}: {steps} steps, {:?}",
-            ledger.tally()?
+            delta.tally()?
         ));
-        ensure!(last.is_none(), "{last:?}");
-        ensure!(steps > 500, "{steps} steps");
+        check!(last.is_none(), "{last:?}");
+        check!(steps > 500, "{steps} steps");
     }
     Ok(())
 }
 
 /// Each yield is audited, which takes its time at the entry and the exit of the call.
-fn audit(_: &Kernel, layout: Layout) -> Result<()> {
+fn audit(env: Env, layout: Layout) -> Result<()> {
     const YIELDS: u64 = 20;
     let audit = Audit::start(NR_RSEQ_SLICE_YIELD)?;
     // Only threads that are new have what audit needs.
     let child = Child::start(|| {
-        let scene = Scene::new(layout)?;
-        let rival = Rival::new(CPU)?;
+        let setup = Setup::new(env, layout)?;
+        let competitor = Competitor::new(env, CPU)?;
         for _ in 0..YIELDS {
-            scene.obtain(&rival)?;
-            ensure!(sys::rseq_slice_yield()? == 1);
+            setup.obtain(&competitor)?;
+            check!(sys::rseq_slice_yield()? == 1);
         }
         Ok(())
     })?;
     child.ensure_fine()?;
     let records = audit.records(YIELDS).context("records of audit")?;
     diagnose(format_args!("{records} records"));
-    ensure!(records >= YIELDS, "{records} records");
+    check!(records >= YIELDS, "{records} records");
     Ok(())
 }

@@ -2,20 +2,22 @@
 
 //! Tracers, samples, and probes in restartable sequences.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::{Layout, set_extension_length};
 
 use super::GRANTS;
 use crate::case::{Needs, Test, both};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::check;
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
-use crate::support::{BOTH_CPUS, Holders, Sampling, Setup, Tracing, probed};
+use crate::support::{BOTH_CPUS, HolderSetup, Holders, Sampling, Tracing, probed};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("beside.function_tracer", Needs::OnTwoCpus, function_tracer).alone(),
-    both("beside.samples", Needs::OnTwoCpus, samples).alone(),
-    both("beside.uprobe", Needs::OnTwoCpus, uprobe).alone(),
-    both("beside.uretprobe", Needs::OnTwoCpus, uretprobe).alone(),
+    both("function_tracer", Needs::OnTwoCpus, function_tracer).tolerates(&[]),
+    both("samples", Needs::OnTwoCpus, samples).tolerates(&[]),
+    both("uprobe", Needs::OnTwoCpus, uprobe).tolerates(&[]),
+    both("uretprobe", Needs::OnTwoCpus, uretprobe).tolerates(&[]),
 ];
 
 /// Tracers make the way out of the kernel longer.
@@ -25,32 +27,32 @@ const LENGTH: u32 = 50_000;
 const PERIOD: u64 = 250_000;
 
 /// Every function of the kernel is traced on its way in, and then on its way out as well.
-fn function_tracer(_: &Kernel, layout: Layout) -> Result<()> {
+fn function_tracer(env: Env, layout: Layout) -> Result<()> {
     let tracing = Tracing::open()?;
     set_extension_length(LENGTH)?;
     for tracer in ["function", "function_graph"] {
         tracing.trace(tracer)?;
         let before = tracing.entries()?;
-        let holders = Holders::start(&Setup {
+        let holders = Holders::start(&HolderSetup {
             period: PERIOD,
-            ..Setup::new(layout)
+            ..HolderSetup::new(env, layout)
         })?;
         holders.until_granted(GRANTS / 6, || Ok(()))?;
         let entries = tracing.entries()? - before;
         holders.end()?;
         diagnose(format_args!("{tracer}: {entries} entries"));
-        ensure!(entries > 10_000, "{tracer}: {entries} entries");
+        check!(entries > 10_000, "{tracer}: {entries} entries");
     }
     Ok(())
 }
 
 /// Both CPUs are sampled from a timer's interrupt, several times in a grant.
-fn samples(_: &Kernel, layout: Layout) -> Result<()> {
+fn samples(env: Env, layout: Layout) -> Result<()> {
     const PERIOD: u64 = 10_000;
     set_extension_length(LENGTH)?;
     let samplings = BOTH_CPUS.map(|cpu| Sampling::start(cpu, PERIOD));
     let samplings = samplings.into_iter().collect::<Result<Vec<_>>>()?;
-    let holders = Holders::start(&Setup::new(layout))?;
+    let holders = Holders::start(&HolderSetup::new(env, layout))?;
     holders.until_granted(GRANTS, || {
         for sampling in &samplings {
             sampling.skim();
@@ -60,35 +62,35 @@ fn samples(_: &Kernel, layout: Layout) -> Result<()> {
     holders.end()?;
     let bytes: Vec<_> = samplings.iter().map(Sampling::skim).collect();
     diagnose(format_args!("bytes of samples: {bytes:?}"));
-    ensure!(bytes.iter().all(|&bytes| bytes > 100_000), "{bytes:?}");
+    check!(bytes.iter().all(|&bytes| bytes > 100_000), "{bytes:?}");
     Ok(())
 }
 
 /// Lets holders run with a probe in their sequences, without the consistency checks and with them.
-fn with_probe(layout: Layout, address: usize, returns: bool) -> Result<()> {
+fn with_probe(env: Env, layout: Layout, address: usize, returns: bool) -> Result<()> {
     for debug in [false, true] {
         let tracing = Tracing::open()?;
         set_debug(debug)?;
         tracing.probe(address, returns)?;
-        let holders = Holders::start(&Setup::new(layout))?;
+        let holders = Holders::start(&HolderSetup::new(env, layout))?;
         holders.until_granted(GRANTS / 2, || Ok(()))?;
         holders.end()?;
         let hits = tracing.hits()?;
         diagnose(format_args!("debug {debug}: {hits} hits"));
-        ensure!(hits > 100, "{hits} hits");
+        check!(hits > 100, "{hits} hits");
     }
     Ok(())
 }
 
 /// A probe in front of the last store of a sequence, often inside of a grant.
-fn uprobe(_: &Kernel, layout: Layout) -> Result<()> {
+fn uprobe(env: Env, layout: Layout) -> Result<()> {
     let [_, inside] = probed();
-    with_probe(layout, inside, false)
+    with_probe(env, layout, inside, false)
 }
 
 /// A function returns to a system call that the kernel has planted, with a request pending or a grant
 /// live.
-fn uretprobe(_: &Kernel, layout: Layout) -> Result<()> {
+fn uretprobe(env: Env, layout: Layout) -> Result<()> {
     let [function, _] = probed();
-    with_probe(layout, function, true)
+    with_probe(env, layout, function, true)
 }

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::pin_to;
 use rseq_slice_harness::timer::{Due, alarm, each_event, set_alarm};
 
-use super::scene::{Class, lead, only_lazy, set_class, soon};
+use super::class::{Class, set_class};
 use super::sequence::interfere;
 use super::sleeper::Sleeper;
+use super::timer::soon;
 use crate::case::Skip;
+use crate::check::check;
+use crate::env::Env;
 
 #[derive(Default)]
 struct Runs {
@@ -40,21 +43,22 @@ enum Alarm {
 ///
 /// It wakes up in a timer interrupt of the CPU that armed the timer and is entitled to the CPU that
 /// it is bound to at once.
-pub(crate) struct Rival {
+pub(crate) struct Competitor {
+    env: Env,
     alarm: Alarm,
     runs: Arc<Runs>,
 }
 
-impl Rival {
-    /// A rival on the given CPU that precedes every [`Scene`](super::Scene).
-    pub(crate) fn new(cpu: usize) -> Result<Self> {
-        Self::acting(cpu, || ())
+impl Competitor {
+    /// A competitor on the given CPU that precedes every [`Setup`](super::Setup).
+    pub(crate) fn new(env: Env, cpu: usize) -> Result<Self> {
+        Self::acting(env, cpu, || ())
     }
 
-    /// Such a rival that does something each time it has got the CPU.
-    pub(crate) fn acting(cpu: usize, act: impl Fn() + Send + 'static) -> Result<Self> {
-        if !only_lazy() {
-            return Self::start(cpu, Class::Rival, act);
+    /// Such a competitor that does something each time it has got the CPU.
+    pub(crate) fn acting(env: Env, cpu: usize, act: impl Fn() + Send + 'static) -> Result<Self> {
+        if !env.only_lazy() {
+            return Self::start(env, cpu, Class::Competitor, act);
         }
         let runs = Arc::<Runs>::default();
         let counts = Arc::clone(&runs);
@@ -62,24 +66,25 @@ impl Rival {
             act();
             counts.note();
         };
-        let alarm = Alarm::Sleeper(Sleeper::new(cpu, awake)?);
-        Ok(Self { alarm, runs })
+        let alarm = Alarm::Sleeper(Sleeper::new(env, cpu, awake)?);
+        Ok(Self { env, alarm, runs })
     }
 
-    fn start(cpu: usize, class: Class, act: impl Fn() + Send + 'static) -> Result<Self> {
-        Self::waiting_for(alarm()?, cpu, class, act)
+    fn start(env: Env, cpu: usize, class: Class, act: impl Fn() + Send + 'static) -> Result<Self> {
+        Self::waiting_for(env, alarm()?, cpu, class, act)
     }
 
-    /// A rival that an event wakes instead of a timer: any file of which 8 bytes can be read then.
-    pub(crate) fn awaiting(event: File, cpu: usize) -> Result<Self> {
-        if only_lazy() {
+    /// A competitor that an event wakes instead of a timer: any file of which 8 bytes can be read then.
+    pub(crate) fn awaiting(env: Env, event: File, cpu: usize) -> Result<Self> {
+        if env.only_lazy() {
             let why = "a lazy reschedule that another CPU asks for sends no interrupt";
             return Err(Skip(why.into()).into());
         }
-        Self::waiting_for(event, cpu, Class::Rival, || ())
+        Self::waiting_for(env, event, cpu, Class::Competitor, || ())
     }
 
     fn waiting_for(
+        env: Env,
         timer: File,
         cpu: usize,
         class: Class,
@@ -92,7 +97,7 @@ impl Rival {
         thread::spawn(move || {
             let set_up = pin_to(&[cpu])
                 .map_err(Into::into)
-                .and_then(|()| set_class(class));
+                .and_then(|()| set_class(env, class));
             let failed = set_up.is_err();
             // The receiver waits for exactly this one message.
             let _ = ready.send(set_up);
@@ -103,57 +108,60 @@ impl Rival {
                 });
             }
         });
-        started.recv()?.context("cannot set up a rival")?;
+        started.recv()?.context("cannot set up a competitor")?;
         let alarm = Alarm::Timer(timer);
-        Ok(Self { alarm, runs })
+        Ok(Self { env, alarm, runs })
     }
 
-    /// Wakes the rival when that is due. Replaces an earlier call whose time has not come.
+    /// Wakes the competitor when that is due. Replaces an earlier call whose time has not come.
     pub(crate) fn wake(&self, due: Due) -> Result<()> {
         match &self.alarm {
             Alarm::Timer(timer) => Ok(set_alarm(timer, due)?),
-            Alarm::Sleeper(sleeper) => sleeper.wake(due, Class::Rival),
+            Alarm::Sleeper(sleeper) => sleeper.wake(due, Class::Competitor),
         }
     }
 
-    /// Wakes the rival at a quiet moment, not before a request can be made.
+    /// Wakes the competitor at a quiet moment, not before a request can be made.
     pub(crate) fn wake_soon(&self) -> Result<()> {
-        self.wake(Due::At(soon()?))
+        self.wake(Due::At(soon(self.env)?))
     }
 
-    /// Wakes the rival in `nanos` from now.
+    /// Wakes the competitor in `nanos` from now.
     pub(crate) fn wake_in(&self, nanos: u64) -> Result<()> {
         self.wake(Due::In(nanos))
     }
 
-    /// How often the rival has run.
+    /// How often the competitor has run.
     pub(crate) fn runs(&self) -> u64 {
         self.runs.count.load(Ordering::Relaxed)
     }
 
-    /// Waits until the rival has run once more than `runs` times, and takes that run back.
+    /// Waits until the competitor has run once more than `runs` times, and does not count that run.
+    #[track_caller]
     pub(super) fn forget_run(&self, runs: u64) -> Result<()> {
         self.ensure_runs(runs + 1)?;
         self.runs.count.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Waits in user mode until the rival has run so often since it exists. Coarse timers expire one or
-    /// two ticks late.
+    /// Waits in user mode until the competitor has run so often since it exists. Coarse timers expire
+    /// one or two ticks late.
+    #[track_caller]
     pub(crate) fn ensure_runs(&self, times: u64) -> Result<()> {
         const TICKS: u64 = 20_000_000;
-        let ran = spin_while(lead() + TICKS, || self.runs() < times);
-        ensure!(ran, "the rival ran {} times, not {times}", self.runs());
+        let ran = spin_while(self.env.lead() + TICKS, || self.runs() < times);
+        check!(ran, "the competitor ran {} times, not {times}", self.runs());
         Ok(())
     }
 
-    /// When the rival's last run began.
+    /// When the competitor's last run began.
     pub(crate) fn ran_at(&self) -> u64 {
         self.runs.first.load(Ordering::Relaxed)
     }
 }
 
-/// A rival of the normal scheduling class, which preempts lazily where the kernel knows such a thing.
-pub(crate) fn fair_rival(cpu: usize) -> Result<Rival> {
-    Rival::start(cpu, Class::Fair, || ())
+/// A competitor of the normal scheduling class, which preempts lazily where the kernel knows such a
+/// thing.
+pub(crate) fn fair_competitor(env: Env, cpu: usize) -> Result<Competitor> {
+    Competitor::start(env, cpu, Class::Fair, || ())
 }

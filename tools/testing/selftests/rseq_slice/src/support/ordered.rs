@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A scene with sequences, and what may happen to them.
+//! A setup with sequences, and what may happen to them.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::os::fd::FromRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
@@ -17,19 +17,23 @@ use nix::unistd::{Pid, getpid, gettid};
 use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::{Layout, pin_to};
 
+use super::class::{Class, set_class_of};
+use super::competitor::Competitor;
 use super::hand::Hand;
 use super::loss::droppable_page;
 use super::memory::Page;
-use super::rival::Rival;
-use super::scene::{CPU, Class, OTHER_CPU, PATIENCE, Scene, be_on, set_class_of};
 use super::sequence::interfere;
+use super::setup::{CPU, OTHER_CPU, Setup, be_on};
 use super::signals::handle;
+use super::timer::PATIENCE;
+use crate::check::check;
+use crate::env::Env;
 
 /// The page of the area is dropped from memory.
 pub(crate) const DROP: u32 = 1 << 0;
 /// The thread's class is changed and changed back: a reschedule although nobody wants the CPU.
 pub(crate) const RECLASS: u32 = 1 << 1;
-/// The second rival is woken.
+/// The second competitor is woken.
 pub(crate) const PREEMPT: u32 = 1 << 2;
 /// The thread is moved to the other CPU.
 pub(crate) const MIGRATE: u32 = 1 << 3;
@@ -38,31 +42,31 @@ pub(crate) const SIGNAL: u32 = 1 << 4;
 /// membarrier(2) has the sequences of all threads restarted.
 pub(crate) const MEMBARRIER: u32 = 1 << 5;
 
-/// A scene on a page that can be dropped, its rivals, and the thread that carries orders out.
-pub(crate) struct Stage {
-    pub(crate) scene: Scene,
-    pub(crate) rival: Rival,
+/// A setup on a page that can be dropped, its competitors, and the thread that carries orders out.
+pub(crate) struct OrderedSetup {
+    pub(crate) setup: Setup,
+    pub(crate) competitor: Competitor,
     pub(crate) hand: Hand,
     /// Woken by [`PREEMPT`].
-    second: Rival,
+    second: Competitor,
     /// How often that was.
     wakeups: Arc<AtomicU64>,
 }
 
-impl Stage {
-    pub(crate) fn new(layout: Layout) -> Result<Self> {
-        be_on(CPU)?;
+impl OrderedSetup {
+    pub(crate) fn new(env: Env, layout: Layout) -> Result<Self> {
+        be_on(env, CPU)?;
         let page = droppable_page()?;
-        let scene = Scene::with(page.register()?, layout)?;
-        let rival = Rival::new(CPU)?;
-        let (event, second) = woken_by_event()?;
+        let setup = Setup::with(env, page.register()?, layout)?;
+        let competitor = Competitor::new(env, CPU)?;
+        let (event, second) = woken_by_event(env)?;
         handle(Signal::SIGUSR1)?;
         prepare_membarrier()?;
         let wakeups = Arc::<AtomicU64>::default();
-        let hand = Hand::new(actions(page, event, Arc::clone(&wakeups)))?;
+        let hand = Hand::new(env, actions(env, page, event, Arc::clone(&wakeups)))?;
         Ok(Self {
-            scene,
-            rival,
+            setup,
+            competitor,
             hand,
             second,
             wakeups,
@@ -70,7 +74,7 @@ impl Stage {
     }
 
     /// Waits until all orders have been carried out, with the thread back on its CPU, and the second
-    /// rival sleeps.
+    /// competitor sleeps.
     pub(crate) fn settle(&self) -> Result<()> {
         // The thread would keep the other CPU from finishing.
         spin_while(5 * PATIENCE, || {
@@ -84,34 +88,34 @@ impl Stage {
     }
 }
 
-/// A rival on the CPU of the scene, and the file that wakes it when a number is written to it.
-pub(crate) fn woken_by_event() -> Result<(File, Rival)> {
+/// A competitor on the CPU of the setup, and the file that wakes it when a number is written to it.
+pub(crate) fn woken_by_event(env: Env) -> Result<(File, Competitor)> {
     // SAFETY: The call takes no pointer.
     let fd = Errno::result(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
     // SAFETY: The kernel has just opened it for us.
     let event = unsafe { File::from_raw_fd(fd) };
-    let rival = Rival::awaiting(event.try_clone()?, CPU)?;
-    Ok((event, rival))
+    let competitor = Competitor::awaiting(env, event.try_clone()?, CPU)?;
+    Ok((event, competitor))
 }
 
-/// Wakes the rival that waits for `event`.
+/// Wakes the competitor that waits for `event`.
 pub(crate) fn wake(event: &mut File) -> Result<()> {
     Ok(event.write_all(&1_u64.to_ne_bytes())?)
 }
 
-/// Has the thread of a scene rescheduled, although nobody wants its CPU.
-pub(crate) fn reclass(thread: Pid) -> Result<()> {
-    set_class_of(thread, Class::Fair)?;
-    set_class_of(thread, Class::Scene)
+/// Has the thread of a setup rescheduled, although nobody wants its CPU.
+pub(crate) fn reclass(env: Env, thread: Pid) -> Result<()> {
+    set_class_of(env, thread, Class::Fair)?;
+    set_class_of(env, thread, Class::Requester)
 }
 
 type Action = Box<dyn FnMut() -> Result<()> + Send>;
 
-fn actions(page: Page, mut event: File, wakeups: Arc<AtomicU64>) -> Vec<Action> {
+fn actions(env: Env, page: Page, mut event: File, wakeups: Arc<AtomicU64>) -> Vec<Action> {
     let (process, thread) = (getpid(), gettid());
     vec![
         Box::new(move || page.drop_from_memory()),
-        Box::new(move || reclass(thread)),
+        Box::new(move || reclass(env, thread)),
         Box::new(move || {
             wakeups.fetch_add(1, Ordering::Relaxed);
             wake(&mut event)
@@ -151,7 +155,7 @@ pub(crate) fn switches() -> Result<i64> {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: The structure lives through the call.
     let ret = unsafe { libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr()) };
-    ensure!(ret == 0, "getrusage");
+    check!(ret == 0, "getrusage");
     // SAFETY: The call succeeded and has written it.
     let usage = unsafe { usage.assume_init() };
     Ok(usage.ru_nvcsw + usage.ru_nivcsw)

@@ -4,40 +4,56 @@
 //! changed. They are postponed like others, and a sequence is restarted if the thread was switched
 //! out or moved.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
 use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
+use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::support::{
-    CPU, Class, Hand, How, Ledger, OTHER_CPU, PATIENCE, Scene, Sequence, Step, Ticker, granted,
-    reclass, requested, set_class, soon, switches,
+    CPU, Class, CounterDelta, Hand, How, OTHER_CPU, PATIENCE, Sequence, Setup, Step, Ticker,
+    granted, reclass, requested, set_class, soon, switches,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("sequence.class_changed", Needs::OnTwoCpus, |_, layout| {
-        changed(layout, Class::Scene, false, |thread, _| reclass(thread))
-    })
-    .alone(),
-    both("sequence.nice_changed", Needs::OnTwoCpus, |_, layout| {
-        // The scheduler looks at it only if there is somebody else.
-        let _other = Ticker::idle(CPU)?;
-        changed(layout, Class::Fair, false, renice)
-    })
-    .alone(),
     both(
-        "sequence.affinity_changed",
+        "whole_when_class_changes",
         Needs::OnTwoCpus,
-        |_, layout| changed(layout, Class::Scene, true, |thread, _| move_away(thread)),
+        |env, layout| {
+            changed(env, layout, Class::Requester, false, |env, thread, _| {
+                reclass(env, thread)
+            })
+        },
     )
-    .alone(),
+    .tolerates(&[]),
+    both(
+        "whole_when_nice_changes",
+        Needs::OnTwoCpus,
+        |env, layout| {
+            // The scheduler looks at it only if there is somebody else.
+            let _other = Ticker::idle(env, CPU)?;
+            changed(env, layout, Class::Fair, false, renice)
+        },
+    )
+    .tolerates(&[]),
+    both(
+        "whole_when_affinity_changes",
+        Needs::OnTwoCpus,
+        |env, layout| {
+            changed(env, layout, Class::Requester, true, |_, thread, _| {
+                move_away(thread)
+            })
+        },
+    )
+    .tolerates(&[]),
 ];
 
 /// Less and less of the CPU from turn to turn.
-fn renice(thread: Pid, turn: i32) -> Result<()> {
+fn renice(_: Env, thread: Pid, turn: i32) -> Result<()> {
     let who = libc::id_t::try_from(thread.as_raw())?;
     // SAFETY: The call takes no pointer.
     Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, who, turn) })?;
@@ -53,23 +69,27 @@ fn move_away(thread: Pid) -> Result<()> {
 /// Has the other CPU change something of the thread, which is in a sequence and has a request, and
 /// then ends the grant by a yield or lets it expire.
 fn changed(
+    env: Env,
     layout: Layout,
     class: Class,
     moves: bool,
-    change: fn(Pid, i32) -> Result<()>,
+    change: fn(Env, Pid, i32) -> Result<()>,
 ) -> Result<()> {
     const ORDER: u32 = 1;
     const TURNS: usize = 8;
     set_extension_length(20_000)?;
-    let scene = Scene::new(layout)?;
+    let setup = Setup::new(env, layout)?;
     let thread = gettid();
     let mut turn = 0;
-    let hand = Hand::new(vec![Box::new(move || {
-        turn += 1;
-        change(thread, turn)
-    })])?;
-    set_class(class)?;
-    let (area, orders) = (scene.area(), hand.orders());
+    let hand = Hand::new(
+        env,
+        vec![Box::new(move || {
+            turn += 1;
+            change(env, thread, turn)
+        })],
+    )?;
+    set_class(env, class)?;
+    let (area, orders) = (setup.area(), hand.orders());
     for number in 0..TURNS {
         let (expires, debug) = (number % 2 == 1, number % 4 > 1);
         set_debug(debug)?;
@@ -81,29 +101,29 @@ fn changed(
         if expires {
             steps.push(Step::wait_while_word(area, granted(layout), PATIENCE));
         }
-        soon()?;
-        let (ledger, before) = (Ledger::open()?, switches()?);
+        soon(env)?;
+        let (delta, before) = (CounterDelta::start()?, switches()?);
         let outcome = Sequence::new(area, steps).run(CPU)?;
         let yielded = sys::rseq_slice_yield()?;
-        scene.set_word(0);
+        setup.set_word(0);
         let (switched, cpu) = (switches()? - before, area.cpu_id() as usize);
         pin_to(&[CPU])?;
         hand.ensure_idle()?;
         let told = format!("{outcome:?}, yield {yielded}, {switched} switches, debug {debug}");
         if expires {
-            ledger.ensure(Counters::expiries(1)).context(told.clone())?;
+            delta.ensure(Counters::expiries(1)).context(told.clone())?;
             // It may have expired in an interrupt, where it restarts the sequence.
             let may_stay = !moves && switched == 0;
-            ensure!(
+            check!(
                 outcome.how == How::Aborted || may_stay && outcome.how == How::Done,
                 "{told}"
             );
-            ensure!(yielded == 0, "{told}");
+            check!(yielded == 0, "{told}");
         } else {
-            ledger.ensure(Counters::yields(1)).context(told.clone())?;
-            ensure!(outcome.how == How::Done && yielded == 1, "{told}");
+            delta.ensure(Counters::yields(1)).context(told.clone())?;
+            check!(outcome.how == How::Done && yielded == 1, "{told}");
         }
-        ensure!(!moves || cpu == OTHER_CPU, "still on CPU {cpu}: {told}");
+        check!(!moves || cpu == OTHER_CPU, "still on CPU {cpu}: {told}");
     }
     Ok(())
 }

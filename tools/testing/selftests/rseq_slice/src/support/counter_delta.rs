@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel's counters say about a stretch of a test.
+//! By how much the kernel's counters changed in a part of a test.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use rseq_slice_harness::{Counters, DebugfsError, counters};
 
 use crate::case::Skip;
+use crate::check::fail;
 
-/// The counters at some moment. `None`: the kernel does not count.
-pub(crate) struct Ledger(Option<Counters>);
+/// The counters at the start of that part. `None`: the kernel does not count.
+pub(crate) struct CounterDelta(Option<Counters>);
 
-impl Ledger {
-    /// Opens a stretch.
-    pub(crate) fn open() -> Result<Self> {
+impl CounterDelta {
+    /// Starts from what has been counted by now.
+    pub(crate) fn start() -> Result<Self> {
         match counters() {
             Err(DebugfsError::Missing { .. }) => Ok(Self(None)),
             counted => Ok(Self(Some(counted?))),
         }
     }
 
-    /// What happened since the stretch was opened, if it was counted.
+    /// What was counted since the start. `None`: the kernel does not count.
     pub(crate) fn counted(&self) -> Result<Option<Counters>> {
         let Some(before) = self.0 else {
             return Ok(None);
@@ -34,10 +35,11 @@ impl Ledger {
     }
 
     /// Expects exactly this to have happened, as far as it is counted.
+    #[track_caller]
     pub(crate) fn ensure(&self, expected: Counters) -> Result<()> {
         match self.counted()? {
             Some(tally) if tally != expected => {
-                bail!("the counters changed by {tally:?}, expected {expected:?}")
+                fail!("the counters changed by {tally:?}, expected {expected:?}")
             }
             _ => Ok(()),
         }

@@ -7,28 +7,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use rseq_slice_harness::{Layout, pin_to, set_extension_length};
 
 use crate::case::{Needs, Test, both};
+use crate::check::check;
+use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
-use crate::support::{BOTH_CPUS, Class, Ledger, Page, PerCpu, Worker, set_class};
+use crate::support::{BOTH_CPUS, Class, CounterDelta, Page, PerCpu, Worker, set_class};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("sequence.expiry_storm", Needs::OnTwoCpus, |_, layout| {
-        storm(layout, false)
+    both("whole_in_expiry_storm", Needs::OnTwoCpus, |env, layout| {
+        storm(env, layout, false)
     }),
     both(
-        "sequence.expiry_storm_debug",
+        "whole_in_expiry_storm_debug",
         Needs::OnTwoCpus,
-        |_, layout| storm(layout, true),
+        |env, layout| storm(env, layout, true),
     ),
 ];
 
 /// Extensions are as short as can be, many expire in a page fault, and threads that wake up are not
 /// always picked: the scheduler often picks the same thread again.
-fn storm(layout: Layout, debug: bool) -> Result<()> {
+fn storm(env: Env, layout: Layout, debug: bool) -> Result<()> {
     const THREADS: u64 = 5;
     const GRANTS: u64 = 400;
     /// Of a hundred sequences so many last longer than their grants.
@@ -36,8 +38,8 @@ fn storm(layout: Layout, debug: bool) -> Result<()> {
     set_debug(debug)?;
     set_extension_length(5_000)?;
     pin_to(&BOTH_CPUS)?;
-    set_class(Class::Fair)?;
-    let ledger = Ledger::open()?;
+    set_class(env, Class::Fair)?;
+    let delta = CounterDelta::start()?;
     let counts = Arc::<PerCpu>::default();
     let over = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (1..=THREADS)
@@ -58,7 +60,7 @@ fn storm(layout: Layout, debug: bool) -> Result<()> {
             })
         })
         .collect();
-    while ledger.tally()?.granted < GRANTS && !threads.iter().any(|thread| thread.is_finished()) {
+    while delta.tally()?.granted < GRANTS && !threads.iter().any(|thread| thread.is_finished()) {
         thread::sleep(Duration::from_millis(1));
     }
     over.store(true, Ordering::Relaxed);
@@ -66,9 +68,9 @@ fn storm(layout: Layout, debug: bool) -> Result<()> {
     for thread in threads {
         done += thread.join().map_err(|_| anyhow!("panic"))??;
     }
-    let tally = ledger.tally()?;
+    let tally = delta.tally()?;
     diagnose(format_args!("{tally:?}, {done} sequences"));
     counts.ensure(done)?;
-    ensure!(tally.expired > 10, "{tally:?}");
+    check!(tally.expired > 10, "{tally:?}");
     Ok(())
 }

@@ -6,27 +6,38 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::mman::ProtFlags;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use rseq_slice_harness::clock::spin;
 use rseq_slice_harness::{Implementation, Layout, set_extension_length};
 
+use crate::case::Disturbance::{KernelThreads, Load};
 use crate::case::{Needs, Test, both};
-use crate::kernel::Kernel;
+use crate::check::check;
+use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, PATIENCE, Page, Remote, Rival, Scene, be_on, ensure_dies, ensure_fine, granted,
+    CPU, Competitor, PATIENCE, Page, Remote, Setup, be_on, ensure_dies, ensure_fine, granted,
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("fault.blocked_in_handler", Needs::OnTwoCpus, |_, layout| {
-        ensure_dies(Signal::SIGSEGV, || {
-            expire(layout, SaFlags::empty()).map(drop)
-        })
-    })
-    .hasty(),
-    both("fault.open_in_handler", Needs::OnTwoCpus, open_in_handler).hasty(),
+    both(
+        "blocked_in_handler_kills",
+        Needs::OnTwoCpus,
+        |env, layout| {
+            ensure_dies(Signal::SIGSEGV, || {
+                expire(env, layout, SaFlags::empty()).map(drop)
+            })
+        },
+    )
+    .tolerates(&[Load, KernelThreads]),
+    both(
+        "open_in_handler_runs_it",
+        Needs::OnTwoCpus,
+        open_in_handler_runs_it,
+    )
+    .tolerates(&[Load, KernelThreads]),
 ];
 
 static PAGE: AtomicUsize = AtomicUsize::new(0);
@@ -49,43 +60,44 @@ extern "C" fn repair(_signal: i32) {
 
 /// Has the page become read-only in a grant, which then expires. Returns how often the handler ran,
 /// and what is in the word then.
-fn expire(layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
+fn expire(env: Env, layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
     set_extension_length(50_000)?;
-    be_on(CPU)?;
+    be_on(env, CPU)?;
     let page = Page::new()?;
     PAGE.store(page.area().as_ptr().addr(), Ordering::Relaxed);
     let action = SigAction::new(SigHandler::Handler(repair), flags, SigSet::empty());
     // SAFETY: The handler makes a system call and touches nothing but atomics.
     unsafe { sigaction(Signal::SIGSEGV, &action) }?;
-    let scene = Scene::with(page.register()?, layout)?;
-    let rival = Rival::new(CPU)?;
+    let setup = Setup::with(env, page.register()?, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
     let remote = Remote::ready(move || page.protect(ProtFlags::PROT_READ))?;
-    scene.obtain(&rival)?;
+    setup.obtain(&competitor)?;
     remote.go();
     spin(PATIENCE);
-    let word = scene.word();
+    let word = setup.word();
     remote.join()?;
-    ensure!(rival.runs() == 1);
+    check!(competitor.runs() == 1);
     Ok((HITS.load(Ordering::Relaxed), word))
 }
 
 /// The handler runs, and the word still shows the grant that has ended: nobody could write it. Where
-/// the first system call of the handler is checked that is a lie, and it runs once more. On C the grant
-/// has not ended, and a handler does not help.
-fn open_in_handler(kernel: &Kernel, layout: Layout) -> Result<()> {
+/// the first system call of the handler is checked that is a violation, and it runs once more. On C
+/// the grant has not ended, and a handler does not help.
+fn open_in_handler_runs_it(env: Env, layout: Layout) -> Result<()> {
     let body = || {
-        let (runs, word) = expire(layout, SaFlags::SA_NODEFER)?;
+        let (runs, word) = expire(env, layout, SaFlags::SA_NODEFER)?;
         diagnose(format_args!(
             "the handler ran {runs} times, the word is {word:#x}"
         ));
         let expected = match layout {
-            Layout::Bytes if !kernel.debug => 2,
+            Layout::Bytes if !env.kernel.debug => 2,
             Layout::Bytes | Layout::Bits => 3,
         };
-        ensure!(runs == expected && word == granted(layout));
+        check!(runs == expected);
+        check!(word == granted(layout));
         Ok(())
     };
-    match kernel.implementation() {
+    match env.kernel.implementation() {
         Implementation::Rust => ensure_fine(body),
         Implementation::C => ensure_dies(Signal::SIGSEGV, body),
     }

@@ -6,33 +6,35 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use nix::unistd::gettid;
 use rseq_slice_harness::clock::{moment_of, now, spin_while};
 use rseq_slice_harness::timer::{Due, monotonic};
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
-use crate::kernel::{Kernel, set_debug};
+use crate::check::{check, fail};
+use crate::env::Env;
+use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, DROP, Hand, How, Ledger, PATIENCE, Page, RECLASS, Scene, Sequence, Stage, Step, Userfault,
-    be_on, granted, interferences, reclass, requested, soon, wake, woken_by_event,
+    CPU, CounterDelta, DROP, Hand, How, OrderedSetup, PATIENCE, Page, RECLASS, Sequence, Setup,
+    Step, Userfault, be_on, granted, interferences, reclass, requested, soon, wake, woken_by_event,
 };
 
 pub(crate) const TESTS: &[Test] = &[
     both(
-        "sequence.expiry_awaits_page",
+        "whole_while_expiry_awaits_page",
         Needs::OnTwoCpus,
-        expiry_awaits_page,
+        whole_while_expiry_awaits_page,
     )
-    .alone(),
+    .tolerates(&[]),
     both(
-        "sequence.expiry_reads_page",
+        "whole_while_expiry_reads_page",
         Needs::OnTwoCpus,
-        expiry_reads_page,
+        whole_while_expiry_reads_page,
     )
-    .alone(),
+    .tolerates(&[]),
 ];
 
 /// How sequences ended.
@@ -49,14 +51,14 @@ impl Endings {
             How::Done => self.done += 1,
             How::Aborted => self.aborted += 1,
             How::Torn => self.torn += 1,
-            How::Elsewhere => bail!("the thread left its CPU"),
+            How::Elsewhere => fail!("the thread left its CPU"),
         }
         Ok(())
     }
 
     fn judge(&self) -> Result<()> {
         diagnose(format_args!("{self:?}"));
-        ensure!(
+        check!(
             self.torn == 0,
             "{} sequences of {} are torn",
             self.torn,
@@ -67,11 +69,11 @@ impl Endings {
 }
 
 /// Ends what the sequence has left of the grant.
-fn finish(scene: &Scene, layout: Layout) -> Result<()> {
-    if scene.word() == granted(layout) {
+fn finish(setup: &Setup, layout: Layout) -> Result<()> {
+    if setup.word() == granted(layout) {
         sys::rseq_slice_yield()?;
     }
-    scene.set_word(0);
+    setup.set_word(0);
     Ok(())
 }
 
@@ -83,7 +85,7 @@ fn since(start: u64, at: &AtomicU64) -> Option<u64> {
 
 /// The page of the area is fetched by a program, and another thread has the CPU meanwhile. What the
 /// thread does in the kernel when the grant expires is a page fault of its own.
-fn expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
+fn whole_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     /// Nanoseconds from the fault to the end of the grant.
     const FIRST: u64 = 8_000;
@@ -93,33 +95,36 @@ fn expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
     const FETCH: u32 = 2;
     set_debug(false)?;
     set_extension_length(LENGTH)?;
-    be_on(CPU)?;
+    be_on(env, CPU)?;
     let page = Page::new()?;
-    let scene = Scene::with(page.register()?, layout)?;
+    let setup = Setup::with(env, page.register()?, layout)?;
     let mut faults = Userfault::new(page)?;
-    let (mut event, rival) = woken_by_event()?;
+    let (mut event, competitor) = woken_by_event(env)?;
     let thread = gettid();
     let gone = Arc::new(AtomicU32::new(0));
     let is_gone = Arc::clone(&gone);
-    let hand = Hand::new(vec![
-        Box::new(move || reclass(thread)),
-        Box::new(move || {
-            let content = faults.take()?;
-            is_gone.store(1, Ordering::Release);
-            faults.wait()?;
-            let before = interferences();
-            wake(&mut event)?;
-            spin_while(PATIENCE, || interferences() == before);
-            faults.answer(&content)
-        }),
-    ])?;
+    let hand = Hand::new(
+        env,
+        vec![
+            Box::new(move || reclass(env, thread)),
+            Box::new(move || {
+                let content = faults.take()?;
+                is_gone.store(1, Ordering::Release);
+                faults.wait()?;
+                let before = interferences();
+                wake(&mut event)?;
+                spin_while(PATIENCE, || interferences() == before);
+                faults.answer(&content)
+            }),
+        ],
+    )?;
 
     let mut endings = Endings::default();
     let mut in_kernel = 0;
     for before in (0..FIRST).step_by(STEP) {
         let (at, touched) = (AtomicU64::new(0), Page::new()?);
         gone.store(0, Ordering::Relaxed);
-        let area = scene.area();
+        let area = setup.area();
         let steps = vec![
             Step::store_word(area, requested(layout)),
             Step::store(hand.orders(), ASK),
@@ -133,41 +138,41 @@ fn expiry_awaits_page(_: &Kernel, layout: Layout) -> Result<()> {
             Step::spin(15_000),
         ];
         let touches = steps.len() - 2;
-        soon()?;
-        let ledger = Ledger::open()?;
-        let runs = rival.runs();
+        soon(env)?;
+        let delta = CounterDelta::start()?;
+        let runs = competitor.runs();
         let outcome = Sequence::new(area, steps).run(CPU)?;
-        finish(&scene, layout)?;
+        finish(&setup, layout)?;
         hand.ensure_idle()?;
-        rival.ensure_runs(runs + 1)?;
-        let tally = ledger.tally()?;
-        ensure!(tally.granted == 1, "{outcome:?}, {tally:?}");
+        competitor.ensure_runs(runs + 1)?;
+        let tally = delta.tally()?;
+        check!(tally.granted == 1, "{outcome:?}, {tally:?}");
         in_kernel += u32::from(tally.expired == 1 && outcome.step >= touches);
         endings.count(outcome.how)?;
     }
     diagnose(format_args!(
         "{in_kernel} expired at the fault or behind it"
     ));
-    ensure!(in_kernel > 10, "missed the moment: {in_kernel}");
+    check!(in_kernel > 10, "missed the moment: {in_kernel}");
     endings.judge()
 }
 
-/// The page of the area is in memory but not mapped. A rival wakes while the update of user space
+/// The page of the area is in memory but not mapped. A competitor wakes while the update of user space
 /// handles that.
-fn expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
+fn whole_while_expiry_reads_page(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     const TURNS: u64 = 200;
     set_debug(false)?;
     set_extension_length(LENGTH)?;
-    let stage = Stage::new(layout)?;
+    let ordered = OrderedSetup::new(env, layout)?;
     let mut endings = Endings::default();
     let (mut expired, mut beyond) = (0, 0);
     // The moment at which the grant is seen, after the start of the sequence.
     let mut seen = 10_000;
     for turn in 0..TURNS {
         let (at, touched) = (AtomicU64::new(0), Page::new()?);
-        let area = stage.scene.area();
-        let orders = stage.hand.orders();
+        let area = ordered.setup.area();
+        let orders = ordered.hand.orders();
         let length = u64::from(LENGTH);
         let steps = vec![
             Step::store_word(area, requested(layout)),
@@ -181,26 +186,28 @@ fn expiry_reads_page(_: &Kernel, layout: Layout) -> Result<()> {
             Step::touch(touched),
             Step::spin(8_000),
         ];
-        let runs = stage.rival.runs();
-        let ledger = Ledger::open()?;
-        soon()?;
+        let runs = ordered.competitor.runs();
+        let delta = CounterDelta::start()?;
+        soon(env)?;
         let (moment, start) = (monotonic()?, now());
         let late = turn / 10 * 200;
-        stage.rival.wake(Due::At(moment + seen + length + late))?;
+        ordered
+            .competitor
+            .wake(Due::At(moment + seen + length + late))?;
         let outcome = Sequence::new(area, steps).run(CPU)?;
-        finish(&stage.scene, layout)?;
-        stage.settle()?;
-        stage.rival.ensure_runs(runs + 1)?;
-        let tally = ledger.tally()?;
+        finish(&ordered.setup, layout)?;
+        ordered.settle()?;
+        ordered.competitor.ensure_runs(runs + 1)?;
+        let tally = delta.tally()?;
         expired += u32::from(tally.expired == 1);
         beyond += u32::from(outcome.how == How::Done);
         endings.count(outcome.how)?;
         seen = since(start, &at).map_or(seen, |nanos| (seen * 7 + nanos) / 8);
     }
     diagnose(format_args!(
-        "{expired} expired, {beyond} ended before the rival ran"
+        "{expired} expired, {beyond} ended before the competitor ran"
     ));
-    ensure!(
+    check!(
         u64::from(expired) > TURNS / 2,
         "missed the moment: {expired}"
     );

@@ -26,6 +26,6 @@ pub(crate) fn remember(debts: &[&str]) -> Result<(), DebugfsError> {
 }
 
 /// Has the scheduler forget all debts.
-pub(super) fn forget() -> Result<(), DebugfsError> {
+pub(crate) fn forget() -> Result<(), DebugfsError> {
     DEBTS.iter().try_for_each(|debt| set_feature(debt, false))
 }

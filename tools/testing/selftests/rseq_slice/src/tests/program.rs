@@ -1,48 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whole programs: critical sections in a row, against a rival that comes at any moment of them.
+//! Whole programs: critical sections in a row, against a competitor that comes at any moment of them.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rseq_slice_harness::clock::spin;
 use rseq_slice_harness::{Control, End, Layout, Section, set_extension_length};
 
 use crate::case::{Needs, Test, once};
-use crate::kernel::Kernel;
-use crate::support::{CPU, Ledger, Rival, Scene};
+use crate::check::check;
+use crate::env::Env;
+use crate::support::{CPU, Competitor, CounterDelta, Setup};
 
 pub(crate) const TESTS: &[Test] = &[
-    once("program.flow_of_mainline", Needs::On, flow_of_mainline),
     once(
-        "program.flow_of_first_proposal.bits",
+        "mainline_flow_loses_no_grant",
         Needs::On,
-        flow_of_first_proposal,
+        mainline_flow_loses_no_grant,
+    ),
+    once(
+        "first_proposal_flow_loses_no_grant.bits",
+        Needs::On,
+        first_proposal_flow_loses_no_grant,
     ),
 ];
 
 /// Set the request byte; clear it; if there is a grant, yield.
-fn flow_of_mainline(_: &Kernel) -> Result<()> {
-    let mut registration = Scene::new(Layout::Bytes)?.into_registration();
-    flow(registration.bytes())
+fn mainline_flow_loses_no_grant(env: Env) -> Result<()> {
+    let mut registration = Setup::new(env, Layout::Bytes)?.into_registration();
+    flow(env, registration.bytes())
 }
 
 /// Set REQUEST; test and clear it in one instruction; if it was gone and GRANTED is there, yield.
-fn flow_of_first_proposal(_: &Kernel) -> Result<()> {
-    let mut registration = Scene::new(Layout::Bits)?.into_registration();
-    flow(registration.bits())
+fn first_proposal_flow_loses_no_grant(env: Env) -> Result<()> {
+    let mut registration = Setup::new(env, Layout::Bits)?.into_registration();
+    flow(env, registration.bits())
 }
 
-fn flow(mut control: impl Control) -> Result<()> {
+fn flow(env: Env, mut control: impl Control) -> Result<()> {
     const SECTIONS: u64 = 600;
     const SECTION: u64 = 12_000;
     /// Requests that may be refused: wakeups fall beside ticks as well, which bring other work along.
     const REFUSED: u64 = SECTIONS / 100;
     set_extension_length(10_000)?;
-    let rival = Rival::new(CPU)?;
-    let ledger = Ledger::open()?;
+    let competitor = Competitor::new(env, CPU)?;
+    let delta = CounterDelta::start()?;
     let (mut undisturbed, mut yielded, mut too_late, mut preempted) = (0, 0, 0, 0);
     for section in 0..SECTIONS {
         // Spreads the wakeups evenly from the start of the section to beyond its end.
-        rival.wake_in(3_000 + section * 7_919 % 17_000)?;
+        competitor.wake_in(3_000 + section * 7_919 % 17_000)?;
         let critical = Section::begin(&mut control);
         spin(SECTION);
         match critical.end() {
@@ -53,31 +58,31 @@ fn flow(mut control: impl Control) -> Result<()> {
         }
         spin(20_000);
     }
-    let tally = ledger.tally()?;
-    ensure!(tally.adds_up(), "{tally:?}");
-    ensure!(
+    let tally = delta.tally()?;
+    check!(tally.adds_up(), "{tally:?}");
+    check!(
         tally.yielded == yielded,
         "{yielded} sections saw a yield, {tally:?}"
     );
-    ensure!(
+    check!(
         tally.revoked <= tally.expired,
-        "a single rival revoked: {tally:?}"
+        "a single competitor revoked: {tally:?}"
     );
     let ends = format!(
         "{undisturbed} undisturbed, {yielded} yielded, {too_late} late, {preempted} preempted"
     );
-    ensure!(
+    check!(
         yielded > SECTIONS / 4 && undisturbed > SECTIONS / 10,
         "{ends}"
     );
-    ensure!(
+    check!(
         too_late + preempted <= tally.revoked + REFUSED,
         "{ends}, {tally:?}"
     );
-    ensure!(
-        rival.runs() >= SECTIONS * 9 / 10,
+    check!(
+        competitor.runs() >= SECTIONS * 9 / 10,
         "{} of {SECTIONS} wakeups",
-        rival.runs()
+        competitor.runs()
     );
     Ok(())
 }
