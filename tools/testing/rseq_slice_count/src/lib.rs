@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Loops of lock and unlock of one lock that nobody else wants: spin locks in sections, and the same ones without.
-//! They are what a program compiles to: everything of the locks is inlined. Lock and unlock of a loop lie either together
+//! They are what a program compiles to: everything of the locks is inlined. Lock and unlock of a loop are either together
 //! or on both sides of a call, after which the compiler knows nothing of the lock.
 
 mod bare;
