@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The differences between the kernels that are meant to be.
+//! The intended differences between the kernels.
 //!
-//! This is the only place that knows of any. An entry explains a [`Fork`], and only if the program
-//! contains what brings the difference about and both kernels show what the entry says they do.
+//! The table in `Documentation/userspace-api/rseq_slice.rst` has a row for each name, which says what
+//! the kernels do. An entry here recognises that difference at a [`Fork`]. The program has to contain
+//! its cause, and both kernels have to show its effect.
 
 mod expiry;
 mod switches;
@@ -11,7 +12,7 @@ mod words;
 
 use rseq_slice_debugfs::Implementation;
 
-use crate::compare::{Branch, Fork};
+use crate::fork::{Branch, Fork};
 use rseq_slice_diff_program::arg::{Event, Text};
 use rseq_slice_diff_program::op::Op;
 use rseq_slice_diff_program::outcome::{How, Seen};
@@ -20,103 +21,88 @@ use rseq_slice_diff_program::program::Program;
 /// An intended difference.
 #[derive(Clone)]
 pub struct Intended {
-    /// Its name.
+    /// The name of its row.
     pub name: &'static str,
-    /// What each kernel does, and why that is meant to be.
-    pub reason: &'static str,
-    /// Whether one of the fixed programs shows it whatever the timing.
+    /// Whether one of the fixed programs shows it at any timing.
     pub certain: bool,
     pairs: Pairs,
 }
 
-/// Whether, at that fork of that program, Rust may take the second branch where C takes the first.
+/// Whether the difference explains that C takes the first branch at this fork and Rust the second.
 type Pairs = fn(&Program, &Fork, &Branch, &Branch) -> bool;
 
 /// All of them.
 pub const ALL: &[Intended] = &[
     Intended {
-        name: "bits-layout",
-        reason: "PR_RSEQ_SLICE_EXT_BITS is an addition: C answers EINVAL to mode 3, Rust does not",
+        name: "bits-layout-is-invalid",
         certain: true,
-        pairs: words::bits_layout,
+        pairs: words::bits_layout_is_invalid,
     },
     Intended {
-        name: "expiry-of-the-dead",
-        reason: "C leaves the grant of a thread that dies in place, and counts that it expires",
+        name: "death-is-uncounted",
         certain: true,
-        pairs: expiry::expiry_of_the_dead,
+        pairs: expiry::death_is_uncounted,
     },
     Intended {
-        name: "over-in-the-kernel",
-        reason: "C acts on a grant on the way out: one that is over by then neither expires nor has the next call checked",
+        name: "early-end-is-unchecked",
         certain: false,
-        pairs: expiry::over_in_the_kernel,
+        pairs: expiry::early_end_is_unchecked,
     },
     Intended {
-        name: "restart-at-expiry",
-        reason: "a grant expires and the same thread is picked again: Rust restarts its sequence, C does not",
+        name: "expiry-keeps-sequence",
         certain: true,
-        pairs: expiry::restart_at_expiry,
+        pairs: expiry::expiry_keeps_sequence,
     },
     Intended {
-        name: "expiry-in-the-kernel",
-        reason: "a grant expires in the kernel and the same thread is picked again: C lets it last, Rust revokes",
+        name: "expiry-in-kernel-leaves-grant",
         certain: true,
-        pairs: expiry::expiry_in_the_kernel,
+        pairs: expiry::expiry_in_kernel_leaves_grant,
     },
     Intended {
-        name: "request-in-debug-mode",
-        reason: "a request without a grant, at the entry of a system call: rseq_debug kills on C, and not on Rust",
+        name: "request-is-violation",
         certain: true,
-        pairs: words::request_in_debug_mode,
+        pairs: words::request_is_violation,
     },
     Intended {
-        name: "switch-before-grant",
-        reason: "the CPU is taken between the interrupt and the grant: C grants, Rust does not",
+        name: "grant-follows-switch",
         certain: false,
-        pairs: switches::switch_before_grant,
+        pairs: switches::grant_follows_switch,
     },
     Intended {
-        name: "switch-at-entry",
-        reason: "the CPU is taken inside system call entry: C gives it up again, as a yield or an abort; Rust revokes",
+        name: "entry-reschedules-again",
         certain: false,
-        pairs: switches::switch_at_entry,
+        pairs: switches::entry_reschedules_again,
     },
     Intended {
-        name: "lie-counted",
-        reason: "C counts a grant whose thread lies as yielded or aborted, Rust counts it as died",
+        name: "violation-counts-as-end",
         certain: true,
-        pairs: words::lie_counted,
+        pairs: words::violation_counts_as_end,
     },
     Intended {
-        name: "failed-update",
-        reason: "the update of user space after a switch fails in a grant: C counts no end of it, Rust revokes it",
+        name: "failed-update-is-uncounted",
         certain: false,
-        pairs: switches::failed_update,
+        pairs: switches::failed_update_is_uncounted,
     },
     Intended {
-        name: "right-after-the-grant",
-        reason: "somebody else is due as soon as there is a grant: the device is late on Rust, which is in user mode by then",
+        name: "timer-starts-last",
         certain: false,
-        pairs: switches::right_after_the_grant,
+        pairs: switches::timer_starts_last,
     },
     Intended {
-        name: "lost-reschedule",
-        reason: "membarrier(2) ends a grant: C forgets the postponed reschedule, Rust asks for it again",
+        name: "membarrier-loses-reschedule",
         certain: true,
-        pairs: switches::lost_reschedule,
+        pairs: switches::membarrier_loses_reschedule,
     },
     Intended {
-        name: "stale-yield",
-        reason: "C keeps the result of a yield that a filter skipped for a later grant or a child",
+        name: "skipped-yield-is-reported-later",
         certain: true,
-        pairs: words::stale_yield,
+        pairs: words::skipped_yield_is_reported_later,
     },
 ];
 
 /// The name of the entry that explains why only this kernel took `branch` at the fork.
 ///
-/// The branch has to have a counterpart among those that the other kernel took.
+/// The other kernel has to have taken a branch that matches it.
 pub fn explain(
     list: &[Intended],
     program: &Program,
@@ -131,11 +117,11 @@ pub fn explain(
     Some(entry.name)
 }
 
-/// The end of a process whose area was not accessible, or that lied.
+/// How a process ends whose area was not accessible, or whose control word was a violation.
 const FAULTED: How = How::Signal(libc::SIGSEGV);
 
-/// Whether a reschedule for which nobody wants the CPU may have come by that step.
-fn without_rival(program: &Program, fork: &Fork) -> bool {
+/// Whether there may have been a reschedule without a competitor by that step.
+fn without_competition(program: &Program, fork: &Fork) -> bool {
     let reschedules = |op: &Op| match op {
         Op::Reclass { .. } => true,
         Op::Then { event, .. } => *event == Event::Class,
@@ -144,9 +130,9 @@ fn without_rival(program: &Program, fork: &Fork) -> bool {
     program.ops().take(fork.index + 1).any(reschedules)
 }
 
-/// Whether the operation may let the other CPU hold up a thread that is in the kernel: by a reschedule, or
-/// by making the area's page one that is waited for.
-fn holds_up(op: &Op) -> bool {
+/// Whether the operation lets the other CPU delay a thread that is in the kernel: by a reschedule, or
+/// by a page fault of the area.
+fn delays(op: &Op) -> bool {
     match op {
         Op::Reclass { .. } => true,
         Op::Then { event, .. } => {

@@ -253,9 +253,9 @@ mod tests {
 
     #[test]
     fn arguments_that_matter_stay() {
-        let text = "then 0..50000 rival; b.word 0x5; ask 0x100";
+        let text = "then 0..50000 competitor; b.word 0x5; ask 0x100";
         let (best, _) = shrink(text, |p| has(p, &["then", "ask 0x100"]));
-        assert_eq!(best, "then 0 rival; ask 0x100");
+        assert_eq!(best, "then 0 competitor; ask 0x100");
         let timed = |p: &Program| p.is_timed();
         let (best, _) = shrink("see; spin 0..64000", timed);
         assert!(best.starts_with("spin ") && best.contains(".."), "{best}");

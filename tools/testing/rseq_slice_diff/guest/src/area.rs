@@ -43,7 +43,7 @@ pub(crate) const MAIN: usize = 0;
 pub(crate) const SECOND: usize = 1;
 pub(crate) const SUCCESSOR: usize = 2;
 
-/// What a thread has.
+/// The state of a thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Own {
     page: usize,

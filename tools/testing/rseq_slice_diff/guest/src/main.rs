@@ -3,11 +3,11 @@
 //! The guest's part of differential runs: runs programs and prints what they came to.
 
 mod area;
+mod competitors;
 mod fresh;
 mod knobs;
 mod planned;
 mod process;
-mod rivals;
 mod runner;
 mod sequence;
 mod shared;
@@ -32,10 +32,10 @@ Runs the programs in FILE, one a line: number, repetitions, text. Prints the
 outcomes and how often each was seen: a pile of programs at a time, or with
 --each before the next program begins.";
 
-/// Makes the calling thread precede all but the rivals.
+/// Makes the calling thread precede all but the competitors.
 fn take_priority() {
     // It fails for those only that are none of the super-user's.
-    let _ = set_policy(Policy::Fifo(rivals::PROGRAM_PRIORITY));
+    let _ = set_policy(Policy::Fifo(competitors::PROGRAM_PRIORITY));
 }
 
 /// Goes on with a program after an exec.

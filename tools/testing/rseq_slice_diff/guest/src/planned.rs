@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happens to a thread while it waits in user mode.
+//! Events that reach a thread while it waits in user mode.
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering::SeqCst;
@@ -17,8 +17,8 @@ use rseq_slice_harness::scheduler::{Policy, set_policy_of};
 use rseq_slice_harness::timer::{Due, SignalTimer, sleep_until};
 
 use crate::area::{self, Page, outcome};
+use crate::competitors;
 use crate::knobs;
-use crate::rivals;
 use crate::shared::shared;
 
 /// The CPU of everything but the actions of the other one.
@@ -30,7 +30,7 @@ const NEVER: u64 = 0;
 
 /// An event that waits to be told its moment.
 pub(crate) enum Planned {
-    Rival,
+    Competitor,
     /// A timer that sends the thread that created it a signal. It outlives the plan, and ends with the
     /// process.
     Signal(ManuallyDrop<SignalTimer>),
@@ -42,7 +42,7 @@ impl Planned {
     /// Gets `event` ready for the calling thread.
     pub(crate) fn new(event: Event) -> Result<Self> {
         match event {
-            Event::Rival => Ok(Self::Rival),
+            Event::Competitor => Ok(Self::Competitor),
             Event::Signal => {
                 let timer = SignalTimer::new(libc::SIGUSR1)?;
                 Ok(Self::Signal(ManuallyDrop::new(timer)))
@@ -54,7 +54,7 @@ impl Planned {
     /// Lets it happen at that moment of `CLOCK_MONOTONIC`.
     pub(crate) fn at(&self, moment: u64) -> Result<()> {
         match self {
-            Self::Rival => rivals::wake(1, Due::At(moment)),
+            Self::Competitor => competitors::wake(1, Due::At(moment)),
             Self::Signal(timer) => Ok(timer.fire(Due::At(moment))?),
             Self::Remote(thread) => Ok(thread.send(moment)?),
         }
@@ -63,7 +63,7 @@ impl Planned {
     /// Lets it not happen, unless it has already.
     pub(crate) fn cancel(&self) -> Result<()> {
         match self {
-            Self::Rival => rivals::wake(1, Due::Never),
+            Self::Competitor => competitors::wake(1, Due::Never),
             Self::Signal(timer) => Ok(timer.fire(Due::Never)?),
             Self::Remote(thread) => Ok(thread.send(NEVER)?),
         }
@@ -124,11 +124,11 @@ fn act(event: Event, page: &Page, target: Pid) {
         }
         Event::Debug => drop(knobs::write_debug("1")),
         Event::Length => drop(knobs::write(knobs::LENGTH, "5000")),
-        Event::Rival | Event::Signal => unreachable!("these take no thread"),
+        Event::Competitor | Event::Signal => unreachable!("these take no thread"),
     }
 }
 
-/// Forks a child that ends at once. What both have is written to only after a page fault.
+/// Forks a child that ends at once. The first store to a page after that takes a page fault.
 fn protect_by_fork() {
     // SAFETY: The child calls nothing but the kernel.
     match unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } {
@@ -143,7 +143,7 @@ fn protect_by_fork() {
 
 /// Changes the scheduling class of a thread, and changes it back.
 fn change_class(target: Pid) {
-    for policy in [Policy::Other, Policy::Fifo(rivals::PROGRAM_PRIORITY)] {
+    for policy in [Policy::Other, Policy::Fifo(competitors::PROGRAM_PRIORITY)] {
         let _ = set_policy_of(target.as_raw(), policy);
     }
     shared().totals.classes.fetch_add(1, SeqCst);

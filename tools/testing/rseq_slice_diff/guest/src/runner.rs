@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs each program so many times, each time in a new process, and prints what came of it.
+//! Runs each program the given number of times, each in a new process, and prints the outcomes.
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
@@ -20,7 +20,7 @@ use rseq_slice_harness::{Counters, counters, implementation};
 
 use crate::process::Process;
 use crate::shared::{self, shared};
-use crate::{area, fresh, knobs, planned, rivals, signals, steps, take_priority};
+use crate::{area, competitors, fresh, knobs, planned, signals, steps, take_priority};
 
 /// Guest time that one run may take.
 const LIMIT: Duration = Duration::from_millis(300);
@@ -87,7 +87,7 @@ fn set_up() -> Result<()> {
     shared().speed.store(clock::speed(), SeqCst);
     area::create()?;
     fresh::create()?;
-    rivals::start()
+    competitors::start()
 }
 
 /// `last` are the counters at the end of the last run.
@@ -104,7 +104,7 @@ fn repeat(
         shared().reset();
         let how = in_child(program, repetition)?;
         planned::await_all()?;
-        rivals::rest()?;
+        competitors::rest()?;
         let now = counters()?;
         let counted = now - *last;
         *last = now;
@@ -138,7 +138,7 @@ fn end(how: How, counted: Counters) -> Result<End> {
     };
     Ok(End {
         how,
-        rival: shared().rival_since(),
+        competitor: shared().competitor_since(),
         length,
         debug,
         granted: counted.granted,
@@ -176,7 +176,7 @@ fn in_child(program: &Program, repetition: u32) -> Result<How> {
     })
 }
 
-/// Waits for what is left of the program when its first process has ended, and ends it if need be.
+/// Waits for the other processes of the program when the first has ended, and kills those that stay.
 fn others_exit_in_time(group: Pid) -> Result<bool> {
     let others = Pid::from_raw(-group.as_raw());
     for _ in 0..LIMIT.as_millis() {

@@ -17,7 +17,7 @@ use rseq_slice_harness::clock::{ticks, ticks_in};
 use crate::area::{Page, RSEQ_CS};
 use crate::shared::{Totals, shared};
 
-/// What is known of a sequence that was entered.
+/// The record of a sequence that was entered.
 #[repr(C)]
 #[derive(Default)]
 struct Look {
@@ -70,7 +70,7 @@ macro_rules! sequence {
 /// The same, with a look before and after the instructions. These may change `rax`, `rcx` and `rdx`.
 ///
 /// Where a program drops the memory of its area, the pointer to the sequence is lost, and no rule holds.
-/// A thread on another CPU than 0 runs beside the rivals.
+/// A thread on another CPU than 0 runs beside the competitors.
 macro_rules! watched_sequence {
     ($area:expr, $look:expr, [$($body:literal),* $(,)?], $($operands:tt)*) => {
         sequence!($area, $look, [
@@ -104,8 +104,8 @@ macro_rules! watched_sequence {
             "77:",
         ],
         totals = in(reg) &raw const shared().totals,
-        first = const offset_of!(Totals, rivals),
-        second = const offset_of!(Totals, rivals) + size_of::<AtomicU32>(),
+        first = const offset_of!(Totals, competitors),
+        second = const offset_of!(Totals, competitors) + size_of::<AtomicU32>(),
         signals = const offset_of!(Totals, signals),
         begun = const offset_of!(Totals, barriers_begun),
         over = const offset_of!(Totals, barriers_over),
@@ -118,7 +118,7 @@ macro_rules! watched_sequence {
     };
 }
 
-/// Notes what came of a sequence. Returns whether it is to be entered again.
+/// Notes the result of a sequence. Returns whether it has to be entered again.
 fn was_restarted(look: &Look) -> bool {
     shared().torn.fetch_add(look.torn, SeqCst);
     shared().totals.restarts.fetch_add(look.restarted, SeqCst);

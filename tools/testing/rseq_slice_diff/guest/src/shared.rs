@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that a program's processes, the rivals and the runner share.
+//! Memory that a program's processes, the competitors and the runner share.
 //!
 //! What a step saw is stored here and not printed, because printing takes system calls and time, and
 //! because it has to outlive the process.
@@ -20,7 +20,7 @@ use rseq_slice_diff_program::program::Program;
 /// Where the memory is found after an exec.
 pub(crate) const FD: i32 = 100;
 
-/// What a step saw; the counts are totals.
+/// The results of a step; the counts are totals.
 #[derive(Default)]
 pub(crate) struct Slot {
     done: AtomicU32,
@@ -38,8 +38,8 @@ pub(crate) struct Slot {
 #[repr(C)]
 #[derive(Default)]
 pub(crate) struct Totals {
-    /// Runs of the two rivals.
-    pub(crate) rivals: [AtomicU32; 2],
+    /// Runs of the two competitors.
+    pub(crate) competitors: [AtomicU32; 2],
     /// Signals handled.
     pub(crate) signals: AtomicU32,
     /// Changes of a thread's scheduling class.
@@ -54,7 +54,7 @@ pub(crate) struct Totals {
 impl Totals {
     fn copy_from(&self, other: &Self) {
         let copy = |to: &AtomicU32, from: &AtomicU32| to.store(from.load(SeqCst), SeqCst);
-        for (to, from) in self.rivals.iter().zip(&other.rivals) {
+        for (to, from) in self.competitors.iter().zip(&other.competitors) {
             copy(to, from);
         }
         copy(&self.signals, &other.signals);
@@ -66,7 +66,7 @@ impl Totals {
 
     /// A number that changes with each run of somebody else, and each signal.
     pub(crate) fn sum(&self) -> u32 {
-        let all = [&self.rivals[0], &self.rivals[1], &self.signals];
+        let all = [&self.competitors[0], &self.competitors[1], &self.signals];
         all.iter().map(|count| count.load(SeqCst)).sum()
     }
 }
@@ -81,7 +81,7 @@ pub(crate) struct Shared {
     pub(crate) switching: AtomicBool,
     /// The last moment for which something is planned, of `CLOCK_MONOTONIC`; 0 if nothing is.
     pub(crate) planned_until: AtomicU64,
-    /// What the last signal handler saw.
+    /// The findings of the last signal handler.
     pub(crate) handler_word: AtomicU32,
     pub(crate) handler_result: AtomicI64,
     pub(crate) code: AtomicI32,
@@ -151,7 +151,7 @@ impl Shared {
         &self.slots[index]
     }
 
-    /// What the steps saw that were completed.
+    /// The results of the completed steps.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let start = Slot::default();
         let done = self
@@ -167,15 +167,15 @@ impl Shared {
         seen
     }
 
-    /// The runs of the rival since the last completed step.
-    pub(crate) fn rival_since(&self) -> u32 {
+    /// The runs of the competitor since the last completed step.
+    pub(crate) fn competitor_since(&self) -> u32 {
         let last = self
             .slots
             .iter()
             .rev()
             .find(|slot| slot.done.load(SeqCst) != 0);
-        let before = last.map_or(0, |slot| slot.totals.rivals[0].load(SeqCst));
-        self.totals.rivals[0].load(SeqCst).wrapping_sub(before)
+        let before = last.map_or(0, |slot| slot.totals.competitors[0].load(SeqCst));
+        self.totals.competitors[0].load(SeqCst).wrapping_sub(before)
     }
 }
 
@@ -226,7 +226,7 @@ impl Slot {
             result: self.result.load(SeqCst),
             word: self.word.load(SeqCst),
             flags: self.flags.load(SeqCst),
-            rival: count(|totals| &totals.rivals[0]),
+            competitor: count(|totals| &totals.competitors[0]),
             signals,
             handler_word: if handled {
                 self.handler_word.load(SeqCst)

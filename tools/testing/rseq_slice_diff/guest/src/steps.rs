@@ -22,22 +22,22 @@ use rseq_slice_harness::timer::{Due, await_quiet, monotonic, timespec};
 use crate::area::{self, CPU_ID, CPU_ID_START, FLAGS, RSEQ_CS, WORD, outcome};
 use crate::planned::Planned;
 use crate::shared::shared;
-use crate::{fresh, knobs, planned, rivals, sequence, signals};
+use crate::{competitors, fresh, knobs, planned, sequence, signals};
 
-/// Nanoseconds to tell everybody of a reschedule before that reschedule: the rival, who else is told
-/// from this CPU, and who is on the other CPU.
+/// Nanoseconds in which a reschedule is set up: for the competitor, for each plan of this CPU, and for each
+/// plan of the other CPU.
 const LEAD: u64 = 25_000;
 const LEAD_PER_PLAN: u64 = 10_000;
 const LEAD_PER_THREAD: u64 = 60_000;
 /// Nanoseconds that have to be left of them.
 const LEAST_LEAD: u64 = 5_000;
-/// Nanoseconds after a decision within which what came at the same time has its effect. They vary, so
-/// that the steps which follow come earlier and later in the extension.
+/// Nanoseconds after a decision within which simultaneous events have their effect. They vary, so that the
+/// following steps come earlier and later in the extension.
 const SETTLING: Delay = Delay::range(1_500, 3_500);
-/// When something happens on the other CPU that is planned for the moment of the reschedule: there
-/// is no telling which comes first.
+/// The moment of an event on the other CPU that is planned for the reschedule itself. Either may come
+/// first.
 const AT_ONCE: Delay = Delay::range(0, 6_000);
-/// Nanoseconds after which a rival that did not run is declared lost.
+/// Nanoseconds after which a step stops waiting for the competitor.
 const PATIENCE: u64 = 2_000_000;
 /// Nanoseconds that are longer than any extension lasts.
 const LONG: u64 = 200_000;
@@ -209,19 +209,19 @@ fn call(inside: bool, number: libc::c_long, arguments: [usize; 4]) -> i64 {
     }
 }
 
-/// Has the plans of this thread carried out around a reschedule, with `word` in the control word. It
-/// comes for a rival, or for none.
-fn ask(word: u32, rival: Option<usize>, inside: bool, index: usize, repetition: u32) -> Done {
+/// Carries out the plans of this thread around a reschedule, with `word` in the control word. The
+/// reschedule is for a competitor, or for nobody.
+fn ask(word: u32, competitor: Option<usize>, inside: bool, index: usize, repetition: u32) -> Done {
     let (page, totals) = (area::mine(), &shared().totals);
     let classes = totals.classes.load(SeqCst);
-    if prepare(rival, index, repetition).is_err() {
+    if prepare(competitor, index, repetition).is_err() {
         return (-1).into();
     }
     let sum = totals.sum();
     page.write(WORD, word);
     let timeout = !wait(inside, PATIENCE, page.word(), || {
         let same = page.read(WORD) == word && totals.sum() == sum;
-        same && (rival.is_some() || totals.classes.load(SeqCst) == classes)
+        same && (competitor.is_some() || totals.classes.load(SeqCst) == classes)
     });
     // An interrupt that came before the kernel was done with the decision is still in the kernel on a
     // slower one, and only now due on a faster one.
@@ -234,9 +234,9 @@ fn ask(word: u32, rival: Option<usize>, inside: bool, index: usize, repetition: 
 }
 
 /// Sets everything up for a reschedule some microseconds from now.
-fn prepare(rival: Option<usize>, index: usize, repetition: u32) -> Result<()> {
+fn prepare(competitor: Option<usize>, index: usize, repetition: u32) -> Result<()> {
     let mut plans = Vec::new();
-    if rival.is_none() {
+    if competitor.is_none() {
         plans.push((0, Planned::new(Event::Class)?));
     }
     for (number, (delay, event)) in PLANS.take().into_iter().enumerate() {
@@ -251,7 +251,7 @@ fn prepare(rival: Option<usize>, index: usize, repetition: u32) -> Result<()> {
     }
     let leads = plans.iter().map(|(_, event)| match event {
         Planned::Remote(_) => LEAD_PER_THREAD,
-        Planned::Rival | Planned::Signal(_) => LEAD_PER_PLAN,
+        Planned::Competitor | Planned::Signal(_) => LEAD_PER_PLAN,
     });
     let lead = LEAD + leads.sum::<u64>();
     loop {
@@ -259,8 +259,8 @@ fn prepare(rival: Option<usize>, index: usize, repetition: u32) -> Result<()> {
         for (delay, event) in &plans {
             event.at(moment + delay)?;
         }
-        if let Some(rival) = rival {
-            rivals::wake(rival, Due::At(moment))?;
+        if let Some(competitor) = competitor {
+            competitors::wake(competitor, Due::At(moment))?;
         }
         // Something else may have kept the CPU, or made this take long.
         if monotonic()? + LEAST_LEAD < moment {
@@ -269,7 +269,7 @@ fn prepare(rival: Option<usize>, index: usize, repetition: u32) -> Result<()> {
             shared().planned_until.fetch_max(last, SeqCst);
             return Ok(());
         }
-        rivals::rest()?;
+        competitors::rest()?;
         for (_, event) in &plans {
             event.cancel()?;
         }
@@ -340,5 +340,5 @@ pub(crate) fn warm_up() {
     let page = area::mine();
     page.write(WORD, page.read(WORD));
     spin_while(500, || shared().totals.sum() == 0);
-    shared().totals.rivals[0].load(SeqCst);
+    shared().totals.competitors[0].load(SeqCst);
 }

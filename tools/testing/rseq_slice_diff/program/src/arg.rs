@@ -196,7 +196,7 @@ impl FromStr for Delay {
     }
 }
 
-/// What is written to a file, in quotes and escaped.
+/// Text to write to a file, in quotes and escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Text(String);
 
@@ -269,8 +269,8 @@ macro_rules! words {
 words! {
     /// Something that happens at a planned moment.
     Event {
-        /// A second rival, which precedes the first, wants the CPU.
-        Rival "rival",
+        /// A second competitor, which precedes the first, wants the CPU.
+        Competitor "competitor",
         /// The thread gets the signal `usr`.
         Signal "signal",
         /// A thread on the other CPU unmaps the page of the area.
@@ -323,7 +323,7 @@ words! {
         /// `SIGKILL`.
         Kill "kill",
     }
-    /// What a signal handler does, besides noting the control word.
+    /// The actions of a signal handler, besides noting the control word.
     Handler {
         /// Nothing.
         Return "return",
@@ -349,7 +349,7 @@ words! {
         /// A breakpoint instruction.
         Breakpoint "breakpoint",
     }
-    /// What may be done with a page.
+    /// The protection of a page.
     Protection {
         /// Nothing.
         None "none",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a thread of a program can do, and how that is written down.
+//! The operations of a program's threads, and their text form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -78,13 +78,13 @@ ops! {
     /// Stores `rseq::rseq_cs`.
     Cs "cs" { value: Hex };
     /// Plans something for that many nanoseconds after the moment at which the next `ask` wakes its
-    /// rival.
+    /// competitor.
     Then "then" { delay: Delay, event: Event };
-    /// Lets a rival want the CPU at a quiet moment, stores the control word before that, and waits in
+    /// Lets a competitor want the CPU at a quiet moment, stores the control word before that, and waits in
     /// user mode until the word changes or somebody ran.
     Ask "ask" { word: Hex };
-    /// The same with a reschedule for which nobody wants the CPU: the other CPU changes the thread's
-    /// scheduling class, and changes it back.
+    /// The same with a reschedule without competitor: the other CPU changes the thread's scheduling
+    /// class, and changes it back.
     Reclass "reclass" { word: Hex };
     /// Waits in user mode, for at most 200 microseconds, until the word changes or somebody ran.
     Outlast "outlast";
@@ -110,7 +110,7 @@ ops! {
     Protect "protect" { to: Protection };
     /// Maps a page of zeros in place of the page of the area.
     Map "map";
-    /// The same with memory that keeps what is in it when it is dropped.
+    /// The same with memory that keeps its content when it is dropped.
     MapShared "map-shared";
     /// Sends the thread itself a signal.
     Raise "raise" { signal: Signal };
@@ -188,7 +188,7 @@ mod tests {
             "rseq 32 null 0x0 0",
             "prctl 2 -1 0 4294967296",
             "word 0xffffffff",
-            "then 0..50000 rival",
+            "then 0..50000 competitor",
             "then 3000 unmap",
             "reclass 0x1",
             "spin 500",
@@ -212,7 +212,7 @@ mod tests {
             "yield 1",
             "word",
             "word -1",
-            "then 9..3 rival",
+            "then 9..3 competitor",
             "call x",
             "length 5000",
             "rseq 64 @5000 0x0 0",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What one run of a program came to, and how that is written down.
+//! The outcome of one run of a program, and its text form.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,33 +10,32 @@ use rseq_slice_debugfs::Implementation;
 
 use crate::arg::Bad;
 
-/// What a completed step saw.
+/// The results of a completed step.
 ///
-/// Counts are those since the step before, so that a step which is late does not change what the later
-/// ones show. What only tells when something planned happened is left out: whether it came
-/// before or after the end of a step is a matter of timing, and what it did shows elsewhere.
+/// Counts are those since the previous step, so a step that is late does not change the results of later
+/// ones. Whether a planned event came before or after the end of a step depends on timing, and is left
+/// out: its effect shows elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seen {
-    /// What the system call returned, with the error number negative; 0 for what is none. Written
-    /// first.
+    /// The result of the system call, with the error number negative; 0 for other steps. Written first.
     pub result: i64,
     /// The control word after the step (`w`).
     pub word: u32,
     /// `rseq::flags` after the step (`f`).
     pub flags: u32,
-    /// How often the rival ran (`a`).
-    pub rival: u32,
+    /// How often the competitor ran (`a`).
+    pub competitor: u32,
     /// How many signals were handled (`h`).
     pub signals: u32,
     /// The control word as the last handler found it (`k`).
     pub handler_word: u32,
-    /// What the system call of the last handler returned (`r`).
+    /// The result of the system call of the last handler (`r`).
     pub handler_result: i64,
     /// The `si_code` of the last signal (`c`).
     pub code: i32,
     /// How often its restartable sequence was restarted (`s`).
     pub restarts: u32,
-    /// What the step waited for did not come (`t`).
+    /// The step waited in vain (`t`).
     pub timeout: u32,
 }
 
@@ -51,13 +50,13 @@ pub enum How {
     Timeout,
 }
 
-/// What was found when all processes of the program had ended.
+/// The state when all processes of the program had ended.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct End {
     /// How the process ended.
     pub how: How,
-    /// How often the rival ran since the last completed step (`a`).
-    pub rival: u32,
+    /// How often the competitor ran since the last completed step (`a`).
+    pub competitor: u32,
     /// The length of an extension, in nanoseconds (`l`).
     pub length: u32,
     /// Whether `rseq_debug` is on (`q`).
@@ -80,7 +79,7 @@ pub struct End {
 /// One run of a program: the steps that were completed, in order, and the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Outcome {
-    /// What the steps saw. Shorter than the program if the process died on the way.
+    /// The results of the steps. Fewer than the program has if the process died.
     pub steps: Vec<Seen>,
     /// The end.
     pub end: End,
@@ -136,7 +135,7 @@ macro_rules! read_parts {
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.result)?;
-        parts!(f, self, "w" word "{:x}", "f" flags "{:x}", "a" rival, "h" signals, "k" handler_word "{:x}", "r" handler_result, "c" code,
+        parts!(f, self, "w" word "{:x}", "f" flags "{:x}", "a" competitor, "h" signals, "k" handler_word "{:x}", "r" handler_result, "c" code,
             "s" restarts, "t" timeout);
         Ok(())
     }
@@ -152,7 +151,7 @@ impl FromStr for Seen {
             result: result.ok_or_else(|| Bad::new("a result", text))?,
             ..Self::default()
         };
-        read_parts!(parts, text, seen, "w" word 16, "f" flags 16, "a" rival, "h" signals, "k" handler_word 16, "r" handler_result, "c" code,
+        read_parts!(parts, text, seen, "w" word 16, "f" flags 16, "a" competitor, "h" signals, "k" handler_word 16, "r" handler_result, "c" code,
             "s" restarts, "t" timeout);
         Ok(seen)
     }
@@ -187,7 +186,7 @@ impl FromStr for How {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.how)?;
-        parts!(f, self, "a" rival, "l" length, "q" debug, "g" granted,
+        parts!(f, self, "a" competitor, "l" length, "q" debug, "g" granted,
             "e" expired, "v" revoked, "y" yielded, "x" aborted, "n" unaccounted);
         Ok(())
     }
@@ -200,7 +199,7 @@ impl FromStr for End {
         let mut parts = text.split(',');
         let mut end = Self {
             how: parts.next().unwrap_or_default().parse()?,
-            rival: 0,
+            competitor: 0,
             length: 0,
             debug: 0,
             granted: 0,
@@ -210,7 +209,7 @@ impl FromStr for End {
             aborted: 0,
             unaccounted: 0,
         };
-        read_parts!(parts, text, end, "a" rival, "l" length, "q" debug,
+        read_parts!(parts, text, end, "a" competitor, "l" length, "q" debug,
             "g" granted, "e" expired, "v" revoked, "y" yielded, "x" aborted, "n" unaccounted);
         Ok(end)
     }

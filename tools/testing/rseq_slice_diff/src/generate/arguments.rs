@@ -24,7 +24,7 @@ impl Author {
         from[self.below(from.len() as u32) as usize].clone()
     }
 
-    /// A control word: mostly a request, sometimes a lie.
+    /// A control word: mostly a request, sometimes a violation.
     pub(super) fn control_word(&mut self) -> Hex {
         Hex(match self.below(20) {
             0..10 => 1,

@@ -79,7 +79,7 @@ impl Author {
         let plans = [0, 0, 0, 0, 0, 0, 1, 1, 1, 2];
         for _ in 0..self.pick(&plans) {
             let event = match self.below(20) {
-                0..6 => Event::Rival,
+                0..6 => Event::Competitor,
                 6..11 => Event::Signal,
                 _ => self.pick(Event::ALL),
             };

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a grant expires.
+//! Differences about grants that expire.
 
 use rseq_slice_diff_program::arg::Event;
 use rseq_slice_diff_program::op::Op;
 use rseq_slice_diff_program::outcome::{End, Seen};
 use rseq_slice_diff_program::program::Program;
 
-use super::{FAULTED, checks_words, holds_up, one_less, without_rival};
-use crate::compare::{Branch, Fork};
+use super::{FAULTED, checks_words, delays, one_less, without_competition};
+use crate::fork::{Branch, Fork};
 
-/// Before one died, others may have expired as they were yielded or aborted.
-pub(super) fn expiry_of_the_dead(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// Before a thread died in its grant, earlier grants may have expired while a call ended them.
+pub(super) fn death_is_uncounted(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
     let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
         return false;
     };
@@ -40,9 +40,14 @@ pub(super) fn expired_dead(c: &End, rust: &End) -> bool {
     matches!(more, Some(Ok(more)) if more <= c.unaccounted)
 }
 
-/// Takes a short extension, or a thread that is held up: others are not over before user mode is reached. A check of the next call
-/// takes `rseq_debug` and a control word that is not zero, and kills.
-pub(super) fn over_in_the_kernel(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// A grant ends before user mode only if the extension is short or the thread is delayed. The next call is
+/// checked only with `rseq_debug`, and kills only if the control word is not 0.
+pub(super) fn early_end_is_unchecked(
+    program: &Program,
+    _: &Fork,
+    c: &Branch,
+    rust: &Branch,
+) -> bool {
     let shortens = |op: &Op| match op {
         Op::Length { .. } => true,
         Op::Then { event, .. } => *event == Event::Length,
@@ -55,10 +60,10 @@ pub(super) fn over_in_the_kernel(program: &Program, _: &Fork, c: &Branch, rust: 
         }
         _ => false,
     };
-    differs && (program.ops()).any(|op| shortens(op) || holds_up(op))
+    differs && (program.ops()).any(|op| shortens(op) || delays(op))
 }
 
-/// Whether some grants that were taken back, or lost, expired on Rust alone.
+/// Whether some grants that were revoked, or not counted, expired on Rust only.
 fn expired_on_rust(c: &End, rust: &End) -> bool {
     let as_rust = End {
         expired: rust.expired,
@@ -69,9 +74,14 @@ fn expired_on_rust(c: &End, rust: &End) -> bool {
     as_rust == *rust && matches!(more, Some(Ok(more)) if more > 0 && more <= ended)
 }
 
-/// Each grant expires once. As after a context switch the kernel may find that the thread wrote to other
-/// fields what it must not.
-pub(super) fn restart_at_expiry(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// Each grant expires once. Rust updates user space then, as after a context switch, and may find an
+/// invalid value in another field.
+pub(super) fn expiry_keeps_sequence(
+    program: &Program,
+    fork: &Fork,
+    c: &Branch,
+    rust: &Branch,
+) -> bool {
     let inside = (program.steps().get(fork.index)).is_some_and(|step| step.inside);
     let differs = match (c, rust) {
         (Branch::Step(c), Branch::Step(rust)) => {
@@ -92,11 +102,11 @@ pub(super) fn restart_at_expiry(program: &Program, fork: &Fork, c: &Branch, rust
         }
         _ => false,
     };
-    differs && without_rival(program, fork)
+    differs && without_competition(program, fork)
 }
 
-/// On C the control word still shows the grant, which has no timer any more, or what ends it finds it.
-pub(super) fn expiry_in_the_kernel(
+/// On C the control word still shows the grant, which has no timer, or a later call ends the grant.
+pub(super) fn expiry_in_kernel_leaves_grant(
     program: &Program,
     fork: &Fork,
     c: &Branch,
@@ -125,5 +135,5 @@ pub(super) fn expiry_in_the_kernel(
         }
         _ => false,
     };
-    differs && without_rival(program, fork)
+    differs && without_competition(program, fork)
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where somebody else gets the CPU.
+//! Differences about who gets the CPU.
 
 use rseq_slice_diff_program::arg::Event;
 use rseq_slice_diff_program::op::Op;
 use rseq_slice_diff_program::outcome::{End, Seen};
 use rseq_slice_diff_program::program::Program;
 
-use super::{FAULTED, holds_up, one_less};
-use crate::compare::{Branch, Fork};
+use super::{FAULTED, delays, one_less};
+use crate::fork::{Branch, Fork};
 
-/// Takes an access that waits for its page, or a reschedule that the other CPU asks for in the same moment
-/// as the rival's timer.
-pub(super) fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// The program needs an access that waits for its page, or a reschedule that the other CPU requests while the
+/// competitor's timer does.
+pub(super) fn grant_follows_switch(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
     let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
         return false;
     };
@@ -26,7 +26,7 @@ pub(super) fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust:
         ..c.clone()
     };
     let fewer = c.granted.checked_sub(rust.granted);
-    program.ops().any(holds_up)
+    program.ops().any(delays)
         && as_rust == *rust
         && matches!(fewer, Some(1..))
         && c.revoked >= rust.revoked
@@ -36,9 +36,14 @@ pub(super) fn switch_before_grant(program: &Program, _: &Fork, c: &Branch, rust:
         && c.expired - rust.expired <= c.granted - rust.granted
 }
 
-/// Takes a second reschedule, which something planned brings, or the expiry.
-pub(super) fn switch_at_entry(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
-    // Most calls come in time, on Rust as well.
+/// The program needs a planned second reschedule, or an expiry.
+pub(super) fn entry_reschedules_again(
+    program: &Program,
+    fork: &Fork,
+    c: &Branch,
+    rust: &Branch,
+) -> bool {
+    // On Rust, too, most calls come in time.
     let both = fork.rust.contains_key(c) || fork.c.contains_key(rust);
     program.has_moments()
         && match (c, rust) {
@@ -50,7 +55,7 @@ pub(super) fn switch_at_entry(program: &Program, fork: &Fork, c: &Branch, rust: 
         }
 }
 
-/// Whether some grants that C counts as yielded or aborted are revoked on Rust.
+/// Whether Rust revokes some grants that C counts as yielded or aborted.
 fn revoked_instead(c: &End, rust: &End) -> bool {
     let as_rust = End {
         revoked: rust.revoked,
@@ -65,7 +70,7 @@ fn revoked_instead(c: &End, rust: &End) -> bool {
         && c.yielded + c.aborted + c.revoked == rust.yielded + rust.aborted + rust.revoked
 }
 
-/// Whether some grants that C counts as yielded or aborted are expired there too.
+/// Whether some grants that C counts as yielded or aborted also count as expired there.
 fn expired_as_well(c: &End, rust: &End) -> bool {
     let as_rust = End {
         expired: rust.expired,
@@ -75,8 +80,13 @@ fn expired_as_well(c: &End, rust: &End) -> bool {
     as_rust == *rust && matches!(more, Some(1..)) && more <= Some(c.yielded + c.aborted)
 }
 
-/// Takes memory that goes away. A grant of a thread that is dead may expire on C.
-pub(super) fn failed_update(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// The program needs an area that becomes inaccessible. On C the grant of a dead thread may expire.
+pub(super) fn failed_update_is_uncounted(
+    program: &Program,
+    _: &Fork,
+    c: &Branch,
+    rust: &Branch,
+) -> bool {
     let (Branch::End(c), Branch::End(rust)) = (c, rust) else {
         return false;
     };
@@ -102,14 +112,10 @@ pub(super) fn failed_update(program: &Program, _: &Fork, c: &Branch, rust: &Bran
         && program.ops().any(removes)
 }
 
-/// C is still in the kernel, where the sequence that made the request is restarted. On Rust that sequence
-/// may have seen the grant and be over.
-pub(super) fn right_after_the_grant(
-    program: &Program,
-    fork: &Fork,
-    c: &Branch,
-    rust: &Branch,
-) -> bool {
+/// A reschedule is due right after the grant. The clock event device is programmed earlier on C, so the
+/// thread is still in the kernel, and the sequence with the request restarts. On Rust the sequence may be
+/// over.
+pub(super) fn timer_starts_last(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
     let (Branch::Step(c), Branch::Step(rust)) = (c, rust) else {
         return false;
     };
@@ -119,35 +125,42 @@ pub(super) fn right_after_the_grant(
     };
     let step = program.steps().get(fork.index);
     let asks = step.is_some_and(|step| step.inside && matches!(step.op, Op::Ask { .. }));
-    let sweeps = |op: &Op| matches!(op, Op::Then { event, .. } if *event == Event::Rival);
+    let sweeps = |op: &Op| matches!(op, Op::Then { event, .. } if *event == Event::Competitor);
     asks && as_rust == *rust
         && c.word == 0
-        && c.rival > 0
+        && c.competitor > 0
         && c.restarts == rust.restarts + 1
         && program.ops().take(fork.index).any(sweeps)
 }
 
-/// The rival runs in a step on Rust, and later on C: in the end if there is no step in which it can.
-/// What Rust shows when the call let the rival run, C shows only when the expiry did. A second rival,
-/// which is not seen, runs together with the first one on C, and ends another wait on Rust.
-pub(super) fn lost_reschedule(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// The competitor runs in a step on Rust. On C it runs in a later step, after the expiry, or at the end. A
+/// second competitor, which has no counter here, runs together with the first on C, and ends another wait
+/// on Rust.
+pub(super) fn membarrier_loses_reschedule(
+    program: &Program,
+    fork: &Fork,
+    c: &Branch,
+    rust: &Branch,
+) -> bool {
     let ends_grants = |op: &Op| match op {
         Op::Membarrier => true,
         Op::Then { event, .. } => *event == Event::Membarrier,
         _ => false,
     };
     let without = |seen: &Seen| Seen {
-        rival: 0,
+        competitor: 0,
         timeout: 0,
         ..seen.clone()
     };
     let later = match (c, rust) {
         (Branch::Step(c), Branch::Step(rust)) => {
-            let earlier = c.rival + 1 == rust.rival;
-            let alone = c.rival == rust.rival && c.timeout > rust.timeout;
+            let earlier = c.competitor + 1 == rust.competitor;
+            let alone = c.competitor == rust.competitor && c.timeout > rust.timeout;
             (earlier || alone) && without(c) == without(rust)
         }
-        (Branch::End(c), Branch::Step(rust)) => c.rival == 1 && rust.rival == 1 && c.revoked >= 1,
+        (Branch::End(c), Branch::Step(rust)) => {
+            c.competitor == 1 && rust.competitor == 1 && c.revoked >= 1
+        }
         (Branch::End(c), Branch::End(rust)) => {
             let as_rust = End {
                 expired: rust.expired,

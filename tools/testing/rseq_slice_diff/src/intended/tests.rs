@@ -22,13 +22,19 @@ fn names_are_unique() {
 }
 
 #[test]
-fn bits_layout_is_mode_3_alone() {
+fn bits_layout_is_invalid_takes_mode_3() {
     let (c, rust) = ("-22,f10/exit:0", "0,f30/exit:0");
-    assert_eq!(explained("prctl 2 3 0 0", c, rust), ["bits-layout"]);
+    assert_eq!(
+        explained("prctl 2 3 0 0", c, rust),
+        ["bits-layout-is-invalid"]
+    );
     assert_eq!(explained("prctl 2 2 0 0", c, rust), ["nothing"]);
     assert_eq!(explained("prctl 2 3 1 0", c, rust), ["nothing"]);
     assert_eq!(explained("prctl 2 3 0 0", rust, c), ["nothing"]);
-    assert_eq!(explained("prctl 2 3 0 0", c, "signal:11"), ["bits-layout"]);
+    assert_eq!(
+        explained("prctl 2 3 0 0", c, "signal:11"),
+        ["bits-layout-is-invalid"]
+    );
     assert_eq!(
         explained("prctl 2 3 0 0", "-6/exit:0", "0/exit:0"),
         ["nothing"]
@@ -36,11 +42,14 @@ fn bits_layout_is_mode_3_alone() {
 }
 
 #[test]
-fn bits_layout_is_seen_by_the_parent() {
+fn bits_layout_is_invalid_shows_in_the_parent() {
     let (c, rust) = ("0,f30/exit:0", "1011,f30/exit:0");
     let of = |program| explained(program, c, rust);
-    assert_eq!(of("fork; prctl 2 3 0 0"), ["bits-layout"]);
-    assert_eq!(of("vfork; yield; prctl 2 3 0 0"), ["bits-layout"]);
+    assert_eq!(of("fork; prctl 2 3 0 0"), ["bits-layout-is-invalid"]);
+    assert_eq!(
+        of("vfork; yield; prctl 2 3 0 0"),
+        ["bits-layout-is-invalid"]
+    );
     assert_eq!(of("fork; prctl 2 1 0 0"), ["nothing"]);
     assert_eq!(of("thread; prctl 2 3 0 0"), ["nothing"]);
     let other = "1011,f30,a1/exit:0";
@@ -48,35 +57,38 @@ fn bits_layout_is_seen_by_the_parent() {
 }
 
 #[test]
-fn expiry_of_the_dead_takes_a_dead_thread() {
+fn death_is_uncounted_takes_a_dead_thread() {
     let of = |c, rust| explained("ask 0x1", c, rust);
     assert_eq!(
         of("signal:9,g1,e1,n1", "signal:9,g1,n1"),
-        ["expiry-of-the-dead"]
+        ["death-is-uncounted"]
     );
     assert_eq!(of("signal:9,g1,n1", "signal:9,g1,e1,n1"), ["nothing"]);
     assert_eq!(of("exit:0,g1,e1,y1", "exit:0,g1,y1"), ["nothing"]);
     assert_eq!(of("signal:9,g1,e1,n1", "signal:11,g1,n1"), ["nothing"]);
     assert_eq!(of("signal:9,g2,e1,n1,y1", "signal:9,g1,n1"), ["nothing"]);
     let (c, rust) = ("0/signal:9,g2,e2,n1,y1", "0/signal:9,g2,n1,y1");
-    assert_eq!(explained("spin 500", c, rust), ["expiry-of-the-dead"]);
+    assert_eq!(explained("spin 500", c, rust), ["death-is-uncounted"]);
     assert_eq!(explained("yield", c, rust), ["nothing"]);
 }
 
 #[test]
-fn over_in_the_kernel_takes_a_short_extension() {
+fn early_end_is_unchecked_takes_a_short_extension() {
     let (c, rust) = ("5/signal:11,g1,n1", "5/signal:11,g1,e1,n1");
     let of = |c, rust| explained("length \"5000\"", c, rust);
-    assert_eq!(of(c, rust), ["over-in-the-kernel"]);
+    assert_eq!(of(c, rust), ["early-end-is-unchecked"]);
     assert_eq!(explained("yield", c, rust), ["nothing"]);
-    assert_eq!(explained("then 0 class", c, rust), ["over-in-the-kernel"]);
+    assert_eq!(
+        explained("then 0 class", c, rust),
+        ["early-end-is-unchecked"]
+    );
     assert_eq!(of("5/exit:0,g1,y1", "5/exit:0,g1,e1,y1"), ["nothing"]);
     assert_eq!(of("5/exit:0,g1,v1", "5/exit:0,g1,e1,n1"), ["nothing"]);
     let (c, rust) = ("5/1/0,w1/exit:0,g1,v1", "5/1/signal:11,g1,e1,v1");
     let of = |program| explained(program, c, rust);
     assert_eq!(
         of("length \"5000\"; debug \"1\"; yield"),
-        ["over-in-the-kernel"]
+        ["early-end-is-unchecked"]
     );
     assert_eq!(of("length \"5000\"; debug \"0\"; yield"), ["nothing"]);
     assert_eq!(of("yield; debug \"1\"; yield"), ["nothing"]);
@@ -86,11 +98,11 @@ fn over_in_the_kernel_takes_a_short_extension() {
 }
 
 #[test]
-fn restart_at_expiry_takes_a_sequence_and_no_rival() {
+fn expiry_keeps_sequence_takes_a_sequence_without_competitor() {
     let (c, rust) = ("0,w100/0/exit:0,g1,e1,v1", "0,w100/0,s1/exit:0,g1,e1,v1");
     let of = |program| explained(program, c, rust);
-    assert_eq!(of("reclass 0x1; s.spin 80000"), ["restart-at-expiry"]);
-    assert_eq!(of("then 0 class; s.outlast"), ["restart-at-expiry"]);
+    assert_eq!(of("reclass 0x1; s.spin 80000"), ["expiry-keeps-sequence"]);
+    assert_eq!(of("then 0 class; s.outlast"), ["expiry-keeps-sequence"]);
     assert_eq!(of("reclass 0x1; spin 80000"), ["nothing"]);
     assert_eq!(of("ask 0x1; s.spin 80000"), ["nothing"]);
     let of = |c, rust| explained("reclass 0x1; s.spin 80000", c, rust);
@@ -102,7 +114,7 @@ fn restart_at_expiry_takes_a_sequence_and_no_rival() {
     let of = |program| explained(program, c, rust);
     assert_eq!(
         of("cs 0x1; reclass 0x1; s.spin 80000"),
-        ["restart-at-expiry"]
+        ["expiry-keeps-sequence"]
     );
     assert_eq!(of("cs 0x1; ask 0x1; s.spin 80000"), ["nothing"]);
     assert_eq!(of("ids 0x1; reclass 0x1; s.spin 80000"), ["nothing"]);
@@ -111,12 +123,12 @@ fn restart_at_expiry_takes_a_sequence_and_no_rival() {
         "1/0/0,w100/signal:11,g1,e1,v1",
     );
     let program = "debug \"1\"; ids 0x1; reclass 0x1; s.spin 80000";
-    assert_eq!(explained(program, c, rust), ["restart-at-expiry"]);
+    assert_eq!(explained(program, c, rust), ["expiry-keeps-sequence"]);
 }
 
 #[test]
-fn expiry_in_the_kernel_takes_no_rival() {
-    let name = ["expiry-in-the-kernel"];
+fn expiry_in_kernel_leaves_grant_without_competitor() {
+    let name = ["expiry-in-kernel-leaves-grant"];
     let (c, rust) = (
         "0,w100/0,w100,t1/exit:0,g1,e1,x1",
         "0,w100/0/exit:0,g1,e1,v1",
@@ -133,10 +145,10 @@ fn expiry_in_the_kernel_takes_no_rival() {
 }
 
 #[test]
-fn request_in_debug_mode_takes_a_request_alone() {
+fn request_is_violation_takes_a_request_alone() {
     let (c, rust) = ("1/0,w1/signal:11,q1", "1/0,w1/0,w1/exit:0,q1");
     let of = |program| explained(program, c, rust);
-    let name = ["request-in-debug-mode"];
+    let name = ["request-is-violation"];
     assert_eq!(of("debug \"1\"; word 0x1; yield"), name);
     assert_eq!(of("debug \"1\"; byte 0 0xff; yield"), name);
     assert_eq!(of("debug \"1\"; handle usr request; yield"), name);
@@ -149,13 +161,13 @@ fn request_in_debug_mode_takes_a_request_alone() {
 }
 
 #[test]
-fn switch_before_grant_takes_the_other_cpu() {
+fn grant_follows_switch_takes_the_other_cpu() {
     let of = |program| explained(program, "0/exit:0,g1,e1,v1", "0/exit:0");
-    assert_eq!(of("then 0 drop"), ["switch-before-grant"]);
-    assert_eq!(of("then 0 fork"), ["switch-before-grant"]);
-    assert_eq!(of("then 0 class"), ["switch-before-grant"]);
-    assert_eq!(of("reclass 0x1"), ["switch-before-grant"]);
-    assert_eq!(of("then 0 rival"), ["nothing"]);
+    assert_eq!(of("then 0 drop"), ["grant-follows-switch"]);
+    assert_eq!(of("then 0 fork"), ["grant-follows-switch"]);
+    assert_eq!(of("then 0 class"), ["grant-follows-switch"]);
+    assert_eq!(of("reclass 0x1"), ["grant-follows-switch"]);
+    assert_eq!(of("then 0 competitor"), ["nothing"]);
     let of = |c, rust| explained("then 0 drop", c, rust);
     assert_eq!(of("0/exit:0", "0/exit:0,g1,v1"), ["nothing"]);
     assert_eq!(of("0/exit:0,g2,v2", "0/exit:0,g1,y1"), ["nothing"]);
@@ -163,19 +175,19 @@ fn switch_before_grant_takes_the_other_cpu() {
 }
 
 #[test]
-fn switch_at_entry_takes_a_moment() {
+fn entry_reschedules_again_takes_a_moment() {
     let of = |c, rust| explained("spin 500", c, rust);
     assert_eq!(
         of("1/exit:0,g1,e1,y1", "1/exit:0,g1,e1,v1"),
-        ["switch-at-entry"]
+        ["entry-reschedules-again"]
     );
     assert_eq!(
         of("1/exit:0,g1,e1,x1", "1/exit:0,g1,e1,v1"),
-        ["switch-at-entry"]
+        ["entry-reschedules-again"]
     );
     assert_eq!(
         of("1/exit:0,g1,e1,y1", "1/exit:0,g1,y1"),
-        ["switch-at-entry"]
+        ["entry-reschedules-again"]
     );
     assert_eq!(of("1/exit:0,g1,y1", "1/exit:0,g1,v1"), ["nothing"]);
     assert_eq!(of("1/exit:0,g1,e1,v1", "1/exit:0,g1,e1,y1"), ["nothing"]);
@@ -197,16 +209,19 @@ fn an_unlikely_branch_beside_an_intended_one_is_not_decided() {
     let rust = samples(&[("0,f30/exit:0", 61)]);
     let result = compare(&program, &c, &rust, ALL);
     assert!(result.is_open());
-    assert!(result.intended.contains("bits-layout"));
+    assert!(result.intended.contains("bits-layout-is-invalid"));
     let c = samples(&[("-22,f10/exit:0", 30), ("signal:9", 31)]);
     let result = compare(&program, &c, &rust, ALL);
     assert_eq!(result.differences.len(), 1);
 }
 
 #[test]
-fn lie_counted_takes_a_check() {
+fn violation_counts_as_end_takes_a_check() {
     let (c, rust) = ("signal:11,q1,g1,y1", "signal:11,q1,g1,n1");
-    assert_eq!(explained("debug \"1\"", c, rust), ["lie-counted"]);
+    assert_eq!(
+        explained("debug \"1\"", c, rust),
+        ["violation-counts-as-end"]
+    );
     assert_eq!(explained("debug \"0\"", c, rust), ["nothing"]);
     assert_eq!(explained("debug \"1\"", rust, c), ["nothing"]);
     assert_eq!(
@@ -216,25 +231,28 @@ fn lie_counted_takes_a_check() {
 }
 
 #[test]
-fn lie_counted_is_seen_by_a_survivor() {
+fn violation_counts_as_end_shows_in_a_survivor() {
     let (c, rust) = ("1,h1/exit:0,q1,g1,y1", "0,h1/exit:0,q1,g1,n1");
     let of = |c, rust| explained("debug \"1\"", c, rust);
-    assert_eq!(of(c, rust), ["lie-counted"]);
+    assert_eq!(of(c, rust), ["violation-counts-as-end"]);
     assert_eq!(of(rust, c), ["nothing"]);
     assert_eq!(of("1/exit:0", "0/exit:0"), ["nothing"]);
     assert_eq!(explained("debug \"0\"", c, rust), ["nothing"]);
 }
 
 #[test]
-fn failed_update_takes_memory_that_goes_away() {
+fn failed_update_is_uncounted_takes_memory_that_goes_away() {
     let (c, rust) = ("signal:11,g1,n1", "signal:11,g1,v1");
     let gone = "then 0 no-access";
-    assert_eq!(explained(gone, c, rust), ["failed-update"]);
-    assert_eq!(explained("then 0 rival", c, rust), ["nothing"]);
+    assert_eq!(explained(gone, c, rust), ["failed-update-is-uncounted"]);
+    assert_eq!(explained("then 0 competitor", c, rust), ["nothing"]);
     assert_eq!(explained(gone, rust, c), ["nothing"]);
     assert_eq!(explained(gone, "exit:0,g1,n1", "exit:0,g1,v1"), ["nothing"]);
     let expired = "signal:11,g1,e1,n1";
-    assert_eq!(explained(gone, expired, rust), ["failed-update"]);
+    assert_eq!(
+        explained(gone, expired, rust),
+        ["failed-update-is-uncounted"]
+    );
     assert_eq!(explained(gone, c, "signal:11,g1,e1,v1"), ["nothing"]);
     assert_eq!(
         explained(gone, "signal:11,g2,e2,n1,v1", "signal:11,g2,v2"),
@@ -243,26 +261,38 @@ fn failed_update_takes_memory_that_goes_away() {
 }
 
 #[test]
-fn right_after_the_grant_takes_a_rival_and_a_sequence() {
+fn timer_starts_last_takes_a_competitor_and_a_sequence() {
     let (c, rust) = ("0/0,a1,s1/exit:0", "0/0,a1/exit:0");
     let of = |program| explained(program, c, rust);
-    assert_eq!(of("then 0 rival; s.ask 0x1"), ["right-after-the-grant"]);
-    assert_eq!(of("then 0 rival; ask 0x1"), ["nothing"]);
-    assert_eq!(of("then 0 rival; s.spin 500"), ["nothing"]);
+    assert_eq!(of("then 0 competitor; s.ask 0x1"), ["timer-starts-last"]);
+    assert_eq!(of("then 0 competitor; ask 0x1"), ["nothing"]);
+    assert_eq!(of("then 0 competitor; s.spin 500"), ["nothing"]);
     assert_eq!(of("then 0 signal; s.ask 0x1"), ["nothing"]);
-    assert_eq!(explained("then 0 rival; s.ask 0x1", rust, c), ["nothing"]);
+    assert_eq!(
+        explained("then 0 competitor; s.ask 0x1", rust, c),
+        ["nothing"]
+    );
     let (c, rust) = ("0/0,w100,a1,s1/exit:0", "0/0,w100,a1/exit:0");
-    assert_eq!(explained("then 0 rival; s.ask 0x1", c, rust), ["nothing"]);
+    assert_eq!(
+        explained("then 0 competitor; s.ask 0x1", c, rust),
+        ["nothing"]
+    );
 }
 
 #[test]
-fn lost_reschedule_takes_membarrier() {
+fn membarrier_loses_reschedule_takes_membarrier() {
     let (c, rust) = ("0,f30/exit:0", "0,f30,a1/exit:0");
-    assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+    assert_eq!(
+        explained("membarrier", c, rust),
+        ["membarrier-loses-reschedule"]
+    );
     assert_eq!(explained("yield", c, rust), ["nothing"]);
     assert_eq!(explained("membarrier", rust, c), ["nothing"]);
     let dies = "signal:10,a1,g1,v1";
-    assert_eq!(explained("membarrier", dies, rust), ["lost-reschedule"]);
+    assert_eq!(
+        explained("membarrier", dies, rust),
+        ["membarrier-loses-reschedule"]
+    );
     assert_eq!(explained("yield", dies, rust), ["nothing"]);
     assert_eq!(
         explained("membarrier", "signal:10,g1,v1", rust),
@@ -273,11 +303,17 @@ fn lost_reschedule_takes_membarrier() {
         ["nothing"]
     );
     let (c, rust) = ("0,t1/exit:0,g1,v1", "0/exit:0,g1,v1");
-    assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+    assert_eq!(
+        explained("membarrier", c, rust),
+        ["membarrier-loses-reschedule"]
+    );
     assert_eq!(explained("membarrier", rust, c), ["nothing"]);
     assert_eq!(explained("yield", c, rust), ["nothing"]);
     let (c, rust) = ("0,a1/exit:0,g1,e1,v1", "0,a1/exit:0,g1,v1");
-    assert_eq!(explained("membarrier", c, rust), ["lost-reschedule"]);
+    assert_eq!(
+        explained("membarrier", c, rust),
+        ["membarrier-loses-reschedule"]
+    );
     assert_eq!(explained("membarrier", rust, c), ["nothing"]);
     assert_eq!(explained("yield", c, rust), ["nothing"]);
     let (c, rust) = ("0,a1/exit:0,g1,e1,y1", "0,a1/exit:0,g1,y1");
@@ -285,9 +321,12 @@ fn lost_reschedule_takes_membarrier() {
 }
 
 #[test]
-fn stale_yield_takes_a_skipped_one() {
+fn skipped_yield_is_reported_later_takes_a_skipped_one() {
     let of = |program| explained(program, "0/-1/1/exit:0", "0/-1/0/exit:0");
-    assert_eq!(of("filter; skip; yield"), ["stale-yield"]);
+    assert_eq!(
+        of("filter; skip; yield"),
+        ["skipped-yield-is-reported-later"]
+    );
     assert_eq!(of("filter; yield; yield"), ["nothing"]);
     assert_eq!(of("skip; filter; yield"), ["nothing"]);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel makes of control words, settings and results.
+//! Differences about control words, modes and results.
 
 use rseq_slice_diff_program::arg::Handler;
 use rseq_slice_diff_program::op::Op;
@@ -8,13 +8,18 @@ use rseq_slice_diff_program::outcome::{End, Seen};
 use rseq_slice_diff_program::program::Program;
 
 use super::{FAULTED, checks_words, expiry::expired_dead, one_less};
-use crate::compare::{Branch, Fork};
+use crate::fork::{Branch, Fork};
 
 const EINVAL: i64 = -(libc::EINVAL as i64);
 
-/// On Rust the call may also kill, as any other change does where the area is not accessible or its
-/// flags are wrong. If a child makes the call, the step of its parent that waits for it shows that first.
-pub(super) fn bits_layout(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// On Rust the call may also kill: the area may be inaccessible, or its flags wrong. If a child makes the
+/// call, the step in which the parent waits for the child shows the difference first.
+pub(super) fn bits_layout_is_invalid(
+    program: &Program,
+    fork: &Fork,
+    c: &Branch,
+    rust: &Branch,
+) -> bool {
     let asks = |op: &Op| {
         *op == Op::Prctl {
             op: 2,
@@ -32,7 +37,7 @@ pub(super) fn bits_layout(program: &Program, fork: &Fork, c: &Branch, rust: &Bra
     }
 }
 
-/// Whether two steps returned different things and differ in nothing else.
+/// Whether two steps differ in their result only.
 fn other_result(c: &Branch, rust: &Branch) -> bool {
     let (Branch::Step(c), Branch::Step(rust)) = (c, rust) else {
         return false;
@@ -44,9 +49,9 @@ fn other_result(c: &Branch, rust: &Branch) -> bool {
     as_rust == *rust && c != rust
 }
 
-/// The thread dies where on Rust it goes on, whatever comes then. If a child dies, the step of its parent
-/// that waits for it shows that.
-pub(super) fn request_in_debug_mode(
+/// The thread dies on C and goes on on Rust. If a child dies, the step in which the parent waits for it
+/// shows that.
+pub(super) fn request_is_violation(
     program: &Program,
     fork: &Fork,
     c: &Branch,
@@ -73,8 +78,13 @@ pub(super) fn request_in_debug_mode(
     checks_words(program) && died && program.ops().take(fork.index + 1).any(stores)
 }
 
-/// Where a thread survives its lie, the yield says on Rust that it was none.
-pub(super) fn lie_counted(program: &Program, _: &Fork, c: &Branch, rust: &Branch) -> bool {
+/// If the thread handles the `SIGSEGV`, the yield returns 1 on C and 0 on Rust.
+pub(super) fn violation_counts_as_end(
+    program: &Program,
+    _: &Fork,
+    c: &Branch,
+    rust: &Branch,
+) -> bool {
     let (c, rust) = match (c, rust) {
         (Branch::End(c), Branch::End(rust)) => (c, rust),
         (Branch::Step(c), Branch::Step(rust)) => {
@@ -94,14 +104,19 @@ pub(super) fn lie_counted(program: &Program, _: &Fork, c: &Branch, rust: &Branch
         unaccounted: rust.unaccounted,
         ..c.clone()
     };
-    let lies = i64::try_from(yields + aborts);
+    let violations = i64::try_from(yields + aborts);
     checks_words(program)
         && as_rust == *rust
         && (c.expired == rust.expired || expired_dead(c, rust))
-        && lies.is_ok_and(|lies| lies > 0 && c.unaccounted + lies == rust.unaccounted)
+        && violations.is_ok_and(|n| n > 0 && c.unaccounted + n == rust.unaccounted)
 }
 
-pub(super) fn stale_yield(program: &Program, fork: &Fork, c: &Branch, rust: &Branch) -> bool {
+pub(super) fn skipped_yield_is_reported_later(
+    program: &Program,
+    fork: &Fork,
+    c: &Branch,
+    rust: &Branch,
+) -> bool {
     let (Branch::Step(c), Branch::Step(rust)) = (c, rust) else {
         return false;
     };

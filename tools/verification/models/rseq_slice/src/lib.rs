@@ -12,7 +12,7 @@
 //! - `rules`: the extension in Rust, in C, and with mistakes.
 //! - `kernel`: the interface between the two, which checks each step.
 //! - `property`, `ghost`, `cover`: what is checked, what that records, and what has to be seen.
-//! - `config`, `matrix`: what is explored.
+//! - `config`, `matrix`: what is explored. `differences`: what C is known to break.
 //! - `explore`, `trace`, `run`: the exploration and what it prints.
 
 #[path = "../../../../../kernel/rseq_slice/abi.rs"]
@@ -23,6 +23,7 @@ mod state;
 mod action;
 mod config;
 mod cover;
+mod differences;
 mod explore;
 mod ghost;
 mod kernel;

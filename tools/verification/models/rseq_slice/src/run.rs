@@ -15,6 +15,7 @@ use crate::{
     abi::Layout,
     config::Config,
     cover::Cover,
+    differences,
     explore::{explore, Findings},
     matrix,
     property::{Broken, Property, ALL},
@@ -155,10 +156,13 @@ fn compare(findings: &Findings, known: Broken, seen: Cover) -> Report {
             };
             Outcome {
                 ok: known == trace.is_some(),
-                name: format!(
-                    "{property}{}",
-                    if known { " is broken, as known" } else { "" }
-                ),
+                name: if known {
+                    let names = differences::names(property.broken);
+
+                    format!("{property} is broken, as known: {names}")
+                } else {
+                    property.to_string()
+                },
                 lines,
             }
         })

@@ -21,12 +21,12 @@ pub(crate) struct Job {
     pub(crate) repetitions: u32,
 }
 
-/// What the kernels made of a job.
+/// The outcomes of a job on both kernels.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) c: Samples,
     pub(crate) rust: Samples,
-    /// What is wrong without any comparison: a broken rule, or a kernel that did not survive.
+    /// Failures without a comparison: a broken rule, or a kernel that crashed.
     pub(crate) faults: Vec<String>,
 }
 
@@ -217,7 +217,7 @@ fn name(kernel: Implementation) -> &'static str {
     }
 }
 
-/// What the guest reads.
+/// The input of the guest.
 fn text(jobs: &[Job], from: usize) -> String {
     let lines = jobs.iter().enumerate().skip(from);
     lines

@@ -31,8 +31,8 @@ Runs programs on the C and on the Rust kernel and says where these differ.
   --seeds N        how many seeds (default 20)
   --programs N     how many programs over all seeds (default 10000)
   --append WORDS   more kernel command line
-  --forget NAME    take the intended difference NAME for a difference
-  --list           print the intended differences, and nothing else";
+  --forget NAME    report the intended difference NAME as a difference
+  --list           print the names of the intended differences, and nothing else";
 
 /// Seeds whose programs share a boot.
 const SEEDS_PER_BOOT: u64 = 5;
@@ -78,9 +78,7 @@ fn parse() -> Result<Option<Options>> {
                 );
             }
             Long("list") => {
-                intended
-                    .iter()
-                    .for_each(|entry| println!("{}: {}", entry.name, entry.reason));
+                intended.iter().for_each(|entry| println!("{}", entry.name));
                 return Ok(None);
             }
             Short('h') | Long("help") => {
@@ -171,10 +169,7 @@ fn run(options: &mut Options) -> Result<ExitCode> {
             .get(entry.name)
             .copied()
             .unwrap_or_default();
-        println!(
-            "intended, in {seen} programs: {}: {}",
-            entry.name, entry.reason
-        );
+        println!("intended, in {seen} programs: {}", entry.name);
         stale += usize::from(seen == 0 && entry.certain);
     }
     if stale > 0 {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is printed.
+//! Printed reports.
 
 use std::collections::BTreeMap;
 
 use rseq_slice_debugfs::Implementation;
-use rseq_slice_diff::compare::Fork;
+use rseq_slice_diff::fork::Fork;
 use rseq_slice_diff_program::outcome::Samples;
 
 use crate::session::Case;
@@ -24,7 +24,7 @@ pub(crate) fn print(title: &str, case: &Case) {
     print_outcomes("Rust", &case.answer.rust);
 }
 
-/// Prints one program of each kind of what cannot be told.
+/// Prints one program of each kind of outcomes that are too rare to tell.
 pub(crate) fn print_rare(cases: &[Case]) {
     let mut kinds: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for case in cases {

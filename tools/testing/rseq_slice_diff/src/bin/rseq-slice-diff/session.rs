@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From programs to differences: run, compare, run again what cannot be told, shrink.
+//! From programs to differences: run, compare, run again if undecided, shrink.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,18 @@ use rseq_slice_diff_program::program::Program;
 
 use crate::boot::{Answer, Guests, Job};
 
-/// How often a program is run: one in which a moment is swept, one that has moments, and any other.
+/// How often to run a program that sweeps a moment, one that has moments, and any other.
 pub(crate) type Times = [u32; 3];
 const FIRST: Times = [6, 1, 1];
-/// The rounds after that, for programs of which it cannot be told yet. A difference that is always there
-/// is recognised in the first of them; where moments matter, all of them are waited for.
+/// Further rounds, for undecided programs. The first of them recognises a difference that is always
+/// there. If moments matter, all rounds are run.
 const FURTHER: [Times; 3] = [[24, 16, 12], [96, 64, 24], [256, 256, 64]];
 /// For each candidate when a program is shrunk.
 const SHRINKING: Times = [64, 64, 12];
-/// So many differences are shrunk.
+/// The number of differences that are shrunk.
 const SHRUNK: usize = 6;
 
-/// A program with what is known of it.
+/// A program with its outcomes so far.
 pub(crate) struct Case {
     pub(crate) program: Program,
     pub(crate) answer: Answer,
@@ -41,7 +41,7 @@ impl Case {
         self.comparison.is_open() || self.is_bad() && doubtful
     }
 
-    /// What it is that is wrong, so that the same of other programs can be told from others.
+    /// The kind of failure, by which programs are grouped.
     pub(crate) fn kind(&self) -> Option<String> {
         let comparison = &self.comparison;
         if let Some(fork) = comparison
@@ -59,7 +59,7 @@ impl Case {
 /// The results of a session.
 #[derive(Default)]
 pub(crate) struct Results {
-    /// Programs with which all is well.
+    /// Programs on which the kernels agree.
     pub(crate) agreed: usize,
     /// Programs with an intended difference and no other.
     pub(crate) with_intended: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Results {
     pub(crate) intended: BTreeMap<&'static str, usize>,
     /// Programs with a difference or a broken rule.
     pub(crate) bad: Vec<Case>,
-    /// Programs with an outcome that one kernel showed, and too rarely to tell more.
+    /// Programs with outcomes that are too rare to tell.
     pub(crate) rare: Vec<Case>,
     /// Runs of programs, over both kernels.
     pub(crate) runs: u64,
@@ -76,7 +76,7 @@ pub(crate) struct Results {
 pub(crate) struct Session<'a> {
     pub(crate) guests: &'a mut Guests,
     pub(crate) intended: &'a [Intended],
-    /// Programs of which it is not known yet.
+    /// Programs that are undecided.
     pub(crate) open: Vec<Case>,
     pub(crate) results: Results,
 }
@@ -90,7 +90,7 @@ fn repetitions(program: &Program, [swept, moments, other]: Times) -> u32 {
 }
 
 impl Session<'_> {
-    /// Runs the programs `repetitions` times and adds the answers to what is known already.
+    /// Runs the programs and adds the answers to those of earlier runs.
     fn ask(&mut self, cases: &mut [Case], times: Times, seed: u64) -> Result<()> {
         let jobs: Vec<_> = cases
             .iter()
@@ -124,7 +124,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Runs programs so many times, and compares what came of them.
+    /// Runs programs `times` and compares their outcomes.
     pub(crate) fn show(
         &mut self,
         programs: &[Program],

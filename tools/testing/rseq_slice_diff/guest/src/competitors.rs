@@ -19,20 +19,20 @@ use crate::shared::shared;
 
 /// Real-time priority of the programs.
 pub(crate) const PROGRAM_PRIORITY: i32 = 10;
-/// Real-time priorities of the rivals.
+/// Real-time priorities of the competitors.
 const PRIORITIES: [i32; 2] = [20, 21];
 /// The descriptors of their timers, in all processes.
 const TIMERS: [i32; 2] = [101, 102];
 
-/// Starts the rivals on the CPU of the calling process.
+/// Starts the competitors on the CPU of the calling process.
 pub(crate) fn start() -> Result<()> {
-    for (rival, (&priority, timer)) in PRIORITIES.iter().zip(TIMERS).enumerate() {
+    for (competitor, (&priority, timer)) in PRIORITIES.iter().zip(TIMERS).enumerate() {
         let alarm = alarm()?;
         // SAFETY: Takes numbers only; nobody else uses this one. It stays open over an exec.
         Errno::result(unsafe { libc::dup2(alarm.as_raw_fd(), timer) })?;
         // SAFETY: This process has a single thread.
         if let ForkResult::Child = unsafe { fork() }? {
-            let lived = live(rival, priority, &alarm);
+            let lived = live(competitor, priority, &alarm);
             // SAFETY: Ends the process without running the exit handlers of its parent.
             unsafe { libc::_exit(i32::from(lived.is_err())) }
         }
@@ -40,24 +40,24 @@ pub(crate) fn start() -> Result<()> {
     Ok(())
 }
 
-fn live(rival: usize, priority: i32, timer: &File) -> Result<()> {
+fn live(competitor: usize, priority: i32, timer: &File) -> Result<()> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
     set_policy(Policy::Fifo(priority))?;
-    let runs = &shared().totals.rivals[rival];
+    let runs = &shared().totals.competitors[competitor];
     Err(each_event(timer, || {
         runs.fetch_add(1, SeqCst);
     })
     .into())
 }
 
-/// Wakes a rival when that is due.
-pub(crate) fn wake(rival: usize, due: Due) -> Result<()> {
+/// Wakes a competitor when that is due.
+pub(crate) fn wake(competitor: usize, due: Due) -> Result<()> {
     // SAFETY: Opened by `start`, and never closed.
-    let timer = unsafe { BorrowedFd::borrow_raw(TIMERS[rival]) };
+    let timer = unsafe { BorrowedFd::borrow_raw(TIMERS[competitor]) };
     Ok(set_alarm(timer, due)?)
 }
 
 /// Wakes nobody any more.
 pub(crate) fn rest() -> Result<()> {
-    (0..TIMERS.len()).try_for_each(|rival| wake(rival, Due::Never))
+    (0..TIMERS.len()).try_for_each(|competitor| wake(competitor, Due::Never))
 }
