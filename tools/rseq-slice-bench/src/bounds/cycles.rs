@@ -9,8 +9,8 @@ use crate::kernels::Kernel;
 use crate::report::{CycleRow, Report};
 
 /// Clock event device programmings less than in C, in a cycle of a grant that a timer interrupt
-/// causes: one serves the interrupt and the timer of the grant, but for the cycle here and there in
-/// which a tick shares one on one of the two kernels.
+/// causes (difference `timer-starts-last`): one programming serves the interrupt and the timer of the
+/// grant. In a few cycles a tick shares one on one of the two kernels.
 const SAVED: f64 = 0.98;
 
 /// As much as chance may do to the programmings for each grant before a run says nothing.

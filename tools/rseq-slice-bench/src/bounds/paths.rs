@@ -36,9 +36,9 @@ pub(super) const PATHS: [(PathName, Bound); 19] = [
     (PathName::PrctlSetOn, Bound::Above(5)),
 ];
 
-/// With the extension off at boot, instructions below C that a path has to stay. Nothing of either
-/// implementation is on the way of a null system call; C's update of user space, which preemption
-/// brings along, ends a grant that cannot be there.
+/// With the extension off at boot, instructions below C that a path has to stay. A null system call
+/// runs no code of either implementation. Preemption leads to an update of user space, in which C
+/// clears the state of a grant that does not exist (difference `off-clears-state`).
 pub(super) const OFF_AT_BOOT: [(PathName, u64); 3] = [
     (PathName::NullUnregistered, 0),
     (PathName::NullRegistered, 0),
