@@ -17,18 +17,12 @@ void mutex_select(bool all, bool adaptive)
 	config.mutex_mask = all || adaptive ? KIND_ROBUST | KIND_PROTECT : 0;
 	config.mutex_mask |= adaptive && !all ? KIND_TYPE : 0;
 	config.mutex_want = all ? 0 : adaptive ? PTHREAD_MUTEX_ADAPTIVE_NP : -1;
+	config.mutex = all || adaptive;
 }
 
 static inline bool selected(const pthread_mutex_t *mutex)
 {
-	return (mutex->__data.__kind & config.mutex_mask) == config.mutex_want;
-}
-
-/* The C library finds errors in these arguments in an order of its own. */
-static inline bool usual(clockid_t clock, const struct timespec *until)
-{
-	return (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC) && until && until->tv_sec >= 0 &&
-	       until->tv_nsec >= 0 && until->tv_nsec < 1000000000;
+	return mutex_selected(mutex->__data.__kind);
 }
 
 /*
@@ -73,13 +67,14 @@ COLD static int try_again(pthread_mutex_t *mutex)
 /* Called as the last thing of a function, so that the return address is the program's. */
 COLD static int lock_slowly(pthread_mutex_t *mutex)
 {
+	if (!selected(mutex))
+		return real.mutex_lock(mutex);
 	return TAKE(mutex, real.mutex_lock(mutex));
 }
 
 /* The mutex was not to be had the short way. */
 COLD static int lock_contended(pthread_mutex_t *mutex, int error)
 {
-	thread.held = held_counted();
 	if (error == EBUSY)
 		error = try_again(mutex);
 	if (error == EBUSY) {
@@ -92,22 +87,17 @@ COLD static int lock_contended(pthread_mutex_t *mutex, int error)
 EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
 	word_t *word = thread.mutex;
+	uintptr_t bits = thread.omitted[(unsigned char)mutex->__data.__kind];
 	pthread_mutex_t *kept;
 	int error;
 
-	if (!selected(mutex))
-		return real.mutex_lock(mutex);
-	if (unlikely(busy(word)))
+	bits = with(bits, &word[WORD_REQUEST]);
+	if (unlikely(held_or(with(bits, &word[WORD_GRANTED]))))
 		return set(&word[WORD_OFF]) ? real.mutex_lock(mutex) : lock_slowly(mutex);
-	/* As for spin locks: a register that calls preserve is saved for this part alone. */
-	kept = mutex;
-	__asm__("" : "+r"(kept));
-	thread.held = HELD_ONE | HELD_MINE | HELD_QUICK;
-	barrier();
-	word[WORD_REQUEST] = 1;
-	barrier();
+	kept = KEPT(mutex);
+	section_begin(word, mutex);
 	error = real.mutex_trylock(mutex);
-	return unlikely(error) ? lock_contended(kept, error) : error;
+	return unlikely(error) ? lock_contended(kept, error) : as_tried(error);
 }
 
 EXPORT int pthread_mutex_trylock(pthread_mutex_t *mutex)
@@ -132,30 +122,16 @@ EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock, cons
 	return TAKE(mutex, real.mutex_clocklock(mutex, clock, until));
 }
 
-COLD static int unlock_slowly(pthread_mutex_t *mutex)
-{
-	int error = real.mutex_unlock(mutex);
+UNLOCK(mutex, pthread_mutex_t)
 
+NAMED_IN_ASSEMBLY COLD int mutex_unlock_slowly(pthread_mutex_t *mutex)
+{
+	int error;
+
+	if (!selected(mutex))
+		return real.mutex_unlock(mutex);
+	error = real.mutex_unlock(mutex);
 	if (likely(!error))
 		section_exit();
 	return error;
-}
-
-EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
-{
-	word_t *word;
-	int error;
-
-	if (!thread.held || !selected(mutex))
-		return real.mutex_unlock(mutex);
-	if (unlikely(thread.held != (HELD_ONE | HELD_MINE | HELD_QUICK)))
-		return unlock_slowly(mutex);
-	error = real.mutex_unlock(mutex);
-	if (unlikely(error))
-		return error;
-	word = thread.mutex;
-	thread.held = 0;
-	barrier();
-	word[WORD_REQUEST] = 0;
-	return unlikely(set(&word[WORD_GRANTED])) ? section_leave_with(0) : 0;
 }

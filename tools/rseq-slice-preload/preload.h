@@ -14,6 +14,8 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 #define EXPORT __attribute__((visibility("default")))
+/* For what assembly names, which link-time optimization does not see. */
+#define NAMED_IN_ASSEMBLY __attribute__((used))
 #define COLD __attribute__((cold, noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -73,7 +75,7 @@ HIDDEN void real_resolve(void);
 struct config {
 	bool ready;
 	int absent;		/* why no thread will have the extension, or 0 */
-	bool spin, rwlock, omp;
+	bool spin, mutex, rwlock, omp;
 	bool stats;
 	/* A mutex is in a section if the masked bits of its kind are those wanted. */
 	int mutex_mask, mutex_want;
@@ -85,6 +87,10 @@ struct config {
 extern HIDDEN struct config config;
 
 HIDDEN void mutex_select(bool all, bool adaptive);
+static inline bool mutex_selected(int kind)
+{
+	return (kind & config.mutex_mask) == config.mutex_want;
+}
 HIDDEN int spin_lock_off(pthread_spinlock_t *lock);
 
 /* Writes a line to standard error. */

@@ -68,7 +68,7 @@ static void *found(void *function, const char *name)
 FUNCTIONS(EARLY)
 
 #define INITIAL(find, name, parameters, arguments) .name = early_##name,
-struct real real = { FUNCTIONS(INITIAL) };
+NAMED_IN_ASSEMBLY struct real real = { FUNCTIONS(INITIAL) };
 
 void real_resolve(void)
 {

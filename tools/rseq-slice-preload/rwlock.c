@@ -2,13 +2,6 @@
 /* Read-write locks, for both readers and writers. A wait sleeps in the C library, outside of the section. */
 #include "section.h"
 
-/* The C library finds errors in these arguments before it looks at the lock. */
-static inline bool usual(clockid_t clock, const struct timespec *until)
-{
-	return (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC) && until && until->tv_sec >= 0 &&
-	       until->tv_nsec >= 0 && until->tv_nsec < 1000000000;
-}
-
 #define TAKE(attempt, wait) ({							\
 	int error_;								\
 										\
@@ -22,19 +15,45 @@ static inline bool usual(clockid_t clock, const struct timespec *until)
 	section_taken(error_, __builtin_return_address(0));			\
 })
 
-EXPORT int pthread_rwlock_rdlock(pthread_rwlock_t *lock)
-{
-	if (!config.rwlock)
-		return real.rwlock_rdlock(lock);
-	return TAKE(real.rwlock_tryrdlock(lock), real.rwlock_rdlock(lock));
-}
+/*
+ * Defines the function that locks for readers or writers, the one for everything but its short way, which
+ * is called as the last thing so that the return address is the program's, and the one for a lock
+ * that was not to be had the short way.
+ */
+#define LOCK(mode)								\
+	COLD static int mode##lock_slowly(pthread_rwlock_t *lock)		\
+	{									\
+		if (!config.rwlock)						\
+			return real.rwlock_##mode##lock(lock);			\
+		return TAKE(real.rwlock_try##mode##lock(lock), real.rwlock_##mode##lock(lock));	\
+	}									\
+										\
+	COLD static int mode##lock_contended(pthread_rwlock_t *lock, int error)	\
+	{									\
+		if (error == EBUSY) {						\
+			section_suspend();					\
+			error = real.rwlock_##mode##lock(lock);			\
+			section_resume();					\
+		}								\
+		return section_taken(error, NULL);				\
+	}									\
+										\
+	EXPORT int pthread_rwlock_##mode##lock(pthread_rwlock_t *lock)		\
+	{									\
+		word_t *word = thread.rwlock;					\
+		pthread_rwlock_t *kept;						\
+		int error;							\
+										\
+		if (unlikely(busy(word)))					\
+			return set(&word[WORD_OFF]) ? real.rwlock_##mode##lock(lock) : mode##lock_slowly(lock);	\
+		kept = KEPT(lock);						\
+		section_begin(word, lock);					\
+		error = real.rwlock_try##mode##lock(lock);			\
+		return unlikely(error) ? mode##lock_contended(kept, error) : as_tried(error);	\
+	}
 
-EXPORT int pthread_rwlock_wrlock(pthread_rwlock_t *lock)
-{
-	if (!config.rwlock)
-		return real.rwlock_wrlock(lock);
-	return TAKE(real.rwlock_trywrlock(lock), real.rwlock_wrlock(lock));
-}
+LOCK(rd)
+LOCK(wr)
 
 EXPORT int pthread_rwlock_tryrdlock(pthread_rwlock_t *lock)
 {
@@ -80,14 +99,13 @@ EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t *lock, clockid_t clock, c
 	return TAKE(real.rwlock_trywrlock(lock), real.rwlock_clockwrlock(lock, clock, until));
 }
 
-EXPORT int pthread_rwlock_unlock(pthread_rwlock_t *lock)
-{
-	int error;
+UNLOCK(rwlock, pthread_rwlock_t)
 
-	if (!thread.held || !config.rwlock)
-		return real.rwlock_unlock(lock);
-	error = real.rwlock_unlock(lock);
-	if (likely(!error))
+NAMED_IN_ASSEMBLY COLD int rwlock_unlock_slowly(pthread_rwlock_t *lock)
+{
+	int error = real.rwlock_unlock(lock);
+
+	if (likely(!error) && config.rwlock)
 		section_exit();
 	return error;
 }

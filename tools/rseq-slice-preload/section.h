@@ -14,22 +14,20 @@
 #ifndef SECTION_H
 #define SECTION_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "preload.h"
 #include "stats.h"
 
 /*
- * What a thread holds. 0: nothing. An address of a control word, which is a multiple of 4 but not
- * of 8: one spin lock, whose section made the request. Else a multiple of HELD_COUNT for the locks,
- * with HELD_ODD, with HELD_MINE if their section made the request, and with HELD_QUICK if it is one
- * mutex that was taken the short way.
+ * What a thread holds. 0: nothing. An even number: the address of one lock, whose section made the
+ * request. Odd: a multiple of HELD_COUNT for the locks, with HELD_MINE if their section made the
+ * request.
  */
 #define HELD_ODD 1UL
 #define HELD_MINE 2UL
-#define HELD_POINTER 4UL
-#define HELD_QUICK 8UL
-#define HELD_COUNT 16UL
+#define HELD_COUNT 4UL
 #define HELD_ONE (HELD_COUNT | HELD_ODD)
 
 /*
@@ -41,10 +39,11 @@ enum { WORD_REQUEST, WORD_GRANTED, WORD_OFF };
 extern HIDDEN word_t word_unset[4], word_off[4], word_slow[4];
 
 struct thread {
-	word_t *spin;	/* what spin locks look at */
+	word_t *word;		/* what sections look at */
 	uintptr_t held;
-	word_t *mutex;	/* what the short way of mutexes looks at */
-	word_t *word;	/* what sections look at */
+	/* What short ways look at. */
+	word_t *spin, *mutex, *rwlock;
+	unsigned char omitted[256];	/* whether mutexes of this kind are in no section */
 };
 extern HIDDEN __thread struct thread thread;
 
@@ -59,7 +58,7 @@ static inline uintptr_t held_counted(void)
 {
 	uintptr_t held = thread.held;
 
-	return held & HELD_POINTER ? HELD_ONE | HELD_MINE : held & ~HELD_QUICK;
+	return held && !(held & HELD_ODD) ? HELD_ONE | HELD_MINE : held;
 }
 
 /* Makes the request if there is none. The thread holds a lock or is about to. */
@@ -148,21 +147,14 @@ static inline int section_taken(int error, const void *site)
 	return error;
 }
 
-/* For short ways. */
-#ifdef __x86_64__
 /*
- * As memory operands, which compilers do not make of volatile accesses. No register is then in use
- * where a thread without the extension leaves.
+ * The short way: one lock of a thread that has the extension and holds no other. A load of a word and
+ * one test cover a section around this one, a lock that is held already, a thread without the extension
+ * and one that is not set up. What the thread holds is then the address of the lock, which is all that
+ * its release has to compare.
  */
-static inline bool held_pointer(void)
-{
-	int is;
-
-	__asm__ __volatile__("test{b\t%1, %2|\t%2, %1}"
-			     : "=@ccne"(is) : "i"(HELD_POINTER), "m"(*(unsigned char *)&thread.held));
-	return is;
-}
-
+#ifdef __x86_64__
+/* With memory operands, which compilers do not make of volatile accesses. */
 static inline bool set(word_t *byte)
 {
 	int is;
@@ -171,32 +163,132 @@ static inline bool set(word_t *byte)
 	return is;
 }
 
-static inline bool busy(word_t *word)
+static inline uintptr_t with(uintptr_t bits, word_t *byte)
 {
-	unsigned int bits;
+	__asm__ __volatile__("or{b\t%1, %b0|\t%b0, %1}" : "+q"(bits) : "m"(*byte));
+	return bits;
+}
+
+static inline bool held_or(uintptr_t bits)
+{
 	int is;
 
-	__asm__ __volatile__("movz{bl\t%2, %k0|x\t%k0, %2}\n\tor{b\t%3, %b0|\t%b0, %3}\n\tor{b\t%4, %b0|\t%b0, %4}"
-			     : "=&q"(bits), "=@ccne"(is)
-			     : "m"(word[WORD_REQUEST]), "m"(word[WORD_GRANTED]), "m"(*(unsigned char *)&thread.held));
+	__asm__ __volatile__("or{q\t%2, %0|\t%0, %2}" : "+r"(bits), "=@ccne"(is) : "m"(thread.held));
 	return is;
 }
-#else
-static inline bool held_pointer(void)
-{
-	return thread.held & HELD_POINTER;
-}
 
+#else
 static inline bool set(word_t *byte)
 {
 	return *byte;
 }
 
+static inline uintptr_t with(uintptr_t bits, word_t *byte)
+{
+	return bits | *byte;
+}
+
+static inline bool held_or(uintptr_t bits)
+{
+	return bits | thread.held;
+}
+
+#endif
+
 static inline bool busy(word_t *word)
 {
-	return word[WORD_REQUEST] | word[WORD_GRANTED] || thread.held;
+	return held_or(with(word[WORD_REQUEST], &word[WORD_GRANTED]));
 }
+
+/* The lock is about to be tried. */
+static inline void section_begin(word_t *word, const volatile void *lock)
+{
+	thread.held = (uintptr_t)lock;
+	barrier();
+	word[WORD_REQUEST] = 1;
+	barrier();
+}
+
+/*
+ * The result of an attempt that did not fail, which the compiler would otherwise load as the 0 that it
+ * knows.
+ */
+static inline int as_tried(int error)
+{
+	__asm__("" : "+r"(error));
+	return error;
+}
+
+/* In a register that calls preserve, which then is saved for the rest of the function alone. */
+#define KEPT(lock) ({								\
+	__typeof__(lock) kept_ = (lock);					\
+										\
+	__asm__("" : "+r"(kept_));						\
+	kept_;									\
+})
+
+/*
+ * Defines the function that releases a lock. In the short way it ends the section even if the release
+ * fails: then the thread is not the owner of the lock. Until the request is withdrawn, the sections of
+ * signal handlers are parts of this one.
+ */
+#ifdef __x86_64__
+/* A compiler would save a register over the call, for the word. The stack takes an instruction less. */
+#define UNLOCK(kind, type)							\
+	HIDDEN int kind##_unlock_slowly(type *lock);				\
+										\
+	EXPORT __attribute__((naked)) int pthread_##kind##_unlock(type *lock __attribute__((unused)))	\
+	{									\
+		__asm__("{|.att_syntax prefix\n\t}"				\
+			"movq\tthread@gottpoff(%%rip), %%rax\n\t"		\
+			"cmpq\t%%rdi, %%fs:%c[held](%%rax)\n\t"		\
+			"jne\t1f\n\t"						\
+			"pushq\t%%fs:%c[word](%%rax)\n\t"			\
+			".cfi_adjust_cfa_offset 8\n\t"				\
+			"movq\t$0, %%fs:%c[held](%%rax)\n\t"			\
+			"call\t*real+%c[unlock](%%rip)\n\t"			\
+			"popq\t%%rdx\n\t"					\
+			".cfi_adjust_cfa_offset -8\n\t"				\
+			"movb\t$0, %c[request](%%rdx)\n\t"			\
+			"cmpb\t$0, %c[granted](%%rdx)\n\t"			\
+			"jne\t2f\n\t"						\
+			"ret\n"							\
+			"1:\tcmpq\t$0, %%fs:%c[held](%%rax)\n\t"		\
+			"jne\t" #kind "_unlock_slowly\n\t"			\
+			"jmp\t*real+%c[unlock](%%rip)\n"			\
+			"2:\tmovl\t%%eax, %%edi\n\t"				\
+			"jmp\tsection_leave_with\n\t"				\
+			"{|.intel_syntax noprefix\n}"				\
+			: : [held]"i"(offsetof(struct thread, held)), [word]"i"(offsetof(struct thread, kind)),	\
+			    [unlock]"i"(offsetof(struct real, kind##_unlock)),	\
+			    [request]"i"(WORD_REQUEST), [granted]"i"(WORD_GRANTED));	\
+	}
+#else
+#define UNLOCK(kind, type)							\
+	HIDDEN int kind##_unlock_slowly(type *lock);				\
+										\
+	EXPORT int pthread_##kind##_unlock(type *lock)				\
+	{									\
+		word_t *word = thread.kind;					\
+		int error;							\
+										\
+		if (unlikely(thread.held != (uintptr_t)lock))			\
+			return likely(!thread.held) ? real.kind##_unlock(lock) : kind##_unlock_slowly(lock);	\
+		thread.held = 0;						\
+		barrier();							\
+		error = real.kind##_unlock(lock);				\
+		barrier();							\
+		word[WORD_REQUEST] = 0;						\
+		return unlikely(word[WORD_GRANTED]) ? section_leave_with(error) : error;	\
+	}
 #endif
+
+/* Whether the C library finds no error in these arguments: it looks at them and at the lock in an order of its own. */
+static inline bool usual(clockid_t clock, const struct timespec *until)
+{
+	return (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC) && until && until->tv_sec >= 0 &&
+	       until->tv_nsec >= 0 && until->tv_nsec < 1000000000;
+}
 
 static inline void relax(void)
 {

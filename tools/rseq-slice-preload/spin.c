@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/*
- * pthread_spin_lock() and its kin. The common case is written for few instructions: one load of a
- * thread's variable and one test cover a section around this one, a lock that is held already, a
- * thread without extensions and one that is not set up.
- */
+/* pthread_spin_lock() and its kin. */
 #include "section.h"
 
 /* Until the lock looks free. Looking does not write, so that the holder keeps the cache line. */
@@ -51,23 +47,24 @@ COLD static int lock_slowly(pthread_spinlock_t *lock)
 	return error == EBUSY ? wait_in_section(lock, site) : section_taken(error, site);
 }
 
+/* The lock was not to be had the short way. */
+COLD static int lock_contended(pthread_spinlock_t *lock, int error)
+{
+	return error == EBUSY ? wait_in_section(lock, NULL) : section_taken(error, NULL);
+}
+
 EXPORT int pthread_spin_lock(pthread_spinlock_t *lock)
 {
-	pthread_spinlock_t *kept;
 	word_t *word = thread.spin;
+	pthread_spinlock_t *kept;
 	int error;
 
 	if (unlikely(busy(word)))
 		return set(&word[WORD_OFF]) ? config.spin_off(lock) : lock_slowly(lock);
-	/* A register that calls preserve is saved for this part alone. */
-	kept = lock;
-	__asm__("" : "+r"(kept));
-	thread.held = (uintptr_t)word;
-	barrier();
-	word[WORD_REQUEST] = 1;
-	barrier();
+	kept = KEPT(lock);
+	section_begin(word, lock);
 	error = real.spin_trylock(lock);
-	return unlikely(error) ? wait_in_section(kept, NULL) : error;
+	return unlikely(error) ? lock_contended(kept, error) : as_tried(error);
 }
 
 EXPORT int pthread_spin_trylock(pthread_spinlock_t *lock)
@@ -78,7 +75,9 @@ EXPORT int pthread_spin_trylock(pthread_spinlock_t *lock)
 	return section_taken(real.spin_trylock(lock), __builtin_return_address(0));
 }
 
-COLD static int unlock_slowly(pthread_spinlock_t *lock)
+UNLOCK(spin, pthread_spinlock_t)
+
+NAMED_IN_ASSEMBLY COLD int spin_unlock_slowly(pthread_spinlock_t *lock)
 {
 	int error;
 
@@ -87,23 +86,6 @@ COLD static int unlock_slowly(pthread_spinlock_t *lock)
 	error = real.spin_unlock(lock);
 	section_exit();
 	return error;
-}
-
-EXPORT int pthread_spin_unlock(pthread_spinlock_t *lock)
-{
-	word_t *word;
-	int error;
-
-	if (unlikely(!held_pointer()))
-		return likely(!thread.held) ? real.spin_unlock(lock) : unlock_slowly(lock);
-	barrier();
-	word = (word_t *)thread.held;
-	/* Until the request is withdrawn, the sections of signal handlers are parts of this one. */
-	thread.held = 0;
-	error = real.spin_unlock(lock);
-	barrier();
-	word[WORD_REQUEST] = 0;
-	return unlikely(set(&word[WORD_GRANTED])) ? section_leave_with(error) : error;
 }
 
 /* The lock of RSEQ_SLICE=off: waits in the same way, so that a comparison shows the extension alone. */

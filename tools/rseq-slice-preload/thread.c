@@ -8,17 +8,23 @@ word_t word_unset[4] = { 1 };
 word_t word_off[4] = { [WORD_REQUEST] = 1, [WORD_OFF] = 1 };
 word_t word_slow[4] = { 1 };
 
-__thread struct thread thread = { .spin = word_unset, .mutex = word_unset, .word = word_unset };
+NAMED_IN_ASSEMBLY __thread struct thread thread = {
+	.word = word_unset, .spin = word_unset, .mutex = word_unset, .rwlock = word_unset,
+};
 
 COLD bool thread_set_up(void)
 {
-	word_t *word = config.absent ? NULL : rseq_slice_ctrl();
+	word_t *word = config.absent ? NULL : rseq_slice_ctrl(), *short_way;
 
 	if (config.stats)
 		stats_thread(config.absent ? config.absent : rseq_slice_support());
 	thread.word = word ? word : word_off;
-	thread.mutex = config.stats ? word_slow : thread.word;
-	thread.spin = config.spin ? thread.mutex : word_off;
+	short_way = config.stats ? word_slow : thread.word;
+	thread.spin = config.spin ? short_way : word_off;
+	thread.rwlock = config.rwlock ? short_way : word_off;
+	thread.mutex = config.mutex ? short_way : word_off;
+	for (unsigned int kind = 0; kind < sizeof(thread.omitted); kind++)
+		thread.omitted[kind] = !mutex_selected((int)kind);
 	return word && !(word[WORD_REQUEST] | word[WORD_GRANTED]);
 }
 
@@ -30,7 +36,7 @@ COLD void section_leave(void)
 }
 
 /* As the last thing of a function: the path without a grant then saves no registers. */
-COLD int section_leave_with(int result)
+NAMED_IN_ASSEMBLY COLD int section_leave_with(int result)
 {
 	section_leave();
 	return result;

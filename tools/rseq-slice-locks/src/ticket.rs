@@ -72,9 +72,11 @@ impl Ticket {
         None
     }
 
-    /// The caller holds the lock and got the token for it.
+    /// # Safety
+    ///
+    /// The caller holds the lock, and got the token for it.
     #[inline(always)]
-    pub(crate) fn unlock(&self, token: Token) {
+    pub(crate) unsafe fn unlock(&self, token: Token) {
         // Only the holder changes it.
         let serving = self.serving.load(Ordering::Relaxed);
         self.serving

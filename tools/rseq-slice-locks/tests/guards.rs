@@ -4,66 +4,53 @@
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-#[cfg(feature = "lock_api_05")]
-mod new {
-    use super::*;
-    use rseq_slice_locks::{SpinLock, SpinLockGuard, TicketLock, TicketLockGuard};
-
-    assert_impl_all!(SpinLock<u32>: Send, Sync);
-    assert_impl_all!(TicketLock<u32>: Send, Sync);
-    assert_impl_all!(SpinLockGuard<'static, u32>: Sync);
-    assert_not_impl_any!(SpinLockGuard<'static, u32>: Send);
-    assert_impl_all!(TicketLockGuard<'static, u32>: Sync);
-    assert_not_impl_any!(TicketLockGuard<'static, u32>: Send);
-
-    #[cfg(feature = "parking_lot")]
-    mod parking_lot {
-        use super::*;
-        use rseq_slice_locks::{
-            SliceCondvar, SliceMutex, SliceMutexGuard, SliceRwLock, SliceRwLockReadGuard,
-            SliceRwLockUpgradableReadGuard, SliceRwLockWriteGuard,
-        };
-
-        assert_impl_all!(SliceMutex<u32>: Send, Sync);
-        assert_impl_all!(SliceRwLock<u32>: Send, Sync);
-        assert_impl_all!(SliceCondvar: Send, Sync);
-        assert_not_impl_any!(SliceMutexGuard<'static, u32>: Send);
-        assert_not_impl_any!(SliceRwLockReadGuard<'static, u32>: Send);
-        assert_not_impl_any!(SliceRwLockUpgradableReadGuard<'static, u32>: Send);
-        assert_not_impl_any!(SliceRwLockWriteGuard<'static, u32>: Send);
-        assert_impl_all!(SliceMutexGuard<'static, u32>: Sync);
-        assert_impl_all!(SliceRwLockReadGuard<'static, u32>: Sync);
-    }
+macro_rules! shared {
+    ($($lock:ident)*) => { $(assert_impl_all!($lock<u32>: Send, Sync);)* };
+}
+macro_rules! stay {
+    ($($guard:ident)*) => {$(
+        assert_impl_all!($guard<'static, u32>: Sync);
+        assert_not_impl_any!($guard<'static, u32>: Send);
+    )*};
 }
 
-#[cfg(feature = "lock_api_04")]
-mod old {
-    use super::*;
-    use rseq_slice_locks::lock_api_04::{SpinLock, SpinLockGuard, TicketLock, TicketLockGuard};
+/// The same of both versions of lock_api: `$locks` has them.
+macro_rules! locks {
+    ($module:ident, $locks:path, $feature:literal, $parking_lot:literal) => {
+        #[cfg(feature = $feature)]
+        mod $module {
+            use $locks as locks;
 
-    assert_impl_all!(SpinLock<u32>: Send, Sync);
-    assert_impl_all!(TicketLock<u32>: Send, Sync);
-    assert_impl_all!(SpinLockGuard<'static, u32>: Sync);
-    assert_not_impl_any!(SpinLockGuard<'static, u32>: Send);
-    assert_not_impl_any!(TicketLockGuard<'static, u32>: Send);
+            use super::*;
+            use locks::{SpinLock, SpinLockGuard, TicketLock, TicketLockGuard};
 
-    #[cfg(feature = "parking_lot_012")]
-    mod parking_lot {
-        use super::*;
-        use rseq_slice_locks::lock_api_04::{
-            SliceCondvar, SliceMutex, SliceMutexGuard, SliceRwLock, SliceRwLockReadGuard,
-            SliceRwLockUpgradableReadGuard, SliceRwLockWriteGuard,
-        };
+            shared!(SpinLock TicketLock);
+            stay!(SpinLockGuard TicketLockGuard);
 
-        assert_impl_all!(SliceMutex<u32>: Send, Sync);
-        assert_impl_all!(SliceRwLock<u32>: Send, Sync);
-        assert_impl_all!(SliceCondvar: Send, Sync);
-        assert_not_impl_any!(SliceMutexGuard<'static, u32>: Send);
-        assert_not_impl_any!(SliceRwLockReadGuard<'static, u32>: Send);
-        assert_not_impl_any!(SliceRwLockUpgradableReadGuard<'static, u32>: Send);
-        assert_not_impl_any!(SliceRwLockWriteGuard<'static, u32>: Send);
-    }
+            #[cfg(feature = $parking_lot)]
+            mod parking_lot {
+                use super::*;
+                use locks::{
+                    SliceCondvar, SliceMutex, SliceMutexGuard, SliceRwLock, SliceRwLockReadGuard,
+                    SliceRwLockUpgradableReadGuard, SliceRwLockWriteGuard,
+                };
+
+                assert_impl_all!(SliceCondvar: Send, Sync);
+                shared!(SliceMutex SliceRwLock);
+                stay!(SliceMutexGuard SliceRwLockReadGuard);
+                stay!(SliceRwLockUpgradableReadGuard SliceRwLockWriteGuard);
+            }
+        }
+    };
 }
+
+locks!(new, rseq_slice_locks, "lock_api_05", "parking_lot");
+locks!(
+    old,
+    rseq_slice_locks::lock_api_04,
+    "lock_api_04",
+    "parking_lot_012"
+);
 
 /// With the sections of rseq-slice, whatever the machine has.
 #[cfg(feature = "parking_lot")]

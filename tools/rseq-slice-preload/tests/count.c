@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Takes a lock and releases it, COUNT times: count spin|mutex|adaptive|rwlock COUNT [fork]. For callgrind,
- * and for statistics. A child, if wanted, takes it twice as often as its parent.
+ * Takes a lock and releases it, COUNT times: count spin|mutex|adaptive|rwlock|reader COUNT [fork].
+ * For callgrind, and for statistics. A child, if wanted, takes it twice as often as its parent.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -31,6 +31,8 @@ static int take(const char *kind, long count)
 		LOOP(pthread_mutex_lock(&adaptive), pthread_mutex_unlock(&adaptive));
 	else if (!strcmp(kind, "rwlock"))
 		LOOP(pthread_rwlock_wrlock(&rwlock), pthread_rwlock_unlock(&rwlock));
+	else if (!strcmp(kind, "reader"))
+		LOOP(pthread_rwlock_rdlock(&rwlock), pthread_rwlock_unlock(&rwlock));
 	else
 		return 2;
 	return 0;

@@ -16,9 +16,9 @@
 
 /* Laid out as in section.h. */
 struct thread {
-	volatile unsigned char *spin;
+	volatile unsigned char *word;
 	uintptr_t held;
-	volatile unsigned char *mutex, *word;
+	volatile unsigned char *spin, *mutex, *rwlock;
 };
 
 static size_t offset;
@@ -90,7 +90,7 @@ unsigned long mock_held(void)
 {
 	uintptr_t held = library_thread()->held;
 
-	return held & 4 ? 1 : held / 16;
+	return held & 1 ? held / 4 : held != 0;
 }
 
 bool mock_grant(void)
@@ -104,14 +104,32 @@ bool mock_grant(void)
 	return true;
 }
 
+static bool chosen(const char *kind)
+{
+	const char *locks = getenv("RSEQ_SLICE_LOCKS");
+
+	return locks && (strstr(locks, kind) || !strcmp(locks, "all"));
+}
+
 static void switch_on(void)
 {
 	struct thread *thread = library_thread();
+	pthread_spinlock_t lock;
 
-	thread->word = mock_word();
-	/* Statistics keep spin locks away from the word. */
-	if (!getenv("RSEQ_SLICE_STATS"))
-		thread->spin = thread->mutex = mock_word();
+	if (getenv("RSEQ_SLICE_STATS")) {
+		/* Statistics keep short ways from the word. */
+		thread->word = mock_word();
+		return;
+	}
+	/* The library sets the thread up at its first lock, for a kernel without the extension. */
+	pthread_spin_init(&lock, PTHREAD_PROCESS_PRIVATE);
+	pthread_spin_lock(&lock);
+	pthread_spin_unlock(&lock);
+	thread->word = thread->spin = mock_word();
+	if (chosen("mutex") || chosen("adaptive"))
+		thread->mutex = mock_word();
+	if (chosen("rwlock"))
+		thread->rwlock = mock_word();
 }
 
 static void at_rest(void)

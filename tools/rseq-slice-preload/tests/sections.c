@@ -5,6 +5,7 @@
  */
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +103,73 @@ static void refused(void)
 	CALL(pthread_mutex_unlock(&checked), EPERM);
 	EXPECT(1, 1);
 	CALL(pthread_spin_unlock(&a), 0);
+	EXPECT(0, 0);
+}
+
+/* The child's unlock fails, since the parent's thread is the owner. The section in the child ends. */
+static void forked(void)
+{
+	static pthread_mutex_t checked = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+	int status = 1;
+
+	CALL(pthread_mutex_lock(&checked), 0);
+	EXPECT(1, 1);
+	if (!fork()) {
+		CALL(pthread_mutex_unlock(&checked), EPERM);
+		EXPECT(0, 0);
+		_exit(failed);
+	}
+	wait(&status);
+	CALL(status, 0);
+	EXPECT(1, 1);
+	CALL(pthread_mutex_unlock(&checked), 0);
+	EXPECT(0, 0);
+}
+
+/* Two locks of different kinds, released in either order, and one that is taken twice. */
+static void kinds(void)
+{
+	static pthread_mutex_t recursive = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+	CALL(pthread_rwlock_wrlock(&rwlock), 0);
+	EXPECT(1, 1);
+	CALL(pthread_spin_lock(&a), 0);
+	EXPECT(2, 1);
+	CALL(pthread_rwlock_unlock(&rwlock), 0);
+	EXPECT(1, 1);
+	CALL(pthread_spin_unlock(&a), 0);
+	EXPECT(0, 0);
+	CALL(pthread_mutex_lock(&recursive), 0);
+	CALL(pthread_mutex_lock(&recursive), 0);
+	EXPECT(2, 1);
+	CALL(pthread_mutex_unlock(&recursive), 0);
+	EXPECT(1, 1);
+	CALL(pthread_mutex_unlock(&recursive), 0);
+	EXPECT(0, 0);
+	/* Of another thread, as far as the library knows. */
+	CALL(pthread_rwlock_rdlock(&rwlock), 0);
+	CALL(pthread_spin_unlock(&a), 0);
+	EXPECT(0, 0);
+	CALL(pthread_rwlock_unlock(&rwlock), 0);
+	EXPECT(0, 0);
+}
+
+/* Mutexes that are left alone have no section, and end none. */
+static void robust(void)
+{
+	pthread_mutexattr_t attributes;
+	pthread_mutex_t left;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&left, &attributes);
+	CALL(pthread_mutex_lock(&left), 0);
+	EXPECT(0, 0);
+	CALL(pthread_mutex_lock(&mutex), 0);
+	EXPECT(1, 1);
+	CALL(pthread_mutex_unlock(&left), 0);
+	EXPECT(1, 1);
+	CALL(pthread_mutex_unlock(&mutex), 0);
 	EXPECT(0, 0);
 }
 
@@ -316,6 +384,9 @@ int main(void)
 	order();
 	foreign();
 	refused();
+	forked();
+	kinds();
+	robust();
 	around();
 	grants();
 	contended();

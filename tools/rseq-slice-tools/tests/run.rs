@@ -95,7 +95,7 @@ fn elf_with_linker(linker: &str) -> Vec<u8> {
     const PT_INTERP: u32 = 3;
     let mut file = elf(2, MACHINE);
     let (header, program_header) = (64, 56);
-    // Where the program headers lie, and how many there are.
+    // Where the program headers are, and how many there are.
     file[32..40].copy_from_slice(&u64::to_le_bytes(header));
     file[56..58].copy_from_slice(&u16::to_le_bytes(1));
     file.extend(PT_INTERP.to_le_bytes());

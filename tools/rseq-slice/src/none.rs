@@ -14,6 +14,19 @@ impl Word {
     pub(crate) const NOBODYS: Self = Self;
 
     #[inline(always)]
+    pub(crate) fn into_raw(self) -> NonNull<()> {
+        NonNull::dangling()
+    }
+
+    /// # Safety
+    ///
+    /// None: there is nothing in it.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(_: NonNull<()>) -> Self {
+        Self
+    }
+
+    #[inline(always)]
     pub(crate) fn is_shared(self) -> bool {
         false
     }

@@ -17,6 +17,32 @@ impl Token {
     /// Of no section: [`end`] does nothing with it.
     pub const NONE: Self = Self(Word::NOBODYS, PhantomData);
 
+    /// The token as a pointer, for a lock that keeps it in the word that tells who holds it. It points to
+    /// nothing that a caller may touch.
+    ///
+    /// ```
+    /// use rseq_slice::{Token, begin, end};
+    ///
+    /// let raw = begin().into_raw();
+    /// // SAFETY: From above.
+    /// end(unsafe { Token::from_raw(raw) });
+    /// ```
+    #[inline(always)]
+    pub fn into_raw(self) -> NonNull<()> {
+        self.0.into_raw()
+    }
+
+    /// The token that a pointer was made of.
+    ///
+    /// # Safety
+    ///
+    /// `raw` comes from [`into_raw`](Self::into_raw) in the same thread, and becomes a token once.
+    #[inline(always)]
+    pub unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        // SAFETY: The caller's.
+        Self(unsafe { Word::from_raw(raw) }, PhantomData)
+    }
+
     /// Whether this section made a request: the extension works, and no section is around this one.
     #[inline(always)]
     pub fn is_outermost(&self) -> bool {

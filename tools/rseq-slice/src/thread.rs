@@ -91,6 +91,19 @@ impl Word {
         Self(unsafe { NonNull::new_unchecked(address) })
     }
 
+    #[inline(always)]
+    pub(crate) fn into_raw(self) -> NonNull<()> {
+        self.0.cast()
+    }
+
+    /// # Safety
+    ///
+    /// `raw` comes from [`into_raw`](Self::into_raw) in the calling thread.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        Self(raw.cast())
+    }
+
     /// Whether the kernel looks at it.
     #[inline(always)]
     pub(crate) fn is_shared(self) -> bool {

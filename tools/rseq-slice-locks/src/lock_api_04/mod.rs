@@ -2,9 +2,10 @@
 
 //! The same locks for the traits of lock_api 0.4, for crates that have not moved to 0.5 yet.
 //!
-//! A guard of lock_api 0.4 has no state of its lock. So the token lies in the lock, which is a word larger and takes one or two
-//! instructions more; its holder alone reads and writes it. The readers of a [`SlicedRw`] are many and have no such place:
-//! they have no sections.
+//! A guard of lock_api 0.4 has no state of its lock. So the token lies in the lock, and its holder alone reads and writes it. A
+//! spin lock is one word, null or the token, and takes an instruction more to unlock; the other locks are a word larger
+//! and take an instruction more to lock as well. The readers of a [`SlicedRw`] are many and have no such place: they have no
+//! sections.
 //!
 //! ```
 //! use rseq_slice_locks::lock_api_04::SpinLock;

@@ -63,7 +63,8 @@ macro_rules! raw_lock {
 
             #[inline]
             unsafe fn unlock(&self, guard: SpinGuard) {
-                self.0.unlock(guard.0);
+                // SAFETY: The caller's.
+                unsafe { self.0.unlock(guard.0) };
             }
 
             #[inline]
@@ -98,7 +99,8 @@ raw_lock! {
 unsafe impl<R: Relax> RawMutexFair for RawTicket<R> {
     #[inline]
     unsafe fn unlock_fair(&self, guard: SpinGuard) {
-        self.0.unlock(guard.0);
+        // SAFETY: The caller's.
+        unsafe { self.0.unlock(guard.0) };
     }
 }
 

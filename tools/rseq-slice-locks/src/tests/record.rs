@@ -4,6 +4,8 @@
 
 use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
+#[cfg(all(not(loom), feature = "lock_api_04"))]
+use core::ptr::NonNull;
 use std::vec::Vec;
 
 use rseq_slice::word::{self, ControlWord};
@@ -61,6 +63,17 @@ pub(crate) struct Token(bool, PhantomData<*mut ()>);
 impl Token {
     #[cfg(all(not(loom), feature = "lock_api_04"))]
     pub(crate) const NONE: Self = Self(false, PhantomData);
+
+    #[cfg(all(not(loom), feature = "lock_api_04"))]
+    pub(crate) fn into_raw(self) -> NonNull<()> {
+        let address = core::ptr::without_provenance_mut(1 + usize::from(self.0));
+        NonNull::new(address).unwrap()
+    }
+
+    #[cfg(all(not(loom), feature = "lock_api_04"))]
+    pub(crate) unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        Self(raw.addr().get() == 2, PhantomData)
+    }
 }
 
 pub(crate) fn begin() -> Token {

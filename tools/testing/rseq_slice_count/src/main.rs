@@ -13,20 +13,30 @@ use rseq_slice_count as linked;
 const USAGE: &str = "Usage: rseq-slice-count [--library FILE] LOOP TIMES
        rseq-slice-count [--library FILE] --tsc
 
-Runs a loop of lock and unlock: bare, sliced, bare_04 or sliced_04. With --tsc, prints
+Runs a loop of lock and unlock: bare, sliced, bare_04 or sliced_04, or one of them with
+_apart behind, where a call lies between lock and unlock. With --tsc, prints
 for each of them how far the time stamp counter gets in one turn, and first
 whether the thread has the extension: 0, or the number of the cause.
 
   --library FILE   the loops of this shared object, librseq_slice_count.so
 ";
 
-const NAMES: [&str; 4] = ["bare", "sliced", "bare_04", "sliced_04"];
+const NAMES: [&str; 8] = [
+    "bare",
+    "bare_apart",
+    "sliced",
+    "sliced_apart",
+    "bare_04",
+    "bare_04_apart",
+    "sliced_04",
+    "sliced_04_apart",
+];
 
 type Loop = extern "C" fn(u64);
 
 struct Loops {
     set_up: extern "C" fn() -> u32,
-    loops: [Loop; 4],
+    loops: [Loop; NAMES.len()],
 }
 
 impl Loops {
@@ -35,9 +45,13 @@ impl Loops {
             set_up: linked::count_set_up,
             loops: [
                 linked::count_bare,
+                linked::count_bare_apart,
                 linked::count_sliced,
+                linked::count_sliced_apart,
                 linked::count_bare_04,
+                linked::count_bare_04_apart,
                 linked::count_sliced_04,
+                linked::count_sliced_04_apart,
             ],
         }
     }

@@ -8,10 +8,10 @@
 
 mod allocator;
 mod cases;
+mod competitor;
 mod filter;
 mod ktap;
 mod object;
-mod rival;
 mod runner;
 mod situation;
 mod table;

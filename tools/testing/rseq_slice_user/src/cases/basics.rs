@@ -13,7 +13,7 @@ use rseq_slice_harness::counters;
 
 use super::{start, start_bare};
 use crate::allocator;
-use crate::rival::{Rival, at_rest, compute, grants};
+use crate::competitor::{Competitor, at_rest, compute, grants};
 use crate::runner::{Case, Expect};
 use crate::situation::Situation;
 
@@ -51,7 +51,7 @@ fn the_area_is_named(situation: Situation) -> Result<()> {
 
 fn grants_are_ended_by_yield(situation: Situation) -> Result<()> {
     start(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     grants(1)?;
     let before = counters()?;
     grants(20)?;
@@ -68,7 +68,7 @@ fn grants_are_ended_by_yield(situation: Situation) -> Result<()> {
 fn errno_is_kept(situation: Situation) -> Result<()> {
     const MARK: i32 = 4711;
     start_bare(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     let thread = thread::spawn(|| {
         // SAFETY: The C library has the variable in each thread.
         let errno = unsafe { libc::__errno_location() };
@@ -92,7 +92,7 @@ fn errno_is_kept(situation: Situation) -> Result<()> {
 
 fn nothing_is_allocated(situation: Situation) -> Result<()> {
     start_bare(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     let thread = thread::spawn(|| {
         let before = allocator::calls();
         end(begin());
@@ -118,7 +118,7 @@ fn nothing_is_allocated(situation: Situation) -> Result<()> {
 
 fn sections_nest(situation: Situation, with_call: bool) -> Result<()> {
     start(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     grants(1)?;
     let word = control_word().context("the extension is off")?;
     // SAFETY: A control word is two bytes long.
@@ -194,7 +194,7 @@ fn the_libcs_area_is_gone(situation: Situation) -> Result<()> {
         ensure!(support() == Ok(Area::Own), "{:?}", support());
         grants(3)
     };
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     thread::spawn(check)
         .join()
         .map_err(|_| anyhow!("the thread panicked"))??;

@@ -10,8 +10,8 @@ use rseq_slice::{Area, Exit, Policy, Why, set_policy, support};
 
 use super::{start, start_bare};
 use crate::allocator;
+use crate::competitor::{Competitor, grants};
 use crate::filter::{ACTIONS, Action, refuse};
-use crate::rival::{Rival, grants};
 use crate::runner::{Case, Expect};
 use crate::situation::Situation;
 
@@ -109,7 +109,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// A filter from before the first section on.
 fn refused(situation: Situation, call: libc::c_long, action: Action, needed: bool) -> Result<()> {
     start_bare(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     if !needed {
         // Shows that the exit is another call, whatever becomes of the look for the filter.
         refuse(YIELD, Action::Kill)?;
@@ -136,7 +136,7 @@ fn by_getpid(situation: Situation, call: libc::c_long, late: bool) -> Result<()>
         ..Policy::DEFAULT
     })?;
     allocator::begin_sections();
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     if late {
         grants(2)?;
     }
@@ -147,7 +147,7 @@ fn by_getpid(situation: Situation, call: libc::c_long, late: bool) -> Result<()>
 /// A filter that comes after the first grant, and kills for how the others are ended.
 fn late(situation: Situation) -> Result<()> {
     start(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     grants(2)?;
     refuse(YIELD, Action::Kill)?;
     grants(3)

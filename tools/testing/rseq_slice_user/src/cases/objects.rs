@@ -10,8 +10,8 @@ use anyhow::{Result, anyhow, ensure};
 use rseq_slice::{Area, Why, begin, end};
 
 use super::start;
+use crate::competitor::{Competitor, grants};
 use crate::object::Object;
-use crate::rival::{Rival, grants};
 use crate::runner::{Case, Expect};
 use crate::situation::Situation;
 use crate::table::number;
@@ -62,14 +62,14 @@ fn is_mapped(name: &str) -> Result<bool> {
 /// The kernel writes to the object's thread-local storage until the thread ends: closing the object
 /// must not take it away. The program's own copy is not used.
 fn loaded_and_closed(situation: Situation, name: &str) -> Result<()> {
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     let object = Object::open(name)?;
     let area = object.support(situation.take_over);
     ensure!(area == 100 + number(situation.area), "area or cause {area}");
     grants_in(object, 2)?;
     object.close()?;
     ensure!(is_mapped(name)?, "the object is gone");
-    // Something else would now lie where it was.
+    // Something else would now be where it was.
     drop((0..8).map(|_| vec![0xff_u8; 1 << 20]).collect::<Vec<_>>());
     grants_in(object, 2)?;
     let thread = thread::spawn(move || {
@@ -91,7 +91,7 @@ fn loaded_and_closed(situation: Situation, name: &str) -> Result<()> {
 /// The C library's area is for both. Of an own one there is one in each thread.
 fn two_copies(situation: Situation, name: &str) -> Result<()> {
     start(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     grants(1)?;
     let object = Object::open(name)?;
     let found = object.support(situation.take_over);

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use rseq_slice::{Token, begin, end, support};
 
 use super::start;
-use crate::rival::{Rival, at_rest, grants};
+use crate::competitor::{Competitor, at_rest, grants};
 use crate::runner::{Case, output};
 use crate::situation::Situation;
 use crate::table::number;
@@ -39,7 +39,7 @@ fn ends_well(pid: libc::pid_t) -> Result<()> {
 
 fn fork(situation: Situation, set_up: bool) -> Result<()> {
     start(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     if set_up {
         grants(1)?;
     }
@@ -72,7 +72,7 @@ extern "C" fn sections(_: *mut libc::c_void) -> i32 {
 /// The child has the parent's memory, thread-local storage included, and no area.
 fn vfork(situation: Situation) -> Result<()> {
     start(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     grants(1)?;
     let mut stack = vec![0_u8; 65536];
     let top = stack.as_mut_ptr_range().end;
@@ -93,7 +93,7 @@ fn vfork(situation: Situation) -> Result<()> {
 /// executed.
 fn spawn(situation: Situation, in_child: bool) -> Result<()> {
     start(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     grants(1)?;
     let mut command: Command = situation.command();
     command.arg("cause");

@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow, ensure};
 use rseq_slice::{begin, end, support};
 
 use super::start_bare;
-use crate::rival::{Rival, at_rest, compute, grants};
+use crate::competitor::{Competitor, at_rest, compute, grants};
 use crate::runner::Case;
 use crate::situation::Situation;
 
@@ -75,7 +75,7 @@ fn step_through(code: impl FnOnce()) {
 fn at_every_instruction(situation: Situation) -> Result<()> {
     start_bare(situation)?;
     handle(libc::SIGTRAP, 0)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     for skipped in 0.. {
         let thread = thread::spawn(move || {
             SKIPPED.store(skipped, Ordering::Relaxed);
@@ -106,7 +106,7 @@ fn on_a_small_stack(situation: Situation) -> Result<()> {
     const SIGNAL: i32 = libc::SIGUSR1;
     start_bare(situation)?;
     handle(SIGNAL, libc::SA_ONSTACK)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     let thread = thread::spawn(move || {
         let stack = SmallStack::new()?;
         let send = || {

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, ensure};
 use rseq_slice::{Area, begin, end, support};
 
 use super::{start, start_bare};
-use crate::rival::{Rival, at_rest, grants};
+use crate::competitor::{Competitor, at_rest, grants};
 use crate::runner::{Case, Expect};
 use crate::situation::Situation;
 
@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// glibc registers an area for a thread if the thread that creates it has one.
 fn before_and_after_the_first(situation: Situation) -> Result<()> {
     start_bare(situation)?;
-    let _rival = Rival::start()?;
+    let _competitor = Competitor::start()?;
     let check = |expected: Area| {
         ensure!(
             support() == Ok(expected),

@@ -110,7 +110,7 @@ static void become(u32 priority)
 }
 
 /* A process that wants the CPU every 100 us or so, from its first 10 ms on. */
-static long rival(void)
+static long competitor(void)
 {
 	struct timespec pause = { 0, 100 * 1000 }, start = { 0, 10 * 1000 * 1000 };
 	long pid = sys(SYS_fork, 0, 0, 0);
@@ -313,7 +313,7 @@ static int run(void)
 	if (error)
 		return 1;
 	become(10);
-	pid = rival();
+	pid = competitor();
 	result(!wants(1) && sys(SYS_prctl, PR_RSEQ_SLICE_EXTENSION, 1, 0) == 1, "prctl", ".bytes");
 	request = 1;
 	granted = 1 << 8;
@@ -334,7 +334,7 @@ static int run(void)
 		ends += counter(ways[i]) - before[i];
 	comment("grants", grants);
 	comment("ends", ends);
-	result(error ? grants >= ends : grants == ends, "ledger", "");
+	result(error ? grants >= ends : grants == ends, "counters_add_up", "");
 	return failed ? 1 : 0;
 }
 

@@ -25,7 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// A forked child has the same setting on its copy of the area, and its own grants.
+/// A forked child has the same mode on its copy of the area, and its own grants.
 fn copies_mode(env: Env, wanted: Layout) -> Result<()> {
     let setup = Setup::new(env, wanted)?;
     let competitor = Competitor::new(env, CPU)?;

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use rseq_slice::{begin, control_word, end};
 
 /// A process that computes on the CPU that the caller stays on from now on.
-pub(crate) struct Rival(libc::pid_t);
+pub(crate) struct Competitor(libc::pid_t);
 
-impl Rival {
+impl Competitor {
     pub(crate) fn start() -> Result<Self> {
         stay_on_first_cpu()?;
         let parent = std::process::id();
@@ -33,7 +33,7 @@ impl Rival {
     }
 }
 
-impl Drop for Rival {
+impl Drop for Competitor {
     fn drop(&mut self) {
         // SAFETY: The process is a child that nobody has waited for.
         unsafe { libc::kill(self.0, libc::SIGKILL) };
@@ -70,7 +70,7 @@ pub(crate) fn compute(rounds: u32) {
     }
 }
 
-/// Sections until `wanted` grants were given back; needs a [`Rival`].
+/// Sections until `wanted` grants were given back; needs a [`Competitor`].
 pub(crate) fn grants(wanted: u32) -> Result<()> {
     let word = control_word().context("the extension is off in this thread")?;
     // SAFETY: A control word is two bytes long.
