@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod demo;
 mod failure;
+mod program;
 mod run;
 mod stat;
 

@@ -4,7 +4,6 @@
 
 mod interpreter;
 mod preload;
-mod program;
 
 use std::env;
 use std::ffi::OsString;
@@ -15,6 +14,7 @@ use std::process::{Command, ExitCode};
 use crate::check::{self, Cause, Facts};
 use crate::cli::RunArgs;
 use crate::failure::{self, Failure, NOT_FOUND, NOT_RUNNABLE, UNAVAILABLE};
+use crate::program;
 use interpreter::Libc;
 
 pub(crate) fn main(args: &RunArgs) -> Result<ExitCode, Failure> {

@@ -4,9 +4,10 @@
 
 mod advice;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -17,7 +18,8 @@ use rseq_slice_debugfs::{Counters, DebugfsError, counters, extension_length};
 use serde::Serialize;
 
 use crate::cli::StatArgs;
-use crate::failure::{Failure, NO_RIGHT, NOT_FOUND, NOT_RUNNABLE, SYSTEM, UNAVAILABLE};
+use crate::failure::{Failure, NO_RIGHT, NOT_RUNNABLE, SYSTEM, UNAVAILABLE};
+use crate::program;
 use advice::{Advice, advise};
 
 pub(crate) fn main(args: &StatArgs) -> Result<ExitCode, Failure> {
@@ -62,15 +64,9 @@ fn read() -> Result<Counters, Failure> {
     })
 }
 
-fn start(name: &OsString, rest: &[OsString]) -> Result<Child, Failure> {
-    let child = Command::new(name).args(rest).spawn().map_err(|error| {
-        let status = match error.kind() {
-            io::ErrorKind::NotFound => NOT_FOUND,
-            _ => NOT_RUNNABLE,
-        };
-        let cure = "look at its name, its mode and PATH";
-        Failure::new(status, format!("{}: {error}", name.to_string_lossy()), cure)
-    })?;
+fn start(name: &OsStr, rest: &[OsString]) -> Result<Child, Failure> {
+    let child = Command::new(name).args(rest).spawn();
+    let child = child.map_err(|error| not_started(name, &error))?;
     // What the keyboard sends is for the program. Its counts are wanted all the same.
     for from_keyboard in [Signal::SIGINT, Signal::SIGQUIT] {
         // SAFETY: Ignoring a signal runs no handler.
@@ -78,6 +74,19 @@ fn start(name: &OsString, rest: &[OsString]) -> Result<Child, Failure> {
         set.map_err(|error| Failure::system("signal", error))?;
     }
     Ok(child)
+}
+
+/// Why a program does not start, of which the kernel has nothing to say but an error number.
+fn not_started(name: &OsStr, error: &io::Error) -> Failure {
+    let look = |path: PathBuf| program::startable(&path);
+    match program::find(name).and_then(look) {
+        Err(failure) => failure,
+        Ok(()) => Failure::new(
+            NOT_RUNNABLE,
+            format!("{}: {error}", name.to_string_lossy()),
+            "see execve(2)",
+        ),
+    }
 }
 
 /// Waits for the program, and reports meanwhile if wanted.
@@ -188,7 +197,11 @@ fn print(out: &mut impl Write, report: &Report, length_ns: Option<u32>) -> io::R
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::failure::NOT_FOUND;
 
     #[test]
     fn reports_are_words() {
@@ -218,6 +231,42 @@ mod tests {
         assert_eq!(lines[3], "        4    2.0 %  revoked by the kernel");
         assert_eq!(lines[4], "        3           of them expired");
         assert_eq!(lines.len(), 5);
+    }
+
+    /// It does not start, for this status and in words with `cause` in them.
+    fn refused(name: &OsStr, status: u8, cause: &str) {
+        let failure = start(name, &[]).expect_err("it cannot start");
+        let text = format!("{failure:?}");
+        assert_eq!(failure.status, status, "{text}");
+        assert!(text.contains(cause), "{text}");
+    }
+
+    #[test]
+    fn what_keeps_a_program_from_starting_is_named() {
+        refused(OsStr::new("no-such-program"), NOT_FOUND, "no program");
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8], mode: u32| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let script = file("script", b"#!/no/such/interpreter\n", 0o755);
+        let lost = "/no/such/interpreter, which is not there";
+        refused(script.as_os_str(), NOT_RUNNABLE, lost);
+        let mut program = fs::read("/bin/true").unwrap();
+        let linker = program.windows(3).position(|bytes| bytes == b"/ld");
+        let linker = linker.expect("it is dynamically linked");
+        program[linker..linker + 3].copy_from_slice(b"/no");
+        let unlinked = file("unlinked", &program, 0o755);
+        let needs = "needs the dynamic linker";
+        refused(unlinked.as_os_str(), NOT_RUNNABLE, needs);
+        let plain = file("plain", b"#!/bin/sh\n", 0o644);
+        let plain_one = "not an executable file";
+        refused(plain.as_os_str(), NOT_RUNNABLE, plain_one);
+        let text = file("text", b"hello\n", 0o755);
+        let neither = "neither an ELF program nor a script";
+        refused(text.as_os_str(), NOT_RUNNABLE, neither);
     }
 
     #[test]

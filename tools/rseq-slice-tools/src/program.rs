@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whether a library can be preloaded into a program.
+//! Programs that are to be run: where they are, whether the kernel can start them, and whether a library can be
+//! preloaded into them.
 
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
@@ -71,17 +72,29 @@ fn runnable(path: PathBuf) -> Result<PathBuf, Failure> {
     }
 }
 
+/// Refuses programs that the kernel cannot start because of what they name as their interpreter, or that are none.
+pub(crate) fn startable(program: &Path) -> Result<(), Failure> {
+    let program = resolved(program)?;
+    match Header::read(&program)?.linker {
+        Some(linker) => present(&program, linker).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// Refuses programs that the dynamic linker will not preload anything into. Returns the dynamic linker.
 pub(crate) fn inspect(program: &Path) -> Result<PathBuf, Failure> {
+    let program = resolved(program)?;
+    privileged(&program)?;
+    linker(&program)
+}
+
+/// The program that runs in the end. For a script that is the interpreter, whose own rights count.
+fn resolved(program: &Path) -> Result<PathBuf, Failure> {
     let mut program = program.to_owned();
     for _ in 0..LEVELS {
         match script(&program)? {
-            // What runs is the interpreter, whose own rights count.
             Some(interpreter) => program = interpreter,
-            None => {
-                privileged(&program)?;
-                return linker(&program);
-            }
+            None => return Ok(program),
         }
     }
     Err(refuse(
@@ -201,22 +214,9 @@ fn has_capabilities(path: &Path) -> bool {
     unsafe { libc::getxattr(path.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
 }
 
-/// The dynamic linker of an ELF program.
+/// The dynamic linker of a program that a library can be preloaded into.
 fn linker(path: &Path) -> Result<PathBuf, Failure> {
-    let cache = ReadCache::new(open(path)?);
-    let no_program = || {
-        refuse(
-            path,
-            "is neither an ELF program nor a script",
-            "see file(1)",
-        )
-    };
-    let header = match FileKind::parse(&cache) {
-        Ok(FileKind::Elf64) => Header::of::<FileHeader64<Endianness>, _>(&cache),
-        Ok(FileKind::Elf32) => Header::of::<FileHeader32<Endianness>, _>(&cache),
-        _ => return Err(no_program()),
-    };
-    let header = header.map_err(|_| no_program())?;
+    let header = Header::read(path)?;
     if let Some(other) = header.foreign() {
         return Err(refuse(
             path,
@@ -234,7 +234,6 @@ fn linker(path: &Path) -> Result<PathBuf, Failure> {
             "link it dynamically, or build it with rseq_slice.h or the crate rseq-slice",
         ));
     };
-    let linker = PathBuf::from(OsString::from_vec(linker));
     let name = linker.file_name().unwrap_or_default().as_bytes();
     if name.starts_with(b"ld-musl") {
         return Err(refuse(
@@ -243,9 +242,14 @@ fn linker(path: &Path) -> Result<PathBuf, Failure> {
             "build it with rseq_slice.h or the crate rseq-slice",
         ));
     }
+    present(path, linker)
+}
+
+/// The dynamic linker of `program`, if the kernel finds it.
+fn present(program: &Path, linker: PathBuf) -> Result<PathBuf, Failure> {
     if !linker.exists() {
         return Err(refuse(
-            path,
+            program,
             format_args!(
                 "needs the dynamic linker {}, which is not there",
                 linker.display()
@@ -260,10 +264,26 @@ fn linker(path: &Path) -> Result<PathBuf, Failure> {
 struct Header {
     machine: u16,
     is_64: bool,
-    linker: Option<Vec<u8>>,
+    linker: Option<PathBuf>,
 }
 
 impl Header {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let cache = ReadCache::new(open(path)?);
+        let header = match FileKind::parse(&cache) {
+            Ok(FileKind::Elf64) => Self::of::<FileHeader64<Endianness>, _>(&cache).ok(),
+            Ok(FileKind::Elf32) => Self::of::<FileHeader32<Endianness>, _>(&cache).ok(),
+            _ => None,
+        };
+        header.ok_or_else(|| {
+            refuse(
+                path,
+                "is neither an ELF program nor a script",
+                "see file(1)",
+            )
+        })
+    }
+
     fn of<'data, E: FileHeader<Endian = Endianness>, R: ReadRef<'data>>(
         data: R,
     ) -> object::Result<Self> {
@@ -272,7 +292,7 @@ impl Header {
         let mut linker = None;
         for segment in header.program_headers(endian, data)? {
             if let Some(name) = segment.interpreter(endian, data)? {
-                linker = Some(name.to_owned());
+                linker = Some(PathBuf::from(OsString::from_vec(name.to_owned())));
             }
         }
         Ok(Self {
