@@ -75,6 +75,20 @@ pub(crate) fn grants(wanted: u32) -> Result<()> {
     let word = control_word().context("the extension is off in this thread")?;
     // SAFETY: A control word is two bytes long.
     let granted = unsafe { word.add(1) };
+    granted_in(wanted, || {
+        let token = begin();
+        ensure!(token.is_outermost(), "a section is open that nobody began");
+        compute(1000);
+        // SAFETY: The control word of this thread.
+        let there = unsafe { granted.read_volatile() } != 0;
+        end(token);
+        at_rest()?;
+        Ok(there)
+    })
+}
+
+/// Calls `section`, which tells whether it was granted an extension, until `wanted` were.
+pub(crate) fn granted_in(wanted: u32, mut section: impl FnMut() -> Result<bool>) -> Result<()> {
     let before = Instant::now();
     let mut seen = 0;
     while seen < wanted {
@@ -83,14 +97,7 @@ pub(crate) fn grants(wanted: u32) -> Result<()> {
             "only {seen} of {wanted} grants in 2 s"
         );
         for _ in 0..100 {
-            let token = begin();
-            ensure!(token.is_outermost(), "a section is open that nobody began");
-            compute(1000);
-            // SAFETY: The control word of this thread.
-            let there = unsafe { granted.read_volatile() } != 0;
-            end(token);
-            at_rest()?;
-            seen += u32::from(there);
+            seen += u32::from(section()?);
         }
     }
     Ok(())

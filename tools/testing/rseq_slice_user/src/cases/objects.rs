@@ -4,13 +4,12 @@
 
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use rseq_slice::{Area, Why, begin, end};
 
 use super::start;
-use crate::competitor::{Competitor, grants};
+use crate::competitor::{Competitor, granted_in, grants};
 use crate::object::Object;
 use crate::runner::{Case, Expect};
 use crate::situation::Situation;
@@ -41,18 +40,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn grants_in(object: Object, wanted: u32) -> Result<()> {
-    let before = Instant::now();
-    let mut seen = 0;
-    while seen < wanted {
-        ensure!(
-            before.elapsed() < Duration::from_secs(2),
-            "only {seen} of {wanted} grants in 2 s"
-        );
-        for _ in 0..100 {
-            seen += u32::from(object.section(1000));
-        }
-    }
-    Ok(())
+    granted_in(wanted, || Ok(object.section(1000)))
 }
 
 fn is_mapped(name: &str) -> Result<bool> {
