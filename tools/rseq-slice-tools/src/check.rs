@@ -8,6 +8,7 @@ pub(crate) mod probe;
 mod process;
 mod proof;
 mod report;
+mod seccomp;
 mod threads;
 mod verdict;
 
@@ -17,7 +18,7 @@ mod tests;
 use std::process::ExitCode;
 
 pub(crate) use cause::Cause;
-pub(crate) use facts::{Facts, seccomp_of, tunable_off};
+pub(crate) use facts::{Facts, tunable_off};
 pub(crate) use verdict::cause;
 
 use crate::cli::CheckArgs;

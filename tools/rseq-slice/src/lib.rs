@@ -45,6 +45,7 @@ macro_rules! without_extension {
 }
 
 with_extension! {
+    #[macro_use]
     mod arch;
     mod exit;
     mod real;

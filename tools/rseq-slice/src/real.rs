@@ -2,22 +2,37 @@
 
 //! The kernel and the process that set-up works on.
 
+use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use crate::Area;
 use crate::abi::{
     AREA_LEN, CPU_ID_OFFSET, FLAGS_OFFSET, LEGACY_LEN, PR_RSEQ_SLICE_EXT_ENABLE,
-    PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET, REQUEST_OFFSET,
-    RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
+    PR_RSEQ_SLICE_EXTENSION, PR_RSEQ_SLICE_EXTENSION_GET, PR_RSEQ_SLICE_EXTENSION_SET,
+    REQUEST_OFFSET, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
 };
 use crate::arch::{self, nr};
 use crate::setup::{Kernel, LibcArea};
-use crate::thread::OwnArea;
 
 /// Offset in bytes of the word `cpu_id_start` in an area.
 const CPU_ID_START_OFFSET: usize = 0;
 /// Offset in bytes of `rseq_cs`, 64 bits, in an area.
 const SEQUENCE_OFFSET: usize = 8;
+
+/// A `struct rseq` of this crate.
+#[repr(C, align(64))]
+pub(crate) struct OwnArea(UnsafeCell<[u8; AREA_LEN as usize]>);
+
+impl OwnArea {
+    #[cfg(test)]
+    const fn new() -> Self {
+        Self(UnsafeCell::new([0; AREA_LEN as usize]))
+    }
+
+    fn as_ptr(&self) -> *mut u8 {
+        self.0.get().cast()
+    }
+}
 
 pub(crate) struct Real<'a> {
     own: &'a OwnArea,
@@ -87,7 +102,9 @@ impl Kernel for Real<'_> {
         const CACHED: u32 = 1 << 31;
         let sequence = [SEQUENCE_OFFSET, SEQUENCE_OFFSET + 4];
         arch::has_tcmalloc()
-            || sequence.iter().any(|&half| self.read(Area::Libc, half) != 0)
+            || sequence
+                .iter()
+                .any(|&half| self.read(Area::Libc, half) != 0)
             || self.read(Area::Libc, CPU_ID_START_OFFSET) & CACHED != 0
     }
 

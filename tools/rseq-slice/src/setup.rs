@@ -3,7 +3,8 @@
 //! Sets a thread up: which area serves it, and is the extension on in there?
 
 use crate::abi::{
-    EINVAL, ENOSYS, ENOTSUPP, PR_RSEQ_SLICE_EXT_ENABLE, RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE, RSEQ_CS_FLAG_SLICE_EXT_ENABLED,
+    EINVAL, ENOSYS, ENOTSUPP, PR_RSEQ_SLICE_EXT_ENABLE, RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE,
+    RSEQ_CS_FLAG_SLICE_EXT_ENABLED,
 };
 use crate::policy::Policy;
 use crate::{Area, Why};
@@ -69,7 +70,10 @@ fn use_libc(kernel: &impl Kernel) -> Result<Area, Why> {
     }
     if flags & RSEQ_CS_FLAG_SLICE_EXT_ENABLED == 0 {
         kernel.enable().map_err(Why::Refused)?;
-    } else if kernel.get().is_ok_and(|mode| mode != PR_RSEQ_SLICE_EXT_ENABLE) {
+    } else if kernel
+        .get()
+        .is_ok_and(|mode| mode != PR_RSEQ_SLICE_EXT_ENABLE)
+    {
         // The BITS layout of the control word.
         return Err(Why::ForeignArea);
     }

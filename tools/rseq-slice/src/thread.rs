@@ -2,37 +2,36 @@
 
 //! What each thread has: the address of its control word, and an area of its own.
 
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
-use crate::abi::AREA_LEN;
 use crate::exit::ExitCall;
-use crate::real::Real;
+use crate::real::{OwnArea, Real};
 use crate::word::{self, ControlWord};
 use crate::{Area, Why, arch, policy, setup};
 
 /// A control word that no kernel sees. Its request is set, so that the first section of a thread takes
 /// the slow path.
 #[repr(C, align(2))]
-pub(crate) struct NotSetUp {
+struct NotSetUp {
     request: u8,
     granted: u8,
 }
-pub(crate) static NOT_SET_UP: NotSetUp = NotSetUp {
+static NOT_SET_UP: NotSetUp = NotSetUp {
     request: 0xff,
     granted: 0,
 };
 
-/// Lies in static thread-local storage, defined in assembly (`arch`): the kernel writes to the area
-/// until the thread ends, and allocating it lazily could recurse.
+/// Lies in static thread-local storage, which only assembly defines: the kernel writes to the area until the
+/// thread ends, and allocating it lazily could recurse.
 ///
 /// `word` is the address of [`NOT_SET_UP`] at first, everything else 0.
 #[repr(C, align(64))]
-pub(crate) struct Thread {
-    pub(crate) word: Cell<Word>,
+struct Thread {
+    word: Cell<Word>,
     /// Encoded by [`encode`]; 0: not set up. Atomic towards signal handlers of the thread.
     support: AtomicU32,
     exit: Cell<ExitCall>,
@@ -40,27 +39,26 @@ pub(crate) struct Thread {
     own: OwnArea,
 }
 
-/// A `struct rseq` of this crate.
-#[repr(C, align(64))]
-pub(crate) struct OwnArea(UnsafeCell<[u8; AREA_LEN as usize]>);
-
-impl OwnArea {
-    #[cfg(test)]
-    pub(crate) const fn new() -> Self {
-        Self(UnsafeCell::new([0; AREA_LEN as usize]))
-    }
-
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
-        self.0.get().cast()
-    }
-}
-
-/// The size that `arch` reserves.
-pub(crate) const THREAD_SIZE: usize = 128;
 const _: () = {
-    assert!(size_of::<Thread>() == THREAD_SIZE && align_of::<Thread>() == 64);
+    assert!(align_of::<Thread>() == 64);
     assert!(offset_of!(Thread, word) == 0 && offset_of!(Thread, unshared) % 2 == 1);
 };
+
+core::arch::global_asm!(
+    ".pushsection .tdata.rseq_slice, \"awT\", @progbits",
+    ".p2align 6",
+    concat!(".hidden ", thread_symbol!()),
+    concat!(".weak ", thread_symbol!()),
+    concat!(".type ", thread_symbol!(), ", @object"),
+    concat!(".size ", thread_symbol!(), ", {size}"),
+    concat!(thread_symbol!(), ":"),
+    ".8byte {not_set_up}",
+    ".zero {size} - {pointer}",
+    ".popsection",
+    not_set_up = sym NOT_SET_UP,
+    size = const size_of::<Thread>(),
+    pointer = const size_of::<Cell<Word>>(),
+);
 
 /// The address of a control word. Even: one that the calling thread shares with the kernel, or
 /// [`NOT_SET_UP`]. Odd: one for sections that make no request.
@@ -86,7 +84,7 @@ impl Word {
     ///
     /// `address` is the [`Thread::word`] of the calling thread.
     #[inline(always)]
-    pub(crate) unsafe fn new_unchecked(address: *mut u8) -> Self {
+    unsafe fn new_unchecked(address: *mut u8) -> Self {
         // SAFETY: The field is not null, by its type.
         Self(unsafe { NonNull::new_unchecked(address) })
     }
@@ -148,7 +146,8 @@ impl ControlWord for Word {
 /// The control word of the calling thread; where the extension is off, one that is not shared.
 #[inline(always)]
 pub(crate) fn word() -> Word {
-    arch::word()
+    // SAFETY: That is what the variable begins with.
+    unsafe { Word::new_unchecked(arch::word()) }
 }
 
 /// Begins a section of the calling thread.
@@ -198,7 +197,7 @@ pub(crate) fn leave() {
 fn current<'a>() -> &'a Thread {
     // SAFETY: The storage lives as long as the thread, all of it is behind cells, and `Thread` is not
     // `Sync`, so that the reference stays in this thread.
-    unsafe { &*arch::thread() }
+    unsafe { &*arch::thread().cast() }
 }
 
 impl Thread {

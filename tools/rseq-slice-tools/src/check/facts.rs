@@ -4,7 +4,6 @@
 
 use std::env;
 use std::ffi::{CStr, OsStr};
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::utsname::uname;
@@ -13,6 +12,7 @@ use rseq_slice_debugfs::Implementation;
 use serde::Serialize;
 
 use super::probe::{Probe, Reason};
+use super::seccomp::seccomp_of;
 use crate::cli::ProbeArgs;
 use crate::failure::Failure;
 
@@ -75,7 +75,7 @@ impl Facts {
         Ok(Self {
             kernel: Kernel::running()?,
             libc: Libc::of_this_program(),
-            seccomp: super::seccomp_of("/proc/self/status"),
+            seccomp: seccomp_of("/proc/self/status"),
             coarse_timers: coarse_timers()?,
             switched_off: env::var_os("RSEQ_SLICE").is_some_and(|value| value == "off"),
             as_is,
@@ -156,20 +156,6 @@ fn has_tunable_off(tunables: &OsStr) -> bool {
     settings.any(|setting| setting == b"glibc.pthread.rseq=0")
 }
 
-/// The mode of seccomp in a `status` file of `/proc`.
-pub(crate) fn seccomp_of(status: &str) -> Option<u8> {
-    seccomp_in(&fs::read_to_string(status).ok()?)
-}
-
-fn seccomp_in(status: &str) -> Option<u8> {
-    let mut lines = status.lines();
-    lines
-        .find_map(|line| line.strip_prefix("Seccomp:"))?
-        .trim()
-        .parse()
-        .ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,13 +167,6 @@ mod tests {
         )));
         assert!(!has_tunable_off(OsStr::new("glibc.pthread.rseq=1")));
         assert!(!has_tunable_off(OsStr::new("")));
-    }
-
-    #[test]
-    fn seccomp_is_a_line_of_its_own() {
-        let status = "NoNewPrivs:\t0\nSeccomp:\t2\nSeccomp_filters:\t1\n";
-        assert_eq!(seccomp_in(status), Some(2));
-        assert_eq!(seccomp_in("Seccomp_filters:\t1\n"), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::cause::Cause;
 use super::facts::Facts;
-use super::seccomp_of;
+use super::seccomp::seccomp_of;
 use super::threads::{self, Look, ThreadArea};
 use super::verdict::{self, Verdict};
 use crate::failure::{Failure, NO_PROCESS, NO_RIGHT};

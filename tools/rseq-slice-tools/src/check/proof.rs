@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 use rseq_slice::abi::NR_RSEQ_SLICE_YIELD;
 use serde::{Deserialize, Serialize};
 
+use super::seccomp::seccomp_of;
+
 /// So many grants prove it.
 const GRANTS: u32 = 16;
 /// So long it is tried.
@@ -48,7 +50,7 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
 
     let mut thread = Requester {
         word,
-        filtered: super::seccomp_of("/proc/thread-self/status") != Some(0),
+        filtered: seccomp_of("/proc/thread-self/status") != Some(0),
         granted: 0,
         given_back: 0,
     };

@@ -6,12 +6,9 @@
 //! Each architecture defines the same macros; the functions over them are here.
 
 use core::arch::asm;
-use core::mem::size_of;
 
-use crate::thread::{NOT_SET_UP, THREAD_SIZE, Thread};
-
-/// Names the [`Thread`] of the calling thread. Two copies of one version of this crate in one object
-/// share it, two versions do not.
+/// The name of this crate's thread-local variable, which [`crate::thread`] defines. Two copies of one version of this
+/// crate in one object share it, two versions do not.
 macro_rules! thread_symbol {
     () => {
         concat!(
@@ -33,22 +30,6 @@ macro_rules! thread_symbol {
 mod target;
 
 pub(crate) use target::{nr, syscall, thread, thread_pointer, word};
-
-core::arch::global_asm!(
-    ".pushsection .tdata.rseq_slice, \"awT\", @progbits",
-    ".p2align 6",
-    concat!(".hidden ", thread_symbol!()),
-    concat!(".weak ", thread_symbol!()),
-    concat!(".type ", thread_symbol!(), ", @object"),
-    concat!(".size ", thread_symbol!(), ", {size}"),
-    concat!(thread_symbol!(), ":"),
-    ".8byte {not_set_up}",
-    ".zero {size} - {pointer}",
-    ".popsection",
-    not_set_up = sym NOT_SET_UP,
-    size = const THREAD_SIZE,
-    pointer = const size_of::<*mut Thread>(),
-);
 
 /// `__rseq_offset` and `__rseq_size` of the C library, if it has them.
 pub(crate) fn libc_symbols() -> Option<(*const isize, *const u32)> {

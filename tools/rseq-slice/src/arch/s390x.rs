@@ -4,8 +4,6 @@
 
 use core::arch::asm;
 
-use crate::thread::{Thread, Word};
-
 /// Numbers of system calls.
 pub(crate) mod nr {
     pub(crate) const READ: usize = 3;
@@ -33,7 +31,7 @@ pub(crate) fn thread_pointer() -> *mut u8 {
     pointer
 }
 
-/// The offset of [`Thread`] from the thread pointer.
+/// The offset of the variable from the thread pointer.
 #[inline(always)]
 fn offset() -> usize {
     let offset;
@@ -49,10 +47,10 @@ fn offset() -> usize {
     offset
 }
 
-/// The first field of the calling thread's [`Thread`].
+/// The pointer that the calling thread's variable begins with.
 #[inline(always)]
-pub(crate) fn word() -> Word {
-    let word: *mut u8;
+pub(crate) fn word() -> *mut u8 {
+    let word;
     // SAFETY: Reads this crate's thread-local variable, which every thread has.
     unsafe {
         asm!(
@@ -63,13 +61,12 @@ pub(crate) fn word() -> Word {
             options(pure, readonly, nostack, preserves_flags),
         );
     }
-    // SAFETY: That is what the field holds.
-    unsafe { Word::new_unchecked(word) }
+    word
 }
 
-/// The calling thread's [`Thread`].
-pub(crate) fn thread() -> *mut Thread {
-    thread_pointer().wrapping_add(offset()).cast()
+/// The address of the calling thread's variable.
+pub(crate) fn thread() -> *mut u8 {
+    thread_pointer().wrapping_add(offset())
 }
 
 /// The address of a weak symbol, from the global offset table: null if nobody defines it. Each object

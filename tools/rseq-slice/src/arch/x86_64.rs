@@ -4,8 +4,6 @@
 
 use core::arch::asm;
 
-use crate::thread::{Thread, Word};
-
 /// Numbers of system calls.
 pub(crate) mod nr {
     pub(crate) const READ: usize = 0;
@@ -16,10 +14,10 @@ pub(crate) mod nr {
     pub(crate) const RSEQ: usize = 334;
 }
 
-/// The first field of the calling thread's [`Thread`].
+/// The pointer that the calling thread's variable begins with.
 #[inline(always)]
-pub(crate) fn word() -> Word {
-    let word: *mut u8;
+pub(crate) fn word() -> *mut u8 {
+    let word;
     // SAFETY: Reads this crate's thread-local variable, which every thread has.
     unsafe {
         asm!(
@@ -29,12 +27,11 @@ pub(crate) fn word() -> Word {
             options(pure, readonly, nostack, preserves_flags),
         );
     }
-    // SAFETY: That is what the field holds.
-    unsafe { Word::new_unchecked(word) }
+    word
 }
 
-/// The calling thread's [`Thread`].
-pub(crate) fn thread() -> *mut Thread {
+/// The address of the calling thread's variable.
+pub(crate) fn thread() -> *mut u8 {
     let thread;
     // SAFETY: Computes an address; `fs:0` holds the thread pointer itself.
     unsafe {

@@ -88,7 +88,11 @@ impl Mock {
 
     fn rseq(&self) -> Result<(), i32> {
         self.call("rseq")?;
-        if self.is == Is::NoRseq { Err(ENOSYS) } else { Ok(()) }
+        if self.is == Is::NoRseq {
+            Err(ENOSYS)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -106,7 +110,11 @@ impl Kernel for Mock {
             Area::Libc => Registered::LibcLong,
             _ => Registered::Ours,
         };
-        assert_eq!(*self.registered.borrow(), Some(expected), "flags of {area:?}");
+        assert_eq!(
+            *self.registered.borrow(),
+            Some(expected),
+            "flags of {area:?}"
+        );
         let mut flags = 0;
         if self.is == Is::On {
             flags |= RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE;
@@ -143,7 +151,11 @@ impl Kernel for Mock {
             Area::Libc => Registered::LibcLegacy,
             _ => Registered::Ours,
         };
-        assert_eq!(*self.registered.borrow(), Some(expected), "unregister {area:?}");
+        assert_eq!(
+            *self.registered.borrow(),
+            Some(expected),
+            "unregister {area:?}"
+        );
         *self.registered.borrow_mut() = None;
         *self.mode.borrow_mut() = 0;
         Ok(())
