@@ -8,51 +8,28 @@ use std::mem::transmute;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use rseq_slice_count as linked;
+use rseq_slice_count::{self as linked, LOOPS, Loop};
 
-const USAGE: &str = "Usage: rseq-slice-count [--library FILE] LOOP TIMES
+const USAGE: &str = "Usage: rseq-slice-count [--library FILE] TIMES
        rseq-slice-count [--library FILE] --tsc
 
-Runs a loop of lock and unlock: bare, sliced, bare_04 or sliced_04, or one of them with
-_apart behind, where a call lies between lock and unlock. With --tsc, prints
+Runs all loops of lock and unlock, so many turns of each. With --tsc, prints
 for each of them how far the time stamp counter gets in one turn, and first
 whether the thread has the extension: 0, or the number of the cause.
 
   --library FILE   the loops of this shared object, librseq_slice_count.so
 ";
 
-const NAMES: [&str; 8] = [
-    "bare",
-    "bare_apart",
-    "sliced",
-    "sliced_apart",
-    "bare_04",
-    "bare_04_apart",
-    "sliced_04",
-    "sliced_04_apart",
-];
-
-type Loop = extern "C" fn(u64);
-
 struct Loops {
     set_up: extern "C" fn() -> u32,
-    loops: [Loop; NAMES.len()],
+    loops: Vec<(&'static str, Loop)>,
 }
 
 impl Loops {
     fn linked() -> Self {
         Self {
             set_up: linked::count_set_up,
-            loops: [
-                linked::count_bare,
-                linked::count_bare_apart,
-                linked::count_sliced,
-                linked::count_sliced_apart,
-                linked::count_bare_04,
-                linked::count_bare_04_apart,
-                linked::count_sliced_04,
-                linked::count_sliced_04_apart,
-            ],
+            loops: LOOPS.to_vec(),
         }
     }
 
@@ -65,20 +42,20 @@ impl Loops {
             "{file} cannot be loaded: is it a shared object for this program?"
         );
         let symbol = |name: &str| {
-            let symbol = CString::new(format!("count_{name}"))?;
+            let symbol = CString::new(name)?;
             // SAFETY: The object is not closed.
             let address = unsafe { libc::dlsym(object, symbol.as_ptr()) };
             ensure!(
                 !address.is_null(),
-                "{file} has no count_{name}: build rseq_slice_count again"
+                "{file} has no {name}: build rseq_slice_count again"
             );
             Ok(address)
         };
         let mut loops = Self::linked();
+        let set_up = symbol("count_set_up")?;
         // SAFETY: The function has this type.
-        loops.set_up =
-            unsafe { transmute::<*mut libc::c_void, extern "C" fn() -> u32>(symbol("set_up")?) };
-        for (place, name) in loops.loops.iter_mut().zip(NAMES) {
+        loops.set_up = unsafe { transmute::<*mut libc::c_void, extern "C" fn() -> u32>(set_up) };
+        for (name, place) in &mut loops.loops {
             // SAFETY: As above.
             *place = unsafe { transmute::<*mut libc::c_void, Loop>(symbol(name)?) };
         }
@@ -134,18 +111,17 @@ fn run() -> Result<()> {
     match (tsc, words.as_slice()) {
         (true, []) => {
             println!("why {why}");
-            for (work, name) in loops.loops.into_iter().zip(NAMES) {
+            for (name, work) in loops.loops {
                 println!("{name} {:.2}", per_turn(work)?);
             }
         }
-        (false, [name, times]) => {
-            let which = NAMES.iter().position(|known| known == name);
-            let which =
-                which.with_context(|| format!("no loop {name}: one of {}", NAMES.join(", ")))?;
+        (false, [times]) => {
             let times = times
                 .parse()
                 .with_context(|| format!("{times} is not a number"))?;
-            loops.loops[which](times);
+            for (_, work) in loops.loops {
+                work(times);
+            }
         }
         _ => bail!("{USAGE}"),
     }
