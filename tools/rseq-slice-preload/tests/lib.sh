@@ -20,17 +20,23 @@ need() {
 # c ARG...: the compiler, as for all programs here
 c() { "${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Wshadow -Werror -I"$HEADERS" "$@"; }
 
+# build_mocked DIR: what tests sections on the kernel of mock.c
+build_mocked() {
+	mkdir -p "$1"
+	c -fPIC -shared -o "$1/mock.so" "$HERE/mock.c"
+	c -pthread -o "$1/contest" "$HERE/contest.c"
+	c -pthread -o "$1/sections" "$HERE"/sections{,-signals}.c "$1/mock.so"
+}
+
 # build_programs DIR: the programs of this folder
 build_programs() {
 	local program
-	mkdir -p "$1"
-	c -fPIC -shared -o "$1/mock.so" "$HERE/mock.c"
+	build_mocked "$1"
 	c -fPIC -shared -fno-builtin -o "$1/early.so" "$HERE/early.c"
-	for program in contest count semantics shared why; do
+	for program in count semantics shared why; do
 		c -pthread -o "$1/$program" "$HERE/$program.c"
 	done
 	c -o "$1/restartable" "$HERE/restartable.c"
-	c -pthread -o "$1/sections" "$HERE"/sections{,-signals}.c "$1/mock.so"
 	c -fopenmp -o "$1/openmp" "$HERE/openmp.c"
 	c -fopenmp -DMOCK -o "$1/openmp-mock" "$HERE/openmp.c" "$1/mock.so"
 	c -fopenmp -fPIC -shared -DOBJECT -o "$1/openmp.so" "$HERE/openmp.c"
