@@ -114,6 +114,15 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 }
                 (render(&table::contests(report.undisturbed.0.iter(), &report.undisturbed)))
 
+                @if !report.programs.is_empty() {
+                    h2 { "Whole programs" }
+                    p {
+                        "What " code { "make demo-apps" } " left: without and with extensions, medians over the seeds. \
+                        The number in the name of a demo is that of CPUs; counts are those with extensions."
+                    }
+                    (render(&table::programs(report)))
+                }
+
                 h2 { "What it costs others" }
                 p {
                     "On one CPU: a thread that always asks and never yields, one that never asks, and \

@@ -12,6 +12,7 @@ mod image;
 mod jobs;
 mod kernels;
 mod plots;
+mod programs;
 mod report;
 mod run;
 mod table;
@@ -35,7 +36,7 @@ const USAGE: &str = "usage: rseq-slice-bench bench|check --out DIR --boot FILE [
 bench measures everything and writes report.json, report.html and contention.svg into DIR/bench;
 check measures little and judges it by bounds; judge does that with a report that is there, and
 render makes the page and the picture of one. DIR holds c, rust and off, each with bzImage and
-vmlinux. --only runs the boots whose names contain NAME.";
+vmlinux, and maybe results of scripts/apps in apps and apps-c. --only runs the boots whose names contain NAME.";
 
 fn main() -> ExitCode {
     match run() {
@@ -133,6 +134,7 @@ fn measure(options: &Options, mut jobs: Vec<jobs::Job>) -> Result<(Places, Repor
     }
     let mut report = Report::new(options.seed, run::run(&places, jobs, options.seed)?)?;
     report.images = images;
+    report.programs = programs::read(&places.out)?;
     Ok((places, report))
 }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::functions::Group;
 use crate::image::Image;
 use crate::kernels::Kernel;
+use crate::programs::Demos;
 use crate::run::Output;
 
 /// Functions that write to a clock event device.
@@ -145,6 +146,9 @@ pub(crate) struct Report {
     /// Those of [`Job::undisturbed()`](crate::jobs::Job::undisturbed).
     pub(crate) undisturbed: Contests,
     pub(crate) latencies: Vec<LatencyRow>,
+    /// Whole programs, where they were run.
+    #[serde(default)]
+    pub(crate) programs: BTreeMap<Kernel, Demos>,
     /// What was run.
     pub(crate) commands: Vec<String>,
 }

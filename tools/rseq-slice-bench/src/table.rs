@@ -7,6 +7,7 @@ use std::fmt::Write;
 use rseq_slice_bench_record::{LockKind, PathName, Waiting};
 
 use crate::kernels::Kernel;
+use crate::programs::Point;
 use crate::report::{ContestRow, Contests, Report};
 
 /// A table of words, for the terminal and for the page.
@@ -61,6 +62,10 @@ pub(crate) fn main(report: &Report) -> String {
     text +=
         "\nthe same undisturbed: bound threads, slices end at ticks, ticks at different times\n";
     text += &contests(report.undisturbed.0.iter(), &report.undisturbed).to_string();
+    if !report.programs.is_empty() {
+        text += "\nwhole programs, without and with extensions: medians over the seeds\n";
+        text += &programs(report).to_string();
+    }
     text
 }
 
@@ -236,6 +241,50 @@ pub(crate) fn latencies(report: &Report) -> Table {
     table
 }
 
+/// Whole programs.
+pub(crate) fn programs(report: &Report) -> Table {
+    let mut table = Table::new(&[
+        "demo, kernel",
+        "threads",
+        "off, 1/s",
+        "on, 1/s",
+        "on : off",
+        "wait p99",
+        "wait max",
+        "granted",
+        "expired",
+        "revoked",
+        "yielded",
+        "aborted",
+    ]);
+    for (kernel, demos) in &report.programs {
+        for (name, off, on) in demos.pairs() {
+            let change = |time: fn(&Point) -> Option<f64>| {
+                let times = time(off).zip(time(on));
+                times.map_or("-".to_owned(), |(off, on)| {
+                    format!("{:.1} -> {:.1} ms", off / 1e3, on / 1e3)
+                })
+            };
+            let count = |count: f64| format!("{count:.0}");
+            table.rows.push(vec![
+                format!("{name}, {}", kernel.title()),
+                count(on.threads),
+                count(off.rate),
+                count(on.rate),
+                format!("{:.3}", on.rate / off.rate),
+                change(|point| point.p99_us),
+                change(|point| point.longest_us),
+                count(on.granted),
+                count(on.expired),
+                count(on.revoked),
+                count(on.yielded),
+                count(on.aborted),
+            ]);
+        }
+    }
+    table
+}
+
 /// Text and data.
 pub(crate) fn sizes(report: &Report) -> Table {
     let mut table = Table::new(&[
@@ -270,6 +319,8 @@ pub(crate) fn time(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::html;
+    use crate::programs::{Demos, Variant};
 
     #[test]
     fn columns_are_aligned() {
@@ -281,6 +332,36 @@ mod tests {
             ],
         };
         assert_eq!(table.to_string(), "a       b\nlong    1\nx     100\n");
+    }
+
+    #[test]
+    fn whole_programs_are_in_the_table_and_on_the_page() {
+        let point = |variant, rate| Point {
+            variant,
+            threads: 16.0,
+            rate,
+            p99_us: None,
+            longest_us: Some(rate),
+            granted: 7.0,
+            expired: 0.0,
+            revoked: 1.0,
+            yielded: 4.0,
+            aborted: 2.0,
+        };
+        let mut report = Report::default();
+        assert!(!main(&report).contains("whole programs"));
+        assert!(!html::page(&report).unwrap().contains("Whole programs"));
+        let points = vec![point(Variant::On, 1500.0), point(Variant::Off, 1000.0)];
+        let demos = Demos([("server".to_owned(), points)].into());
+        report.programs.insert(Kernel::Rust, demos);
+        let rows = programs(&report).rows;
+        let row = "server, Rust|16|1000|1500|1.500|-|1.0 -> 1.5 ms|7|0|1|4|2";
+        assert_eq!(
+            rows,
+            [row.split('|').map(str::to_owned).collect::<Vec<_>>()]
+        );
+        assert!(main(&report).contains("server, Rust"));
+        assert!(html::page(&report).unwrap().contains("server, Rust"));
     }
 
     #[test]
