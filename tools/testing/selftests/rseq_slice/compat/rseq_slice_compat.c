@@ -323,7 +323,7 @@ static int run(void)
 	error = wants(3);
 	for (i = 0; i < TESTS; i++) {
 		if (error)
-			skip(names[i], ".bits", "C knows no BITS layout");
+			skip(names[i], ".bits", "bits-layout-is-invalid");
 		else
 			tests[i](names[i], ".bits");
 	}
