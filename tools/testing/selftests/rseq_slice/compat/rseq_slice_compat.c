@@ -216,7 +216,7 @@ static void on_fault(int signal)
 }
 
 /*
- * A fast system call whose sixth argument, on the stack, is not to be had:
+ * A fast system call whose sixth argument, on the stack, cannot be fetched:
  * the kernel leaves without having looked at the call. SYSCALL is what AMD's
  * processors have, as QEMU's.
  */
