@@ -120,13 +120,6 @@ static ssize_t rseq_slice_length_write(struct file *file, const char __user *ubu
 }
 DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_length);
 
-static int rseq_slice_impl_show(struct seq_file *m, void *p)
-{
-	seq_puts(m, "rust\n");
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(rseq_slice_impl);
-
 /* Before user space can run: usermode helpers may, from a later initcall level on. */
 static int __init rseq_slice_init(void)
 {
@@ -138,11 +131,12 @@ core_initcall(rseq_slice_init);
 /* After rseq created its debugfs directory. */
 static int __init rseq_slice_late_init(void)
 {
+	static char *impl = "rust";
 	struct dentry *dir = debugfs_lookup("rseq", NULL);
 
 	if (!IS_ERR_OR_NULL(dir)) {
 		debugfs_create_file("slice_ext_nsec", 0644, dir, NULL, &rseq_slice_length_fops);
-		debugfs_create_file("slice_ext_impl", 0444, dir, NULL, &rseq_slice_impl_fops);
+		debugfs_create_str("slice_ext_impl", 0444, dir, &impl);
 		dput(dir);
 	}
 
