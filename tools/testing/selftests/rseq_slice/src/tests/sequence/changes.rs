@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
+use rseq_slice_harness::clock::spin;
 use rseq_slice_harness::{Counters, Layout, pin_to, set_extension_length, sys};
 
 use crate::case::{Needs, Test, both};
@@ -69,6 +70,9 @@ fn move_away(thread: Pid) -> Result<()> {
     Ok(sched_setaffinity(thread, &set)?)
 }
 
+/// Nanoseconds of an extension.
+const LENGTH: u32 = 20_000;
+
 /// A request in a sequence, during which the other CPU changes something of the thread.
 struct Change<'a> {
     setup: &'a Setup,
@@ -97,6 +101,10 @@ impl Change<'_> {
         let (delta, before) = (CounterDelta::start()?, switches()?);
         let timers = timer_interrupts(CPU)?;
         let outcome = Sequence::new(area, steps).run(CPU)?;
+        if expires {
+            // The call below would cancel the timer of a grant that another one has ended.
+            spin(2 * u64::from(LENGTH));
+        }
         let yielded = sys::rseq_slice_yield()?;
         let timers = timer_interrupts(CPU)? - timers;
         self.setup.set_word(0);
@@ -159,7 +167,7 @@ fn changed(
     const TURNS: usize = 8;
     /// How often a turn may be repeated in which another timer expired.
     const REPEATS: usize = 4;
-    set_extension_length(20_000)?;
+    set_extension_length(LENGTH)?;
     let setup = Setup::new(env, layout)?;
     let thread = gettid();
     let mut turn = 0;
