@@ -200,7 +200,7 @@ static void keep_to(pid_t tid, int cpu)
 	__real_sched_setaffinity(tid, sizeof(set), &set);
 }
 
-/* Preempts whoever runs on the CPU, sometimes again before a grant is over. */
+/* Preempts the thread that runs on the CPU, sometimes again before a grant is over. */
 static void *competitor(void *cpu)
 {
 	keep_to(0, (intptr_t)cpu);
@@ -283,5 +283,5 @@ int main(int argc, char **argv)
 	if (argc && !strcmp(*argv, #name))		\
 		return main_##name(argc, argv);
 	PROGRAMS
-	errx(2, "the first argument is none of the programs");
+	errx(2, "the first argument is not one of the programs");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Included in front of the base's rseq selftests: whoever looks up its area, as
+ * Included in front of the base's rseq selftests: code that looks up its area, as
  * each sequence does that is about to start, has a request from there on.
  */
 #ifndef REQUESTS_H

@@ -50,7 +50,7 @@ extern HIDDEN __thread struct thread thread;
 /* Whether the thread has the extension, which it did not know yet. */
 HIDDEN bool thread_set_up(void);
 
-/* The kernel has set granted: gives the CPU back. */
+/* The kernel has set granted: gives up the CPU. */
 HIDDEN void section_leave(void);
 HIDDEN int section_leave_with(int result);
 

@@ -90,7 +90,7 @@ extern "C" {
  */
 RSEQ_SLICE_PATH_ rseq_slice_t rseq_slice_begin(void);
 
-/* Closes the section, on the thread that opened it, and gives the CPU back if that is due. */
+/* Closes the section, on the thread that opened it, and gives up the CPU if there is a grant. */
 RSEQ_SLICE_PATH_ void rseq_slice_end(rseq_slice_t token);
 
 /* 0: the calling thread has extensions; else RSEQ_SLICE_WHY_*. */

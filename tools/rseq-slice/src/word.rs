@@ -17,7 +17,7 @@ pub trait ControlWord: Copy {
     fn granted(self) -> u8;
     /// Writes the byte `request`.
     fn set_request(self, value: u8);
-    /// Gives the CPU back: a system call that ends the grant.
+    /// Gives up the CPU: a system call that ends the grant.
     fn leave(self);
 }
 

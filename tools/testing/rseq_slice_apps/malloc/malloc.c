@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * malloc THREADS MS: threads allocate and free blocks of 16 to 512 bytes for so many milliseconds.
+ * malloc THREADS MS: THREADS threads allocate and free blocks of 16 to 512 bytes for MS milliseconds.
  * Prints the allocations and the nanoseconds that they took together.
  */
 #include <errno.h>

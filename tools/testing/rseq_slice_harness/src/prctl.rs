@@ -53,7 +53,7 @@ pub enum SliceError {
     #[error("prctl(PR_RSEQ_SLICE_EXTENSION) says ENXIO: the thread has registered no rseq area")]
     NotRegistered,
     /// `PR_RSEQ_SLICE_EXTENSION_GET` returned something that this crate has no word for.
-    #[error("prctl(PR_RSEQ_SLICE_EXTENSION) returned {0}, which is none of the known settings")]
+    #[error("prctl(PR_RSEQ_SLICE_EXTENSION) returned {0}, which is not a known mode")]
     Unknown(c_long),
     /// Any other error.
     #[error("prctl(PR_RSEQ_SLICE_EXTENSION): {0}")]

@@ -16,7 +16,7 @@ use crate::witness::Witness;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// `EINVAL`: a bad length, alignment or flag, or somebody else's area is there.
+    /// `EINVAL`: a bad length, alignment or flag, or another area is registered.
     #[error(
         "rseq(2) says EINVAL: the C library has registered an area of its own for this thread \
          (run with GLIBC_TUNABLES=glibc.pthread.rseq=0), or length, alignment or flags are bad"

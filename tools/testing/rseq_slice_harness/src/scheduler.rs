@@ -100,7 +100,7 @@ impl FeatureOff {
 impl Drop for FeatureOff {
     fn drop(&mut self) {
         if self.was_on {
-            // Whoever could write it once can write it again.
+            // It could be written once, so it can be written again.
             let _ = set_feature(self.name, true);
         }
     }

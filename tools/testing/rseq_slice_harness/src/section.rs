@@ -61,7 +61,7 @@ pub(crate) fn finish<C: Control>(control: &C) -> End {
     match control.withdraw() {
         Request::Unused => End::Undisturbed,
         Request::Lost => End::Preempted,
-        // A filter may forbid the call. Its entry has ended the grant all the same.
+        // A filter may forbid the call. Its entry has ended the grant nevertheless.
         Request::Granted => match sys::rseq_slice_yield() {
             Ok(1) => End::Yielded,
             _ => End::TooLate,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Grants, provoked: somebody else wants the CPU all the time.
+//! Provokes grants: another thread wants the CPU all the time.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

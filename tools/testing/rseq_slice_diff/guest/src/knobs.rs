@@ -27,7 +27,7 @@ pub(crate) const DEFAULTS: (u32, u32) = (50_000, 0);
 /// One at a time: nothing in the kernel orders those who write there, and the static key behind it warns of
 /// one who switches it off while another is switching it on, in the C implementation as well.
 pub(crate) fn write_debug(text: &str) -> i64 {
-    /// Nanoseconds that whoever was first may take.
+    /// Nanoseconds that the first writer may take.
     const PATIENCE: u64 = 2_000_000;
     let switching = &shared().switching;
     spin_while(PATIENCE, || switching.swap(true, SeqCst));

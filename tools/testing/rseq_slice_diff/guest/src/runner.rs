@@ -160,7 +160,7 @@ fn in_child(program: &Program, repetition: u32) -> Result<How> {
             unsafe { libc::_exit(i32::from(ran.is_err())) }
         }
     };
-    // Both do it, so that it is done whoever runs first.
+    // Both do it, so that it does not matter which of them runs first.
     let _ = setpgid(child, child);
     let in_time = ends_within(child.as_raw(), LIMIT)?;
     if !in_time {

@@ -64,7 +64,7 @@ impl Totals {
         copy(&self.restarts, &other.restarts);
     }
 
-    /// A number that changes with each run of somebody else, and each signal.
+    /// A number that changes with each run of another thread, and each signal.
     pub(crate) fn sum(&self) -> u32 {
         let all = [&self.competitors[0], &self.competitors[1], &self.signals];
         all.iter().map(|count| count.load(SeqCst)).sum()

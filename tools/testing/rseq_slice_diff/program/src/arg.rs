@@ -124,7 +124,7 @@ impl Delay {
         self.from
     }
 
-    /// The end of the range; the value itself if it is none.
+    /// The end of the range; the value itself if it is not a range.
     pub const fn to(self) -> u32 {
         self.to
     }

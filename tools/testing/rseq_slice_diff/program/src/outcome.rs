@@ -257,7 +257,7 @@ pub type Samples = BTreeMap<Outcome, u64>;
 pub enum Line {
     /// Which implementation answers.
     Kernel(Implementation),
-    /// Program number such came to this outcome so many times.
+    /// The number of a program, an outcome of it, and how often it had this outcome.
     Outcome(usize, u64, Outcome),
     /// A run of that program broke a rule that needs no other kernel to compare with.
     Broken(usize, String),
@@ -285,7 +285,7 @@ impl fmt::Display for Line {
 }
 
 impl Line {
-    /// Reads a line of a console; `None` if it is none of the report.
+    /// Reads a line of a console; `None` if it does not belong to the report.
     pub fn read(text: &str) -> Option<Result<Self, Bad>> {
         let rest = text.trim_end().strip_prefix(MARK)?;
         Some(Self::parse(rest).ok_or_else(|| Bad::new("a line", text)))

@@ -39,7 +39,7 @@ impl FutexMutex {
 }
 
 impl RawLock for FutexMutex {
-    /// What to put into the state on entering: whoever has slept cannot know that nobody else does.
+    /// What to put into the state on entering: a thread that has slept cannot know whether others sleep.
     type Turn = u32;
 
     fn arrive(&self) -> u32 {

@@ -158,7 +158,7 @@ fn sections_nest(situation: Situation, with_call: bool) -> Result<()> {
     Ok(())
 }
 
-/// The kernel kills whoever has a request and a grant at a system call.
+/// The kernel kills a thread that has a request and a grant at a system call.
 fn debug_mode(situation: Situation) -> Result<()> {
     const SWITCH: &str = "/sys/kernel/debug/rseq/debug";
     let before = fs::read_to_string(SWITCH)?;

@@ -216,7 +216,7 @@ static void on_fault(int signal)
 }
 
 /*
- * A fast system call whose sixth argument, on the stack, is not to be had:
+ * A fast system call whose sixth argument, on the stack, cannot be fetched:
  * the kernel leaves without having looked at the call. SYSCALL is what AMD's
  * processors have, as QEMU's.
  */
@@ -323,7 +323,7 @@ static int run(void)
 	error = wants(3);
 	for (i = 0; i < TESTS; i++) {
 		if (error)
-			skip(names[i], ".bits", "C knows no BITS layout");
+			skip(names[i], ".bits", "bits-layout-is-invalid");
 		else
 			tests[i](names[i], ".bits");
 	}

@@ -52,6 +52,11 @@ const C: &[(&str, &str)] = &[
     ),
     ("fault.at_expiry_kills.bytes", "death-is-uncounted"),
     ("fault.at_revocation_kills.bytes", "death-is-uncounted"),
+    (
+        "fault.at_update_in_grant_kills.bytes",
+        "failed-update-is-uncounted",
+    ),
+    ("fault.refusal_writes_no_zero.bytes", "refusal-writes-zero"),
     ("userfault.at_grant_refuses.bytes", "grant-follows-switch"),
     (
         "userfault.at_check_delays_thread_only.bytes",

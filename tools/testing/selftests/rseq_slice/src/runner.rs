@@ -117,7 +117,7 @@ fn in_child(case: &Case, env: Env) -> Result<Verdict> {
         let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
     }
     let status = waitpid(child, None)?;
-    // Whoever is left belongs to the case and has been killed with its group.
+    // The processes that are left belong to the case and were killed with its group.
     while waitpid(None::<Pid>, None).is_ok() {}
 
     let mut text = String::new();

@@ -25,7 +25,7 @@ const USAGE: &str = "Usage: rseq-slice-alloc [options]
                      sections (default sliced)
   --threads N        (default 1)
   --cpus N           run on the CPUs 0 to N-1 (default 1)
-  --ms MS            for so long (default 100)
+  --ms MS            duration in ms (default 100)
   --extension NS     set the length of an extension (default: leave it)
 
 Prints a line of JSON. The counters are the whole machine's.
@@ -40,7 +40,7 @@ struct Row {
     cpus: usize,
     /// Strings that were made.
     operations: u64,
-    /// In so many nanoseconds.
+    /// In this many nanoseconds.
     ns: u64,
     /// Why a thread has no extension.
     why: Option<String>,

@@ -280,7 +280,7 @@ fn read(log: &Path, kernel: Implementation) -> Result<Report> {
             Some(Ok(Line::End)) => report.complete = true,
         }
     }
-    // Half a program is none.
+    // An incomplete program is not counted.
     report.samples.split_off(&report.done);
     report.faults.split_off(&report.done);
     Ok(report)

@@ -144,7 +144,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Runs the programs again of which it is not known yet whether the kernels agree on them.
+    /// Runs the programs again for which it is not known yet whether the kernels agree.
     pub(crate) fn settle(&mut self, seed: u64) -> Result<()> {
         for times in FURTHER {
             let mut open = std::mem::take(&mut self.open);

@@ -26,7 +26,7 @@ fn set(attributes: &Attributes) -> Result<()> {
     Ok(())
 }
 
-/// Has the scheduler look for somebody else after the shortest slice that there is, 100 us.
+/// Gives the calling thread the shortest slice that there is, 100 us.
 pub(crate) fn take_short_slices() -> Result<()> {
     set(&Attributes {
         size: u32::try_from(size_of::<Attributes>())?,
@@ -35,7 +35,7 @@ pub(crate) fn take_short_slices() -> Result<()> {
     })
 }
 
-/// Puts the calling thread into the deadline class, with that runtime in each period of so many
+/// Puts the calling thread into the deadline class, with a runtime in each period, in
 /// nanoseconds. More than that is punished, and sends SIGXCPU.
 pub(crate) fn set_deadline(runtime: u64, period: u64) -> Result<()> {
     const SIGNAL_OVERRUNS: u64 = 0x04;

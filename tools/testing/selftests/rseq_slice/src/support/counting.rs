@@ -14,7 +14,7 @@ use super::sequence::{How, Outcome, Sequence, Step};
 use super::setup::{BOTH_CPUS, granted, requested};
 use crate::check::{check, fail};
 
-/// Nanoseconds for which a sequence waits for somebody who wants the CPU.
+/// Nanoseconds for which a sequence waits for a competitor.
 const PATIENCE: u64 = 40_000;
 
 /// How a sequence that counts gets to its end.
@@ -64,7 +64,7 @@ impl PerCpu {
         Ok(self.count(area, pace.steps(area))?.how == How::Done)
     }
 
-    /// Expects that so many sequences have counted.
+    /// Expects the sum of the counts to be the number of completed sequences.
     #[track_caller]
     pub(crate) fn ensure(&self, done: u64) -> Result<()> {
         let counts: u64 = self

@@ -69,7 +69,7 @@ impl Hand {
         &self.0.wanted
     }
 
-    /// Waits so long before the last action of each order.
+    /// Sets the time to wait before the last action of each order.
     pub(crate) fn wait_before_last(&self, nanos: u64) {
         self.0.delay.store(nanos, Ordering::Relaxed);
     }

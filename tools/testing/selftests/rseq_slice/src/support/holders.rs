@@ -233,7 +233,7 @@ impl Holders {
         Ok(self.delta.tally()?.granted)
     }
 
-    /// Waits for so many more grants, and calls `act` each millisecond meanwhile.
+    /// Waits until that many grants more were made, and calls `act` each millisecond meanwhile.
     pub(crate) fn until_granted(
         &self,
         grants: u64,

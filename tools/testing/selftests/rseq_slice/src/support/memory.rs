@@ -52,7 +52,7 @@ impl Page {
         Ok(Self(unsafe { start.add(start.align_offset(HUGE)) }))
     }
 
-    /// The page so many bytes behind this one in its region.
+    /// The page `offset` bytes behind this one in its region.
     pub(crate) fn plus(self, offset: usize) -> Self {
         // SAFETY: The callers stay inside of the region.
         Self(unsafe { self.0.add(offset) })

@@ -75,7 +75,7 @@ pub(crate) use setup::{
 pub(crate) use signals::{handle, hits};
 pub(crate) use sleeper::Sleeper;
 pub(crate) use ticker::Ticker;
-pub(crate) use timer::{PATIENCE, soon};
+pub(crate) use timer::{PATIENCE, soon, timer_interrupts};
 pub(crate) use tracing::Tracing;
 pub(crate) use uring::Ring;
 pub(crate) use userfault::Userfault;

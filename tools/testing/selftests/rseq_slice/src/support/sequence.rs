@@ -72,12 +72,12 @@ impl<'a> Step<'a> {
         Self::new(SPIN, ptr::null(), turns.max(1), 0)
     }
 
-    /// Waits until there is another value, at most so long.
+    /// Waits until there is another value, for at most `nanos`.
     pub(crate) fn wait_while(at: &'a AtomicU32, value: u32, nanos: u64) -> Self {
         Self::new(WAIT_WHILE, at.as_ptr(), value.into(), ticks_in(nanos))
     }
 
-    /// Waits until the control word has another value, at most so long.
+    /// Waits until the control word has another value, for at most `nanos`.
     pub(crate) fn wait_while_word(area: &'a Area, value: u32, nanos: u64) -> Self {
         Self::new(WAIT_WHILE, word_of(area), value.into(), ticks_in(nanos))
     }
@@ -87,7 +87,7 @@ impl<'a> Step<'a> {
         Self::new(STAMP, at.as_ptr().cast(), 0, 0)
     }
 
-    /// Waits until so long after the noted time.
+    /// Waits until `nanos` after the noted time.
     pub(crate) fn until(at: &'a AtomicU64, nanos: u64) -> Self {
         Self::new(UNTIL, at.as_ptr().cast(), ticks_in(nanos), 0)
     }

@@ -24,7 +24,7 @@ use crate::features;
 pub(crate) const CPU: usize = 0;
 /// The CPU from which others act on it.
 pub(crate) const OTHER_CPU: usize = 1;
-/// Where a thread may be that is to survive the loss of one of the CPUs.
+/// The CPUs of a thread that survives the loss of one of them.
 pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
 
 /// Puts the calling thread on the given CPU, in front of all threads of the normal class.

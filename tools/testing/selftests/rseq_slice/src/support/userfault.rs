@@ -89,7 +89,7 @@ impl Userfault {
     /// Takes the page away and returns what was in it.
     pub(crate) fn take(&self) -> Result<Vec<u8>> {
         let (start, len) = (self.page.area().as_ptr(), Page::SIZE as usize);
-        // SAFETY: The page is never unmapped. What its thread writes meanwhile is none of ours.
+        // SAFETY: The page is never unmapped. What its thread writes meanwhile may be lost.
         let content = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) }.to_vec();
         // SAFETY: Nobody but the kernel touches the page until its faults are answered.
         Errno::result(unsafe { libc::madvise(start.cast(), len, libc::MADV_DONTNEED) })?;

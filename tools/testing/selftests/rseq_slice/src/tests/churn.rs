@@ -31,13 +31,13 @@ pub(crate) const TESTS: &[Test] = &[once("loses_no_grant", Needs::On, loses_no_g
 /// Nanoseconds between two wakeups of a ticker, at least: with the extension and the switches so
 /// that most sections get a grant and are over in time.
 const PERIOD: u64 = 12_000;
-/// Of a hundred sections so many last longer than their grants.
+/// The percentage of sections that last longer than their grants.
 const OUTLASTING: u64 = 3;
 /// Microseconds of guest time between two changes.
 const BETWEEN: u64 = 1_000;
 /// Grants between two removals of the CPU.
 const PER_HOTPLUG: u64 = 700;
-/// Of a hundred grants so many end in a yield, at least.
+/// The least percentage of grants that end in a yield.
 const YIELDED: u64 = 50;
 
 /// What a thread has done.

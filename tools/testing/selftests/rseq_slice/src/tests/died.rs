@@ -53,7 +53,7 @@ fn counts_fault_in_grant(env: Env, layout: Layout) -> Result<()> {
         let competitor = Competitor::new(env, CPU)?;
         let nowhere = std::ptr::without_provenance::<u8>(8);
         setup.obtain(&competitor)?;
-        // SAFETY: There is none: the fault is what is wanted.
+        // SAFETY: Not met: the fault is intended.
         unsafe { nowhere.read_volatile() };
         Ok(())
     })?;

@@ -4,13 +4,18 @@
 
 mod handler;
 
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use nix::sys::signal::Signal;
+use nix::errno::Errno;
+use nix::sys::mman::ProtFlags;
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::wait::WaitStatus;
 use rseq_slice_harness::abi::{AREA_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, SIGNATURE};
-use rseq_slice_harness::clock::{spin, spin_while};
+use rseq_slice_harness::clock::{calibrate, spin, spin_while};
+use rseq_slice_harness::scheduler::FeatureOff;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, layout, set_extension_length, set_layout, sys};
 
@@ -21,8 +26,8 @@ use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Competitor, CounterDelta, LosablePage, Loss, PATIENCE, Remote, Setup, be_on, ensure_dies,
-    null_call, yield_call,
+    CPU, Child, Competitor, CounterDelta, LosablePage, Loss, PATIENCE, Page, Remote, Setup, Ticker,
+    Userfault, be_on, ensure_dies, null_call, yield_call,
 };
 
 pub(crate) use handler::TESTS as HANDLER;
@@ -46,12 +51,19 @@ pub(crate) const TESTS: &[Test] = &[
         at_call(env, layout, yield_call)
     })
     .tolerates(&[Load, KernelThreads]),
+    both(
+        "at_update_in_grant_kills",
+        Needs::OnTwoCpus,
+        at_update_in_grant_kills,
+    )
+    .tolerates(&[Load]),
     both("at_prctl_kills", Needs::On, at_prctl_kills),
     both(
         "at_registration_is_efault",
         Needs::On,
         at_registration_is_efault,
     ),
+    both("refusal_writes_no_zero", Needs::On, refusal_writes_no_zero).tolerates(&[]),
 ];
 
 /// Somebody else still gets what he asks for.
@@ -203,6 +215,95 @@ fn at_call(env: Env, layout: Layout, call: fn()) -> Result<()> {
         // SAFETY: Ends the process, should it still be there, without touching the page.
         unsafe { libc::_exit(0) }
     })
+}
+
+/// A thread sleeps in a fault of its own during a grant, and the page of its area is gone when it comes
+/// back: not the end of the grant faults, but the update of user space that the switch made necessary.
+fn at_update_in_grant_kills(env: Env, layout: Layout) -> Result<()> {
+    set_extension_length(50_000)?;
+    // Finds out whether this can run.
+    drop(Userfault::new(Page::new()?)?);
+    let revoked = |tally: &Counters| one(tally) && tally.revoked == 1;
+    each_loss(env, "the update in a grant", layout, revoked, |loss| {
+        let (page, setup) = on_page(env, layout, loss)?;
+        let elsewhere = Page::new()?;
+        let cell = elsewhere.area().as_ptr().cast::<u8>();
+        // SAFETY: Nobody else uses the page.
+        unsafe { cell.write_volatile(1) };
+        let mut faults = Userfault::new(elsewhere)?;
+        let gone = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&gone);
+        let remote = Remote::ready(move || {
+            let content = faults.take()?;
+            theirs.store(true, Ordering::Release);
+            faults.wait()?;
+            page.lose()?;
+            faults.answer(&content)?;
+            // The file has to stay: without it the page is an ordinary one.
+            std::mem::forget(faults);
+            Ok(())
+        })?;
+        let competitor = Competitor::new(env, CPU)?;
+        setup.obtain(&competitor)?;
+        remote.go();
+        spin_while(PATIENCE, || !gone.load(Ordering::Acquire));
+        // SAFETY: The page comes back with the answer to the fault.
+        let read = unsafe { cell.read_volatile() };
+        // SAFETY: Ends the process, should it still be there, without touching the page.
+        unsafe { libc::_exit(read.into()) }
+    })
+}
+
+/// Other work is due besides a reschedule, and the word is 0: there is nothing to erase. In one tick a
+/// timer of CPU time expires, which the kernel does not handle in the interrupt, and a slice ends, after
+/// which the scheduler picks the same thread again. A switch would kill: the update of user space writes.
+fn refusal_writes_no_zero(env: Env, layout: Layout) -> Result<()> {
+    const ATTEMPTS: u32 = 10;
+    // Otherwise the slice ends by itself, not in a tick.
+    let _ticks = FeatureOff::new("HRTICK")?;
+    // The scheduler checks slices only if the CPU has another thread.
+    let _other = Ticker::idle(env, CPU)?;
+    calibrate();
+    let mut killed = 0;
+    while killed < ATTEMPTS {
+        match Child::start(|| ticks_without_write(layout))?.wait()? {
+            WaitStatus::Exited(_, 0) => {
+                diagnose(format_args!("switched out in {killed} attempts"));
+                return others_unhurt(env, layout);
+            }
+            WaitStatus::Signaled(_, Signal::SIGSEGV, _) => killed += 1,
+            other => fail!("the child process ended with {other:?}"),
+        }
+    }
+    fail!("SIGSEGV in each of {ATTEMPTS} attempts")
+}
+
+/// Spins for some ticks in which timers of CPU time expire, with an area that cannot be written.
+fn ticks_without_write(layout: Layout) -> Result<()> {
+    /// Nanoseconds until the other thread has had its share, which it has in one piece.
+    const SHARE: u64 = 50_000_000;
+    const TICKS: u64 = 30_000_000;
+    // SAFETY: An ignored signal has no handler.
+    unsafe { signal(Signal::SIGPROF, SigHandler::SigIgn) }?;
+    let page = Page::new()?;
+    std::mem::forget(page.register()?);
+    set_layout(Some(layout))?;
+    spin(SHARE);
+    let often = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 100,
+    };
+    let often = libc::itimerval {
+        it_interval: often,
+        it_value: often,
+    };
+    // SAFETY: The structure lives through the call, and no old value is asked for.
+    Errno::result(unsafe {
+        libc::setitimer(libc::ITIMER_PROF, &raw const often, ptr::null_mut())
+    })?;
+    page.protect(ProtFlags::PROT_READ)?;
+    spin(TICKS);
+    Ok(())
 }
 
 /// Every change of the setting writes to the flags. Reading it does not touch the page, nor does

@@ -52,7 +52,7 @@ pub(crate) const TESTS: &[Test] = &[
     ),
 ];
 
-/// The request goes, the grant comes, and the one who wants the CPU waits until it is given up.
+/// The request becomes a grant, and the competitor waits until the CPU is given up.
 fn postpones_until_yield(env: Env, layout: Layout) -> Result<()> {
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;

@@ -24,7 +24,7 @@ fn flags_stay_zero(_: Env) -> Result<()> {
     ensure_flags_stay_zero()
 }
 
-/// Bad arguments are EINVAL all the same; good ones are not supported, registered or not.
+/// Bad arguments are EINVAL as usual; good ones are ENOTSUPP, with or without a registration.
 fn prctl_is_not_supported(_: Env) -> Result<()> {
     let errno = |args| {
         sys::prctl_slice_extension(args)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long a grant keeps the one who wants the CPU waiting, whatever its thread does meanwhile.
+//! How long a grant makes a competitor wait, whatever the thread with the grant does.
 
 use anyhow::Result;
 use rseq_slice_harness::clock::{now, spin_while};

@@ -82,7 +82,7 @@ impl Step {
         self.walk.yielded.is_none()
     }
 
-    /// The kernel took the CPU away and accepted the yield all the same.
+    /// The kernel took the CPU away and accepted the yield nevertheless.
     fn is_double(&self) -> bool {
         self.tally.expired == 1 && self.tally.yielded == 1
     }

@@ -142,7 +142,7 @@ fn revoked(tally: &Counters) -> Counters {
     }
 }
 
-/// The end of the grant waits: the one who wants the CPU has it meanwhile.
+/// The end of the grant waits: the competitor has the CPU meanwhile.
 fn in_grant(env: Env, layout: Layout, end: End) -> Result<()> {
     set_extension_length(50_000)?;
     let (setup, remote, state) = set_up(env, layout)?;

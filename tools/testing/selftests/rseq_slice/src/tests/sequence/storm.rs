@@ -33,7 +33,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn storm(env: Env, layout: Layout, debug: bool) -> Result<()> {
     const THREADS: u64 = 5;
     const GRANTS: u64 = 400;
-    /// Of a hundred sequences so many last longer than their grants.
+    /// The percentage of sequences that last longer than their grants.
     const OUTLASTING: u64 = 80;
     set_debug(debug)?;
     set_extension_length(5_000)?;
