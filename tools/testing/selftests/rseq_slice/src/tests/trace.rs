@@ -5,6 +5,7 @@
 use std::fs;
 use std::mem::{self, MaybeUninit};
 use std::ops::Range;
+use std::path::Path;
 use std::ptr;
 use std::thread;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use super::userfault::{ANSWERED, GONE, reaches, set_up};
-use crate::case::{Needs, Test, both, once};
+use crate::case::{Needs, Skip, Test, both, once};
 use crate::check::check;
 use crate::env::Env;
 use crate::kernel::{set_debug, set_policy};
@@ -47,6 +48,7 @@ pub(crate) const TESTS: &[Test] = &[
     .tolerates(&[]),
     both("refused_by_cpu", Needs::Coarse, refused_by_cpu).tolerates(&[]),
     both("no_request_is_no_refusal", Needs::On, no_request).tolerates(&[]),
+    both("monitor_agrees", Needs::On, monitor_agrees).tolerates(&[]),
 ];
 
 /// Nanoseconds of an extension: events take some of it.
@@ -403,5 +405,61 @@ fn no_request(env: Env, layout: Layout) -> Result<()> {
     check!(setup.word() == 0);
     let events = events.all()?;
     check!(events.is_empty(), "{events:?}");
+    Ok(())
+}
+
+/// A monitor of the kernel, on until it is dropped.
+struct Monitor(());
+
+impl Monitor {
+    const FILE: &str = "/sys/kernel/tracing/rv/monitors/rseq_slice/enable";
+
+    fn start() -> Result<Self> {
+        if !Path::new(Self::FILE).exists() {
+            return Err(Skip("needs CONFIG_RV_MON_RSEQ_SLICE".into()).into());
+        }
+        fs::write(Self::FILE, "1").context(Self::FILE)?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(Self::FILE, "0") {
+            diagnose(format_args!("{}: {error}", Self::FILE));
+        }
+    }
+}
+
+/// The monitor sees all kinds of ends, and nothing wrong in them.
+fn monitor_agrees(env: Env, layout: Layout) -> Result<()> {
+    let events = Events::start_with(&[
+        "rv/event_rseq_slice",
+        "rv/error_rseq_slice",
+        "rv/error_env_rseq_slice",
+    ])?;
+    let _monitor = Monitor::start()?;
+    let delta = CounterDelta::start()?;
+    compete()?;
+    let setup = Setup::new(env, layout)?;
+    let competitor = Competitor::new(env, CPU)?;
+    for _ in 0..TURNS {
+        setup.obtain(&competitor)?;
+        check!(sys::rseq_slice_yield()? == 1);
+        setup.obtain(&competitor)?;
+        setup.outlast();
+        check!(sys::rseq_slice_yield()? == 0);
+    }
+    let counted = delta.tally()?;
+    let lines = events.lines()?;
+    let seen = |what: &str| lines.iter().filter(|line| line.contains(what)).count() as u64;
+    let (grants, ends) = (seen("idle x grant -> granted"), seen("x end -> idle"));
+    diagnose(format_args!("{grants} grants, {ends} ends; {counted:?}"));
+    let wrong: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains(": error_"))
+        .collect();
+    check!(wrong.is_empty(), "{wrong:?}");
+    check!(grants == counted.granted && ends == grants);
     Ok(())
 }
