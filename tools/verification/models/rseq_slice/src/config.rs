@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) debug: bool,
     /// `CONFIG_PREEMPT_RT`.
     pub(crate) rt: bool,
+    /// The policy is to postpone lazy reschedules only: `rseq_slice_ext=lazy`.
+    pub(crate) lazy_only: bool,
     /// One or two threads. With one, a child is checked and then dropped.
     pub(crate) threads: usize,
     /// What the first thread does.
@@ -77,14 +79,17 @@ impl Config {
         self.threads == 1 && !self.hotplug
     }
 
-    /// `TIF_SLICE_EXT_DENY` of `kernel/entry/common.c`.
-    pub(crate) fn deny(&self) -> Work {
-        let sched = if self.rt {
+    /// The reschedules that may be postponed.
+    pub(crate) fn postponable(&self) -> Work {
+        if self.rt || self.lazy_only {
             Work::LAZY
         } else {
             Work::ANY_RESCHED
-        };
+        }
+    }
 
-        Work::all() - sched
+    /// `TIF_SLICE_EXT_DENY` of `kernel/entry/common.c`, and `denied_by()` of grant.rs.
+    pub(crate) fn deny(&self) -> Work {
+        Work::all() - self.postponable()
     }
 }

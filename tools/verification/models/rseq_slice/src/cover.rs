@@ -78,6 +78,8 @@ bitflags! {
         const EXPIRED_IN_EXCEPTION = 1 << 36;
         /// An update of user space that failed ended a grant.
         const ENDED_BY_FAILURE = 1 << 37;
+        /// A grant outlived a lazy reschedule.
+        const KEPT = 1 << 38;
     }
 }
 
@@ -113,6 +115,7 @@ impl Cover {
             ),
             (config.faults, Self::FAULT | Self::SLOW),
             (rust && config.faults, Self::ENDED_BY_FAILURE),
+            (rust && config.lazy, Self::KEPT),
             (rust && (config.faults || config.signals), Self::DIED),
             (forges && checked, Self::VIOLATION),
             (

@@ -267,7 +267,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
 
         self.check_owed();
         if !pending.is_empty() {
-            if self.config.rt && pending.contains(Work::RESCHED) {
+            if !self.config.postponable().contains(pending) {
                 self.break_property(Broken::URGENT);
             }
             self.thread_mut().ghost.owed = Some(bound);
@@ -275,6 +275,23 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
         }
         self.thread_mut().work -= which;
         note!(self, "postponed until {}", self.at(bound));
+    }
+
+    /// Postpones the reschedule `which` beside the one that the live grant has postponed, to the same
+    /// moment.
+    pub(crate) fn postpone_another(&mut self, which: Work) {
+        let pending = self.thread().work & which;
+
+        if pending.contains(Work::RESCHED) {
+            self.break_property(Broken::POSTPONED_AGAIN);
+        }
+        let thread = self.thread_mut();
+        if !pending.is_empty() && thread.ghost.owed.is_none() {
+            thread.ghost.owed = thread.rseq.expires;
+        }
+        thread.work -= which;
+        self.log.cover(Cover::KEPT);
+        note!(self, "postpones another one until then");
     }
 
     /// Checks that no reschedule is still due that an earlier step has postponed.

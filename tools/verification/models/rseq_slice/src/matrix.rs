@@ -74,6 +74,7 @@ const BASE: Config = Config {
     layout: Layout::Bytes,
     debug: false,
     rt: false,
+    lazy_only: false,
     threads: 1,
     ops: HOSTILE,
     second_ops: &[],
@@ -156,6 +157,21 @@ const RT: Config = Config {
     ..BASE
 };
 
+const LAZY: Config = Config {
+    name: "lazy",
+    ops: COOPERATIVE,
+    faults: false,
+    lazy: true,
+    task_work: true,
+    ..BASE
+};
+
+const POLICY: Config = Config {
+    name: "policy",
+    lazy_only: true,
+    ..LAZY
+};
+
 const SMALL: Config = Config {
     name: "small",
     ops: COOPERATIVE,
@@ -163,6 +179,12 @@ const SMALL: Config = Config {
     signals: false,
     remote: false,
     ..BASE
+};
+
+const LAZY_REMOTE: Config = Config {
+    lazy: true,
+    remote: true,
+    ..SMALL
 };
 
 const fn debug(config: Config) -> Config {
@@ -195,6 +217,9 @@ pub(crate) const RUST: &[(Config, Broken)] = &[
     (bits(debug(LIFE_BYTES)), Broken::empty()),
     (HOTPLUG, Broken::empty()),
     (RT, Broken::empty()),
+    (LAZY, Broken::empty()),
+    (debug(bits(LAZY)), Broken::empty()),
+    (POLICY, Broken::empty()),
 ];
 
 /// What the C implementation breaks wherever there are system calls, signals and membarrier(2).
@@ -252,6 +277,7 @@ pub(crate) const C: &[(Config, Broken)] = &[
 pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
     match sabotage {
         Sabotage::FlagClearsEvents => bare_flag(broken),
+        Sabotage::AllPostponed => vec![Config { rt: true, ..LAZY_REMOTE }, Config { lazy_only: true, ..LAZY_REMOTE }],
         Sabotage::ExpiryRaisesNoFlag => vec![
             Config {
                 name: "exception",
@@ -310,12 +336,7 @@ fn sabotaged_alone(sabotage: Sabotage, broken: Broken) -> Config {
                 ..SMALL
             }
         }
-        Sabotage::AllPostponed => Config {
-            rt: true,
-            lazy: true,
-            remote: true,
-            ..SMALL
-        },
+        Sabotage::KeepsDespiteUrgent | Sabotage::KeepsSpent => LAZY_REMOTE,
         Sabotage::SyscallIsInterrupt => Config {
             remote: true,
             ..SMALL

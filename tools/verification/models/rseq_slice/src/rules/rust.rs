@@ -26,7 +26,8 @@ pub(crate) enum At {
     Withdraw,
     Kill,
 
-    // grant::revoke()
+    // grant::at_resched_in_grant()
+    Keep,
     Revoke,
     Revoked { how: Ending },
 
@@ -107,12 +108,7 @@ impl Rust {
         if !cpu_may_grant {
             return false;
         }
-        let which = if k.config.rt {
-            Work::LAZY
-        } else {
-            Work::ANY_RESCHED
-        };
-        k.clear_need_resched(which, expires);
+        k.clear_need_resched(k.config.postponable(), expires);
 
         k.count(Event::Granted);
         // For the properties.
@@ -160,14 +156,18 @@ impl Rules for Rust {
         )
     }
 
-    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` or `revoke()` of
-    /// grant.rs.
+    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` or
+    /// `at_resched_in_grant()` of grant.rs.
     fn grant(&self, k: &mut K<'_, '_>, work: Work) -> Next<At> {
         let rseq = k.thread().rseq;
 
         if rseq.granted {
-            note!(k, "revoke(): {:?}", phase(k));
-            return Next::At(At::Revoke);
+            note!(k, "at_resched_in_grant(): {:?}", phase(k));
+            return Next::At(if work.intersects(k.config.deny() | Work::RESCHED) {
+                At::Revoke
+            } else {
+                At::Keep
+            });
         }
         if rseq.enabled == 0 || !rseq.user_irq {
             return Next::Done(false);
@@ -230,7 +230,7 @@ impl Rules for Rust {
                 note!(k, "{verdict:?}");
                 match verdict {
                     Verdict::Grant => Next::At(At::Make),
-                    Verdict::Refuse => Next::Done(false),
+                    Verdict::Refuse | Verdict::NoRequest => Next::Done(false),
                     Verdict::Kill => Next::At(At::Kill),
                 }
             }
@@ -257,6 +257,16 @@ impl Rules for Rust {
                 let _ = k.erase_word();
                 k.segv();
                 Next::Done(false)
+            }
+
+            // keep()
+            At::Keep => {
+                if phase_with_grant(k) == Phase::Granted && k.may_grant() {
+                    k.postpone_another(Work::LAZY);
+                    Next::Done(true)
+                } else {
+                    Next::At(At::Revoke)
+                }
             }
 
             // revoke()

@@ -67,8 +67,12 @@ pub(crate) enum Sabotage {
     OtherWorkIgnored,
     /// A grant on the way out of a system call.
     SyscallIsInterrupt,
-    /// `PREEMPT_RT`: every reschedule is postponed.
+    /// `PREEMPT_RT` and the policy `lazy`: every reschedule is postponed.
     AllPostponed,
+    /// A grant outlives a reschedule that is not lazy.
+    KeepsDespiteUrgent,
+    /// A grant that is spent outlives a lazy reschedule.
+    KeepsSpent,
     /// A child keeps its parent's grant and yield.
     ForkCopiesAll,
     /// `rseq_reset()` keeps the mode.
@@ -88,6 +92,8 @@ impl Sabotage {
         (Self::UnfitCpuGrants, Broken::LATE),
         (Self::UnfitCpuGrants, Broken::UNFIT),
         (Self::UpdateRequestsNothing, Broken::POSTPONED_AGAIN),
+        (Self::KeepsDespiteUrgent, Broken::POSTPONED_AGAIN),
+        (Self::KeepsSpent, Broken::LOST),
         (Self::NoRevocation, Broken::SURVIVED),
         (Self::EntryAlwaysRequests, Broken::TWICE_AT_ENTRY),
         (Self::TimerEndsAnyGrant, Broken::TWICE_AT_EXPIRY),
@@ -190,6 +196,17 @@ impl Rules for Sabotaged {
                 next
             }
             (Sabotage::UnfitCpuGrants, At::Make) if Rust.make(k, true) => Next::Done(true),
+            (Sabotage::KeepsDespiteUrgent, At::Keep) => {
+                let next = Rust.resume(k, at);
+                if next == Next::Done(true) {
+                    k.postpone_another(Work::RESCHED);
+                }
+                next
+            }
+            (Sabotage::KeepsSpent, At::Keep) => {
+                k.postpone_another(Work::LAZY);
+                Next::Done(true)
+            }
             (Sabotage::NoRevocation, At::Revoked { .. }) => Next::Done(false),
             (Sabotage::UpdateRequestsNothing, At::UserUpdated) => {
                 end(k, Ending::Revoked);
