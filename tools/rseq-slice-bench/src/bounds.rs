@@ -5,6 +5,7 @@
 
 mod contests;
 mod cycles;
+mod latency;
 mod paths;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub(crate) struct Verdict {
 pub(crate) fn judge(report: &Report) -> Vec<Verdict> {
     let mut verdicts = paths::judge(report);
     verdicts.extend(cycles::judge(report));
+    verdicts.extend(latency::judge(report));
     verdicts.extend(contests::judge(report, Kind::AsTheyCome));
     verdicts.extend(contests::judge(report, Kind::Undisturbed));
     verdicts

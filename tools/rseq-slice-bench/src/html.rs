@@ -127,7 +127,8 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 p {
                     "On one CPU: a thread that always asks and never yields, one that never asks, and \
                     a periodic thread. Its latency runs from the moment for which it asked to when \
-                    it ran."
+                    it ran. With rseq_slice_ext=lazy no request is granted against a real-time \
+                    thread."
                 }
                 (figures(&latencies(report)?))
                 (render(&table::latencies(report)))

@@ -96,13 +96,15 @@ pub(crate) fn full() -> Vec<Job> {
             ));
         }
     }
-    for kernel in BOTH {
+    for kernel in [Kernel::C, Kernel::Rust, Kernel::RustLazy] {
         jobs.push(Job::new(
             "others",
             kernel,
             1,
             "latency --periods 1000".to_owned(),
         ));
+    }
+    for kernel in BOTH {
         jobs.push(Job::new(
             "cycles",
             kernel,
@@ -149,6 +151,14 @@ pub(crate) fn short() -> Vec<Job> {
             ));
             jobs.push(Job::undisturbed(kernel, cpus, "1,32,32,32", 20));
         }
+    }
+    for kernel in [Kernel::Rust, Kernel::RustLazy] {
+        jobs.push(Job::new(
+            "others",
+            kernel,
+            1,
+            "latency --lengths 5,50 --periods 300".to_owned(),
+        ));
     }
     for kernel in [Kernel::COffAtBoot, Kernel::RustOffAtBoot] {
         jobs.push(Job::new(

@@ -20,9 +20,12 @@ pub(crate) enum Kernel {
     COffAtBoot,
     /// The Rust implementation, switched off by `rseq_slice_ext=0`.
     RustOffAtBoot,
+    /// The Rust implementation, with `rseq_slice_ext=lazy`.
+    RustLazy,
 }
 
 impl Kernel {
+    /// Those of which all paths are measured.
     pub(crate) const ALL: [Self; 5] = [
         Self::C,
         Self::Rust,
@@ -38,6 +41,7 @@ impl Kernel {
             Self::Off => "compiled out",
             Self::COffAtBoot => "C, off at boot",
             Self::RustOffAtBoot => "Rust, off at boot",
+            Self::RustLazy => "Rust, lazy only",
         }
     }
 
@@ -49,6 +53,7 @@ impl Kernel {
             Self::Off => "off",
             Self::COffAtBoot => "c-off-at-boot",
             Self::RustOffAtBoot => "rust-off-at-boot",
+            Self::RustLazy => "rust-lazy",
         }
     }
 
@@ -56,7 +61,7 @@ impl Kernel {
     pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::C | Self::COffAtBoot => "c",
-            Self::Rust | Self::RustOffAtBoot => "rust",
+            Self::Rust | Self::RustOffAtBoot | Self::RustLazy => "rust",
             Self::Off => "off",
         }
     }
@@ -65,6 +70,7 @@ impl Kernel {
     pub(crate) fn append(self) -> &'static str {
         match self {
             Self::COffAtBoot | Self::RustOffAtBoot => "loglevel=3 rseq_slice_ext=0",
+            Self::RustLazy => "loglevel=3 rseq_slice_ext=lazy",
             _ => "loglevel=3",
         }
     }

@@ -199,7 +199,9 @@ impl Report {
                 } => {
                     let expected = match kernel {
                         Kernel::C | Kernel::COffAtBoot => Some(Implementation::C),
-                        Kernel::Rust | Kernel::RustOffAtBoot => Some(Implementation::Rust),
+                        Kernel::Rust | Kernel::RustOffAtBoot | Kernel::RustLazy => {
+                            Some(Implementation::Rust)
+                        }
                         Kernel::Off => None,
                     };
                     ensure!(

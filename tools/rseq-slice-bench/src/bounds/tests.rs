@@ -3,15 +3,15 @@
 //! Each bound, by nothing to spare and by one too many.
 
 use rseq_slice_bench_record::{
-    Cause, Competitor, ContestRecord, CycleRecord, LockKind, PathName, PathRecord, Quantiles,
-    Waiting, fairness,
+    Cause, Competitor, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord,
+    Policy, Quantiles, Waiting, fairness,
 };
 use rseq_slice_debugfs::Counters;
 
 use super::judge;
 use super::paths::{Bound, OFF_AT_BOOT, PATHS};
 use crate::kernels::Kernel;
-use crate::report::{ContestRow, Contests, CycleRow, PathRow, Report};
+use crate::report::{ContestRow, Contests, CycleRow, LatencyRow, PathRow, Report};
 
 fn counters(expired: u64, revoked: u64) -> Counters {
     Counters {
@@ -80,6 +80,20 @@ fn contest(kernel: Kernel, threads: usize, operations: u64) -> ContestRow {
     }
 }
 
+fn latency(kernel: Kernel, length: Option<u32>, worst: u64) -> LatencyRow {
+    let record = LatencyRecord {
+        length,
+        policy: Policy::Fifo,
+        latencies: Quantiles {
+            points: vec![(1.0, worst)],
+            ..Quantiles::default()
+        },
+        asking: 0,
+        other: 0,
+    };
+    LatencyRow { kernel, record }
+}
+
 /// A report in which every bound is kept by nothing to spare.
 fn at_the_bounds() -> Report {
     let mut report = Report::default();
@@ -112,6 +126,16 @@ fn at_the_bounds() -> Report {
                 .cycles
                 .push(cycle(Kernel::Rust, cause, competitor, rust));
         }
+    }
+    for (kernel, length, worst) in [
+        (Kernel::Rust, None, 10_000),
+        (Kernel::Rust, Some(5_000), 16_000),
+        (Kernel::Rust, Some(50_000), 61_000),
+        (Kernel::RustLazy, None, 10_000),
+        (Kernel::RustLazy, Some(5_000), 11_000),
+        (Kernel::RustLazy, Some(50_000), 11_000),
+    ] {
+        report.latencies.push(latency(kernel, length, worst));
     }
     report.undisturbed.0.extend([
         contest(Kernel::Rust, 1, 100_000),
@@ -220,6 +244,28 @@ fn programmings_are_bounded_against_c() {
                 assert_eq!(broken(&report), Vec::<String>::new());
             }
         }
+    }
+}
+
+#[test]
+fn realtime_threads_wait_for_an_extension_or_not_at_all() {
+    let set = |report: &mut Report, kernel, us: u32, worst| {
+        let mut rows = report.latencies.iter_mut();
+        let row = rows.find(|row| (row.kernel, row.record.length) == (kernel, Some(us * 1_000)));
+        row.unwrap().record.latencies.points = vec![(1.0, worst)];
+    };
+    for (us, most) in [(5, 16_000), (50, 61_000)] {
+        let length = format!("extension {us} us");
+        breaks(&[&length, "at most that later"], |report| {
+            set(report, Kernel::Rust, us, most + 1);
+        });
+        // Nothing was granted.
+        breaks(&[&length, "at most that later"], |report| {
+            set(report, Kernel::Rust, us, 10_000);
+        });
+        breaks(&[&length, "lazy"], |report| {
+            set(report, Kernel::RustLazy, us, 11_001);
+        });
     }
 }
 

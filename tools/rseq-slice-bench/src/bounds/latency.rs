@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Bounds on how long a real-time thread waits for the CPU beside a thread that always asks.
+
+use rseq_slice_bench_record::{LatencyRecord, Policy};
+
+use super::{Verdict, missing};
+use crate::kernels::Kernel;
+use crate::report::Report;
+
+/// Nanoseconds between worst cases that mean nothing: an interrupt takes longer or shorter.
+const NOISE: i64 = 1_000;
+
+/// The lengths that are judged, in nanoseconds.
+const LENGTHS: [u32; 2] = [5_000, 50_000];
+
+/// Judges the worst wake-ups of the real-time thread.
+pub(super) fn judge(report: &Report) -> Vec<Verdict> {
+    let all = LENGTHS.map(|length| all_reschedules(report, length));
+    let lazy = LENGTHS.map(|length| lazy_only(report, length));
+
+    all.into_iter().chain(lazy).collect()
+}
+
+/// A grant delays it by its length, and not by more.
+fn all_reschedules(report: &Report, length: u32) -> Verdict {
+    let us = length / 1_000;
+    let name = format!("real-time wake-up, extension {us} us: at most that later");
+    let Some((plain, asked, later)) = worst(report, Kernel::Rust, length) else {
+        return missing(name);
+    };
+    Verdict {
+        name,
+        what: format!("{asked} ns instead of {plain} ns, {later:+} ns"),
+        kept: later <= i64::from(length) + NOISE && later > i64::from(length) / 2,
+    }
+}
+
+/// With `rseq_slice_ext=lazy` nothing delays it.
+fn lazy_only(report: &Report, length: u32) -> Verdict {
+    let us = length / 1_000;
+    let name = format!("real-time wake-up, rseq_slice_ext=lazy, extension {us} us: not later");
+    let Some((plain, asked, later)) = worst(report, Kernel::RustLazy, length) else {
+        return missing(name);
+    };
+    Verdict {
+        name,
+        what: format!("{asked} ns instead of {plain} ns, {later:+} ns"),
+        kept: later <= NOISE,
+    }
+}
+
+/// The worst latency if nobody asks, the one beside a thread that asks, and the difference.
+fn worst(report: &Report, kernel: Kernel, length: u32) -> Option<(u64, u64, i64)> {
+    let of = |wanted: Option<u32>| {
+        let is = |record: &&LatencyRecord| record.policy == Policy::Fifo && record.length == wanted;
+        let mut records = report
+            .latencies
+            .iter()
+            .filter(|row| row.kernel == kernel)
+            .map(|row| &row.record);
+        Some(records.find(is)?.latencies.max())
+    };
+    let (plain, asked) = (of(None)?, of(Some(length))?);
+
+    Some((plain, asked, asked as i64 - plain as i64))
+}
