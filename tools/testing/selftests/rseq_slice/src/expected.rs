@@ -12,6 +12,22 @@ use crate::kernel::Kernel;
 
 /// Cases that fail on the C implementation, with the difference.
 const C: &[(&str, &str)] = &[
+    ("lazy.second_wakeup_keeps_grant.bytes", "lazy-tick-revokes"),
+    ("lazy.kept_grant_expires_in_time.bytes", "lazy-tick-revokes"),
+    ("policy.file_shows_choice", "policy-is-fixed"),
+    ("policy.bad_choice_changes_nothing", "policy-is-fixed"),
+    (
+        "policy.lazy_refuses_realtime_wakeup.bytes",
+        "policy-is-fixed",
+    ),
+    (
+        "policy.lazy_postpones_normal_wakeup.bytes",
+        "policy-is-fixed",
+    ),
+    (
+        "policy.lazy_grants_nothing_without_lazy_reschedules.bytes",
+        "policy-is-fixed",
+    ),
     ("coarse.grants_nothing.bytes", "coarse-timers-grant"),
     ("core_sched.grants_nothing.bytes", "core-scheduling-grants"),
     (

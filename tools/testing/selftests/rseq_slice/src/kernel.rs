@@ -20,6 +20,10 @@ use crate::features::{debts, remember};
 pub(crate) const DEBUG: &str = "/sys/kernel/debug/rseq/debug";
 /// Where the kernel counts, if it does.
 const STATS: &str = "/sys/kernel/debug/rseq/stats";
+/// Where the policy is chosen.
+pub(crate) const POLICY: &str = "/sys/kernel/debug/rseq/slice_ext_policy";
+/// The policies, which `rseq_slice_ext=` takes as well.
+const POLICIES: [&str; 2] = ["all", "lazy"];
 /// Where the preemption model is switched, if it can be.
 const PREEMPT: &str = "/sys/kernel/debug/sched/preempt";
 /// Where the second CPU is switched on and off.
@@ -33,6 +37,8 @@ pub(crate) struct Kernel {
     pub(crate) on: bool,
     /// What `rseq_slice_ext=` says if it says nothing sensible.
     pub(crate) bad_switch: Option<String>,
+    /// What `rseq_slice_ext_nsec=` says.
+    pub(crate) length_word: Option<String>,
     /// `rseq_debug` is on.
     pub(crate) debug: bool,
     /// The length of an extension at the start, in nanoseconds.
@@ -43,6 +49,10 @@ pub(crate) struct Kernel {
     pub(crate) exact: bool,
     /// `CONFIG_RSEQ_STATS`: the kernel counts what becomes of requests.
     pub(crate) counts: bool,
+    /// The policy at the start, if it can be chosen.
+    pub(crate) policy: Option<String>,
+    /// The policy that `rseq_slice_ext=` names.
+    pub(crate) policy_word: Option<String>,
     /// The preemption model, if it can be switched.
     pub(crate) model: Option<String>,
     /// `CONFIG_PREEMPT_RT`: only lazy reschedules are postponed, and the timers of other than
@@ -69,10 +79,13 @@ impl Kernel {
     /// Looks at the running kernel, on which other programs keep the CPUs busy if `loaded`.
     pub(crate) fn look(loaded: bool) -> Result<Self> {
         let cmdline = fs::read_to_string("/proc/cmdline").context("is /proc mounted?")?;
-        let switch = cmdline
-            .split_ascii_whitespace()
-            .filter_map(|word| word.strip_prefix("rseq_slice_ext="))
-            .next_back();
+        let value = |name| {
+            cmdline
+                .split_ascii_whitespace()
+                .filter_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+                .next_back()
+        };
+        let switch = value("rseq_slice_ext");
         let sense = switch.map(truth);
         let exact = !cmdline
             .split_ascii_whitespace()
@@ -92,18 +105,33 @@ impl Kernel {
         Ok(Self {
             implementation,
             on: implementation.is_some() && sense.flatten().unwrap_or(true),
-            bad_switch: switch.filter(|_| sense == Some(None)).map(str::to_owned),
+            bad_switch: switch
+                .filter(|word| sense == Some(None) && !POLICIES.contains(word))
+                .map(str::to_owned),
+            length_word: value("rseq_slice_ext_nsec").map(str::to_owned),
             debug: read_debug()?,
             length: implementation.map_or(Ok(0), |_| extension_length())?,
             cpus: thread::available_parallelism()?.get(),
             exact,
             counts: implementation.is_some() && Path::new(STATS).exists(),
+            policy: policy()?,
+            policy_word: switch
+                .filter(|word| POLICIES.contains(word))
+                .map(str::to_owned),
             model: model()?,
             realtime,
             debts,
             checks: checks(),
             loaded,
         })
+    }
+
+    /// The length that `rseq_slice_ext_nsec=` sets, if the implementation takes it.
+    pub(crate) fn length_at_boot(&self) -> Option<u32> {
+        let length = self.length_word.as_ref()?.parse().ok()?;
+        let taken =
+            self.implementation == Some(Implementation::Rust) && (5_000..=50_000).contains(&length);
+        taken.then_some(length)
     }
 
     /// Whether the extension was compiled in.
@@ -141,6 +169,9 @@ impl Kernel {
     pub(crate) fn restore(&self) -> Result<()> {
         if self.has_extension() {
             set_extension_length(self.length)?;
+        }
+        if let Some(policy) = &self.policy {
+            set_policy(policy)?;
         }
         set_debug(self.debug)?;
         remember(&self.debts)?;
@@ -194,6 +225,23 @@ fn read_debug() -> Result<bool> {
 /// Switches the preemption model.
 pub(crate) fn set_model(model: &str) -> Result<()> {
     fs::write(PREEMPT, model).context(PREEMPT)
+}
+
+/// Chooses which reschedules may be postponed.
+pub(crate) fn set_policy(policy: &str) -> Result<()> {
+    fs::write(POLICY, policy).context(POLICY)
+}
+
+/// The policy, which is the word in brackets. `None` if there is no choice.
+fn policy() -> Result<Option<String>> {
+    let Ok(policies) = fs::read_to_string(POLICY) else {
+        return Ok(None);
+    };
+    let policy = policies
+        .split_ascii_whitespace()
+        .find_map(|word| word.strip_prefix('[')?.strip_suffix(']'))
+        .with_context(|| format!("{POLICY} says {policies:?}"))?;
+    Ok(Some(policy.to_owned()))
 }
 
 /// The preemption model, which is the word in parentheses. `None` without `CONFIG_PREEMPT_DYNAMIC`.

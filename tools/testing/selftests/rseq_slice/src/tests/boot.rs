@@ -24,6 +24,13 @@ pub(crate) const TESTS: &[Test] = &[
         bad_switch_is_reported,
     )
     .tolerates(&[]),
+    once(
+        "bad_length_is_reported",
+        Needs::Nothing,
+        bad_length_is_reported,
+    )
+    .tolerates(&[]),
+    once("policy_is_as_booted", Needs::Nothing, policy_is_as_booted).tolerates(&[]),
 ];
 
 const PREFIX: &str = "rseq: time slice extension in Rust, ";
@@ -36,7 +43,8 @@ fn log_tells_the_settings(env: Env) -> Result<()> {
     match env.kernel.implementation() {
         Implementation::C => check!(lines.is_empty(), "C says {lines:?}"),
         Implementation::Rust => {
-            let expected = format!("{PREFIX}{state}, 5000 ns");
+            let length = env.kernel.length_at_boot().unwrap_or(5_000);
+            let expected = format!("{PREFIX}{state}, {length} ns");
             check!(lines == [&expected], "{lines:?} instead of {expected:?}");
         }
     }
@@ -48,15 +56,45 @@ fn bad_switch_is_reported(env: Env) -> Result<()> {
     let Some(word) = &env.kernel.bad_switch else {
         return Err(Skip("needs a boot with a senseless rseq_slice_ext=".into()).into());
     };
-    let log = Kmsg::from_boot()?.drain()?;
-    let reported = |line: &String| line.contains("rseq_slice_ext") && line.contains(word.as_str());
-    // The command line itself is in the log as well.
-    let echo = |line: &String| line.contains("ommand line:");
     check!(
-        log.iter().any(|line| reported(line) && !echo(line)),
+        is_reported("rseq_slice_ext", word)?,
         "{word:?} was not reported"
     );
     let registration = Registration::new()?;
     check!(registration.area().flags() == flags(false));
     Ok(())
+}
+
+/// The same for the length. C does not know the word.
+fn bad_length_is_reported(env: Env) -> Result<()> {
+    let word = env.kernel.length_word.as_ref();
+    let Some(word) = word.filter(|_| env.kernel.length_at_boot().is_none()) else {
+        return Err(Skip("needs a boot with a senseless rseq_slice_ext_nsec=".into()).into());
+    };
+    check!(env.kernel.length == 5_000);
+    check!(
+        is_reported("rseq_slice_ext_nsec=", word)?,
+        "{word:?} was not reported"
+    );
+    Ok(())
+}
+
+fn policy_is_as_booted(env: Env) -> Result<()> {
+    let Some(policy) = &env.kernel.policy_word else {
+        return Err(
+            Skip("needs a boot with rseq_slice_ext=all or rseq_slice_ext=lazy".into()).into(),
+        );
+    };
+    let chosen = env.kernel.policy.as_ref();
+    check!(chosen == Some(policy), "{chosen:?} instead of {policy:?}");
+    Ok(())
+}
+
+/// Whether the log tells of `word` after `name`. The command line itself is in the log as well.
+fn is_reported(name: &str, word: &str) -> Result<bool> {
+    let log = Kmsg::from_boot()?.drain()?;
+    let reported = |line: &String| {
+        line.contains(name) && line.contains(word) && !line.contains("ommand line:")
+    };
+    Ok(log.iter().any(reported))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use rseq_slice_harness::clock::spin_while;
+use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
@@ -22,6 +22,8 @@ use crate::support::{
 pub(crate) const TESTS: &[Test] = &[
     both("is_postponed", Needs::On, is_postponed).tolerates(&[KernelThreads, Checks]),
     both("expires", Needs::On, expires).tolerates(&[KernelThreads, Checks]),
+    both("second_wakeup_keeps_grant", Needs::On, second_keeps).tolerates(&[KernelThreads, Checks]),
+    both("kept_grant_expires_in_time", Needs::On, kept_expires).tolerates(&[KernelThreads, Checks]),
     both("realtime_wakeup_revokes", Needs::On, realtime_revokes)
         .tolerates(&[KernelThreads, Checks]),
     both(
@@ -144,29 +146,117 @@ fn expires(env: Env, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-/// During the grant a real-time thread wants the CPU as well, and gets it long before the end.
-fn realtime_revokes(env: Env, layout: Layout) -> Result<()> {
-    const LENGTH: u32 = 50_000;
-    const AFTER: u64 = 20_000;
+/// Two competitors of the normal class, of whom the second wants the CPU in the grant that postponed
+/// the first one's reschedule.
+struct Pair {
+    competitors: [Competitor; 2],
+    /// Nanoseconds from the grant to the second one.
+    after: u64,
+}
+
+impl Pair {
+    fn new(env: Env, after: u64) -> Result<Self> {
+        let competitors = [Competitor::new(env)?, Competitor::new(env)?];
+        Ok(Self { competitors, after })
+    }
+
+    fn runs(&self) -> [u64; 2] {
+        [self.competitors[0].runs(), self.competitors[1].runs()]
+    }
+
+    /// Requests; the reschedule is in favour of the first one.
+    fn offer(&self, env: Env, setup: &Setup, layout: Layout, second: Class) -> Result<Seen> {
+        let due = soon(env)? + env.lead();
+        self.competitors[1].wake_at(due + self.after, second)?;
+        self.competitors[0].wake_at(due, Class::Fair)?;
+        Ok(setup.offer(requested(layout), env.lead() + PATIENCE))
+    }
+
+    /// As [`Competitor::ensure_runs`], for both.
+    #[track_caller]
+    fn ensure_ran_since(&self, runs: [u64; 2]) -> Result<()> {
+        self.competitors[1].ensure_runs(runs[1] + 1)?;
+        self.competitors[0].ensure_runs(runs[0] + 1)
+    }
+}
+
+const LENGTH: u32 = 50_000;
+const AFTER: u64 = 20_000;
+
+/// The second wake-up is lazy as well, and waits until the yield.
+fn second_keeps(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let setup = setup(env, layout)?;
-    let competitors = [Competitor::new(env)?, Competitor::new(env)?];
+    let pair = Pair::new(env, AFTER)?;
     let delta = CounterDelta::start()?;
-    let mut revoked = 0;
+    let mut kept = 0;
     for _ in 0..TURNS {
-        let runs = [competitors[0].runs(), competitors[1].runs()];
-        let due = soon(env)? + env.lead();
-        competitors[1].wake_at(due + AFTER, Class::Realtime)?;
-        competitors[0].wake_at(due, Class::Fair)?;
-        let seen = setup.offer(requested(layout), env.lead() + PATIENCE);
+        let runs = pair.runs();
+        let seen = pair.offer(env, &setup, layout, Class::Fair)?;
         if seen == Seen::Granted {
-            setup.outlast();
-            revoked += u64::from(competitors[1].runs() == runs[1] + 1);
+            // Well after the second one.
+            spin_while(AFTER + AFTER / 2, || true);
+            let waited = pair.runs() == runs;
+            kept += i64::from(waited && sys::rseq_slice_yield()? == 1);
+        }
+        setup.set_word(0);
+        pair.ensure_ran_since(runs)?;
+    }
+    let tally = delta.counted()?;
+    check!(
+        kept > TURNS as i64 / 2 && tally.is_none_or(|tally| tally.adds_up()),
+        "kept {kept} times: {tally:?}"
+    );
+    Ok(())
+}
+
+/// The second wake-up does not move the end of the grant.
+fn kept_expires(env: Env, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
+    let setup = setup(env, layout)?;
+    let pair = Pair::new(env, AFTER)?;
+    let delta = CounterDelta::start()?;
+    let mut in_time = 0;
+    for _ in 0..TURNS {
+        let runs = pair.runs();
+        let seen = pair.offer(env, &setup, layout, Class::Fair)?;
+        let from = now();
+        if seen == Seen::Granted
+            && let Some(last) = setup.outlast()
+        {
+            // It began a little before `from`.
+            in_time += u64::from((AFTER + AFTER / 2..=LENGTH.into()).contains(&(last - from)));
         }
         setup.set_word(0);
         sys::rseq_slice_yield()?;
-        competitors[1].ensure_runs(runs[1] + 1)?;
-        competitors[0].ensure_runs(runs[0] + 1)?;
+        pair.ensure_ran_since(runs)?;
+    }
+    let tally = delta.counted()?;
+    check!(
+        in_time > TURNS / 2
+            && tally.is_none_or(|tally| tally.expired > TURNS / 2 && tally.adds_up()),
+        "in time {in_time} times: {tally:?}"
+    );
+    Ok(())
+}
+
+/// During the grant a real-time thread wants the CPU as well, and gets it long before the end.
+fn realtime_revokes(env: Env, layout: Layout) -> Result<()> {
+    set_extension_length(LENGTH)?;
+    let setup = setup(env, layout)?;
+    let pair = Pair::new(env, AFTER)?;
+    let delta = CounterDelta::start()?;
+    let mut revoked = 0;
+    for _ in 0..TURNS {
+        let runs = pair.runs();
+        let seen = pair.offer(env, &setup, layout, Class::Realtime)?;
+        if seen == Seen::Granted {
+            setup.outlast();
+            revoked += u64::from(pair.runs()[1] == runs[1] + 1);
+        }
+        setup.set_word(0);
+        sys::rseq_slice_yield()?;
+        pair.ensure_ran_since(runs)?;
     }
     let tally = delta.counted()?;
     check!(

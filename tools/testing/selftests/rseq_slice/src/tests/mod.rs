@@ -25,6 +25,7 @@ mod migrate;
 mod off;
 mod overrun;
 mod patterns;
+mod policy;
 mod prctl;
 mod prctl_flags;
 mod program;
@@ -75,6 +76,7 @@ pub(crate) const ALL: &[Group] = &[
     group!(consistency),
     group!(words),
     group!(patterns),
+    group!(policy),
     group!(program),
     group!(churn),
     group!(beside: GROUPS, CLASSES, TRACING, MEMORY, PROCESSES),
