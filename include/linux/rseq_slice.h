@@ -13,15 +13,16 @@
 #include <linux/sched.h>
 
 DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
+DECLARE_STATIC_KEY_FALSE(rseq_slice_lazy_only);
 
 /* kernel/rseq_slice/glue.c */
 extern unsigned int rseq_slice_ext_nsecs;
-bool rseq_slice_postpone_resched(void);
+bool rseq_slice_postpone_resched(bool lazy_only);
 void rseq_slice_rearm_deferred(unsigned long ti_work);
 
 /* Exported and documented by kernel/rseq_slice/rseq_slice.rs */
 bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
-void rseq_slice_revoke(struct task_struct *curr);
+bool rseq_slice_resched(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
 void rseq_slice_user_updated(struct task_struct *curr);
 void __rseq_slice_update_failed(struct task_struct *curr);
 void __rseq_slice_exit(struct task_struct *curr);
@@ -38,9 +39,9 @@ static __always_inline bool rseq_slice_extension_enabled(void)
  * @ti_work:	The work flags of the current task
  * @mask:	The work flags that forbid a grant
  *
- * Invoked in the exit loop with interrupts enabled. A live grant is revoked,
- * whatever brought the task here. A new one goes to a task that has the extension
- * enabled and was interrupted in user mode.
+ * Invoked in the exit loop with interrupts enabled. A live grant is revoked, unless
+ * the reschedule is lazy and all that is to be done. A new one goes to a task that has
+ * the extension enabled and was interrupted in user mode.
  *
  * Return: true if the reschedule is postponed, false if it has to be done.
  */
@@ -55,10 +56,8 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 	if (likely(!curr->rseq.slice.state.state))
 		return false;
 
-	if (curr->rseq.slice.state.granted) {
-		rseq_slice_revoke(curr);
-		return false;
-	}
+	if (curr->rseq.slice.state.granted)
+		return rseq_slice_resched(curr, ti_work, mask);
 
 	if (!curr->rseq.event.user_irq)
 		return false;

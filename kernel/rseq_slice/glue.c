@@ -15,20 +15,27 @@
 #include <linux/rseq.h>
 #include <linux/rseq_slice.h>
 #include <linux/seq_file.h>
+#include <linux/string.h>
 #include <linux/syscalls.h>
 
 #include "../sched/sched.h"
 #include "../time/tick-internal.h"
+
+#define CREATE_TRACE_POINTS
+#define CREATE_RUST_TRACE_POINTS
+#include <trace/events/rseq_slice.h>
 
 /* The bounds of the length of an extension. */
 #define SLICE_EXT_NSECS_MIN	5000
 #define SLICE_EXT_NSECS_MAX	50000
 
 DEFINE_STATIC_KEY_TRUE(rseq_slice_extension_key);
+DEFINE_STATIC_KEY_FALSE(rseq_slice_lazy_only);
 unsigned int rseq_slice_ext_nsecs = SLICE_EXT_NSECS_MIN;
 
 /**
  * rseq_slice_postpone_resched - Withdraw the reschedule that is due
+ * @lazy_only:	Withdraw a lazy reschedule only
  *
  * To be called in the exit loop with interrupts disabled. Not for modules, and not
  * for callers that cannot bound the delay.
@@ -42,14 +49,14 @@ unsigned int rseq_slice_ext_nsecs = SLICE_EXT_NSECS_MIN;
  *
  * Return: false if this CPU must not postpone it for one of these reasons.
  */
-bool rseq_slice_postpone_resched(void)
+bool rseq_slice_postpone_resched(bool lazy_only)
 {
 	const struct hrtimer_cpu_base *base = this_cpu_ptr(&hrtimer_bases);
 
 	if (!base->hres_active || base->hang_detected || sched_core_enabled(this_rq()))
 		return false;
 
-	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || lazy_only) {
 		/* A request that is not lazy stays, and revokes the grant. */
 		clear_thread_flag(TIF_NEED_RESCHED_LAZY);
 	} else {
@@ -70,12 +77,33 @@ void rseq_slice_rearm_deferred(unsigned long ti_work)
 	hrtimer_rearm_deferred_tif(ti_work);
 }
 
+static bool rseq_slice_length_valid(unsigned int nsecs)
+{
+	return nsecs >= SLICE_EXT_NSECS_MIN && nsecs <= SLICE_EXT_NSECS_MAX;
+}
+
+static const char * const rseq_slice_policies[] = { "all", "lazy" };
+
+/* The key may have been switched for the kernel command line, before jump labels are. */
+static void rseq_slice_warn_policy(void)
+{
+	if (static_key_enabled(&rseq_slice_lazy_only) && !preempt_model_lazy())
+		pr_warn_once("no slice extension will be granted: preempt=%s has no lazy reschedules\n",
+			     preempt_model_str());
+}
+
 static int __init rseq_slice_cmdline(char *str)
 {
 	bool on;
+	int policy = match_string(rseq_slice_policies, ARRAY_SIZE(rseq_slice_policies), str);
 
+	if (policy >= 0) {
+		if (policy)
+			static_branch_enable(&rseq_slice_lazy_only);
+		return 1;
+	}
 	if (kstrtobool(str, &on)) {
-		pr_warn("rseq_slice_ext=%s is ignored: it is neither on nor off\n", str);
+		pr_warn("rseq_slice_ext=%s is ignored: it is none of on, off, all and lazy\n", str);
 		return 1;
 	}
 
@@ -84,6 +112,19 @@ static int __init rseq_slice_cmdline(char *str)
 	return 1;
 }
 __setup("rseq_slice_ext=", rseq_slice_cmdline);
+
+static int __init rseq_slice_cmdline_length(char *str)
+{
+	unsigned int nsecs;
+
+	if (kstrtouint(str, 10, &nsecs) || !rseq_slice_length_valid(nsecs))
+		pr_warn("rseq_slice_ext_nsec=%s is ignored: it is no number from %u to %u\n",
+			str, SLICE_EXT_NSECS_MIN, SLICE_EXT_NSECS_MAX);
+	else
+		rseq_slice_ext_nsecs = nsecs;
+	return 1;
+}
+__setup("rseq_slice_ext_nsec=", rseq_slice_cmdline_length);
 
 /**
  * sys_rseq_slice_yield - Give up the CPU that a time slice extension retained
@@ -112,13 +153,42 @@ static ssize_t rseq_slice_length_write(struct file *file, const char __user *ubu
 
 	if (kstrtouint_from_user(ubuf, count, 10, &nsecs))
 		return -EINVAL;
-	if (nsecs < SLICE_EXT_NSECS_MIN || nsecs > SLICE_EXT_NSECS_MAX)
+	if (!rseq_slice_length_valid(nsecs))
 		return -ERANGE;
 
 	WRITE_ONCE(rseq_slice_ext_nsecs, nsecs);
 	return count;
 }
 DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_length);
+
+static int rseq_slice_policy_show(struct seq_file *m, void *p)
+{
+	seq_puts(m, static_key_enabled(&rseq_slice_lazy_only) ? "all [lazy]\n" : "[all] lazy\n");
+	return 0;
+}
+
+static ssize_t rseq_slice_policy_write(struct file *file, const char __user *ubuf,
+				       size_t count, loff_t *ppos)
+{
+	char buf[8] = "";
+	int policy;
+
+	if (count >= sizeof(buf))
+		return -EINVAL;
+	if (copy_from_user(buf, ubuf, count))
+		return -EFAULT;
+	policy = sysfs_match_string(rseq_slice_policies, buf);
+	if (policy < 0)
+		return policy;
+
+	if (policy)
+		static_branch_enable(&rseq_slice_lazy_only);
+	else
+		static_branch_disable(&rseq_slice_lazy_only);
+	rseq_slice_warn_policy();
+	return count;
+}
+DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_policy);
 
 /* Before user space can run: usermode helpers may, from a later initcall level on. */
 static int __init rseq_slice_init(void)
@@ -136,12 +206,14 @@ static int __init rseq_slice_late_init(void)
 
 	if (!IS_ERR_OR_NULL(dir)) {
 		debugfs_create_file("slice_ext_nsec", 0644, dir, NULL, &rseq_slice_length_fops);
+		debugfs_create_file("slice_ext_policy", 0644, dir, NULL, &rseq_slice_policy_fops);
 		debugfs_create_str("slice_ext_impl", 0444, dir, &impl);
 		dput(dir);
 	}
 
 	pr_info("time slice extension in Rust, %s, %u ns\n",
 		rseq_slice_extension_enabled() ? "on" : "off", rseq_slice_ext_nsecs);
+	rseq_slice_warn_policy();
 	return 0;
 }
 late_initcall(rseq_slice_late_init);

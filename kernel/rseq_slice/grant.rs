@@ -23,6 +23,10 @@ use kernel::{
     percpu::PerCpu,
     rseq::{
         self,
+        trace::{
+            self,
+            Refusal, //
+        },
         ExitToUser,
         SliceStat, //
     },
@@ -45,7 +49,8 @@ pub(crate) fn at_resched(
     irqs: LocalInterruptEnabled,
     timers: PerCpu<SliceTimer>,
 ) -> bool {
-    let other_work = exit.work() & deny != 0;
+    let work = exit.work() & denied_by(deny);
+    let other_work = work != 0;
 
     // One instance of `decide()` each, in which the masks of the word are constants.
     let verdict = match (thread.mode().layout(), other_work) {
@@ -57,11 +62,22 @@ pub(crate) fn at_resched(
 
     match verdict {
         Verdict::Grant => return make(thread, exit, irqs, timers),
-        Verdict::Refuse => {}
+        Verdict::Refuse => trace::refuse(Refusal::Work(work)),
+        Verdict::NoRequest => {}
         Verdict::Kill => kill(thread),
     }
 
     false
+}
+
+/// The work flags that forbid a grant, by the policy: `deny`, or an urgent reschedule as well.
+#[inline(always)]
+fn denied_by(deny: usize) -> usize {
+    if rseq::slice_ext_lazy_only() {
+        deny | rseq::NEED_RESCHED
+    } else {
+        deny
+    }
 }
 
 /// Updates the control word of `thread` and decides by what was in it.
@@ -97,19 +113,25 @@ fn make(
     let made = irqs.with_disabled(|irq| {
         // After a switch the reschedule has happened, and the update of user space that follows
         // will erase the control word. One that is due now is another one.
-        if thread.sched_switch() || !exit.postpone_resched(irq) {
+        if thread.sched_switch() {
+            trace::refuse(Refusal::Switched);
+            return false;
+        }
+        if !exit.postpone_resched(rseq::slice_ext_lazy_only(), irq) {
+            trace::refuse(Refusal::Cpu);
             return false;
         }
 
         let timer = timers.this_cpu();
         let now = Instant::fast_now();
-        let length = Delta::from_nanos(rseq::slice_ext_nsecs().into());
+        let length = rseq::slice_ext_nsecs();
 
         SliceStat::Granted.inc();
-        thread.begin(timer.get(), irq);
+        thread.begin(now, timer.get(), irq);
         thread.set_syscall_work();
-        timer.start(now.saturating_add(length));
+        timer.start(now.saturating_add(Delta::from_nanos(length.into())));
         exit.rearm_deferred(irq);
+        trace::grant(length);
         true
     });
 
@@ -127,9 +149,42 @@ fn withdraw(thread: Thread) -> bool {
     false
 }
 
-/// Revokes the grant of `thread`, which is about to reschedule before it returns to user mode. May
-/// sleep.
-pub(crate) fn revoke(thread: Thread) {
+/// Decides on the reschedule that `thread`, which has a grant, is about to do before it returns to
+/// user mode: keeps the grant, or revokes it.
+///
+/// The arguments and the result are those of [`at_resched()`]. May sleep.
+pub(crate) fn at_resched_in_grant(
+    thread: Thread,
+    exit: ExitToUser,
+    deny: usize,
+    irqs: LocalInterruptEnabled,
+) -> bool {
+    if exit.work() & (deny | rseq::NEED_RESCHED) == 0 && keep(&thread, exit, irqs) {
+        return true;
+    }
+
+    revoke(thread);
+    false
+}
+
+/// Postpones a lazy reschedule beside the one that the grant of `thread` has postponed. Returns
+/// whether that was possible.
+///
+/// A tick that comes soon after the end of the time slice requests, lazily, the very reschedule
+/// that was postponed. The grant goes on to the end that its timer sets.
+fn keep(thread: &Thread, exit: ExitToUser, mut irqs: LocalInterruptEnabled) -> bool {
+    irqs.with_disabled(|irq| {
+        let kept = thread.phase_with_grant() == Phase::Granted && exit.postpone_resched(true, irq);
+
+        if kept {
+            exit.rearm_deferred(irq);
+        }
+        kept
+    })
+}
+
+/// Revokes the grant of `thread`.
+fn revoke(thread: Thread) {
     let layout = thread.mode().layout();
     let checked = layout.checked_at_exit();
     let ctrl = thread.slice_ctrl();
@@ -164,13 +219,15 @@ fn kill(thread: Thread) {
 /// Ends the grant of `thread`.
 pub(crate) fn end(thread: &Thread, how: Ending) {
     thread.end();
-    match how {
-        Ending::Yielded => SliceStat::Yielded,
-        Ending::Aborted => SliceStat::Aborted,
-        Ending::Revoked => SliceStat::Revoked,
-        Ending::Died => SliceStat::Died,
-    }
-    .inc();
+
+    let (stat, name) = match how {
+        Ending::Yielded => (SliceStat::Yielded, c"yielded"),
+        Ending::Aborted => (SliceStat::Aborted, c"aborted"),
+        Ending::Revoked => (SliceStat::Revoked, c"revoked"),
+        Ending::Died => (SliceStat::Died, c"died"),
+    };
+    stat.inc();
+    trace::end(thread, name);
 }
 
 /// Revokes the grant of a thread after an update of user space erased the control word.

@@ -112,17 +112,29 @@ unsafe extern "C" fn rseq_slice_grant(
     grant::at_resched(thread.into(), exit, deny, irqs, timers)
 }
 
-/// Revokes the grant of a thread that is about to reschedule on its way to user mode.
+/// Decides on a reschedule of a thread that has a grant, on the way to user mode.
+///
+/// The arguments and the result are those of [`rseq_slice_grant()`].
 ///
 /// # Safety
 ///
-/// `curr` must be `current` and have a grant, and interrupts must be enabled.
+/// To be called in the exit loop with interrupts enabled. `curr` must be `current` and have a
+/// grant.
 #[export]
-unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
+unsafe extern "C" fn rseq_slice_resched(
+    curr: *mut bindings::task_struct,
+    ti_work: c_ulong,
+    deny: c_ulong,
+) -> bool {
     // SAFETY: `curr` is `current` by the safety requirements.
     let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: This is the exit loop by the safety requirements. The timer of the grant requests the
+    // withdrawn reschedule.
+    let exit = unsafe { ExitToUser::assume(ti_work) };
+    // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
+    let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
 
-    grant::revoke(thread.into());
+    grant::at_resched_in_grant(thread.into(), exit, deny, irqs)
 }
 
 /// Revokes the grant of a thread whose control word was erased by rseq's update of user space.

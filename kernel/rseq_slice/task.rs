@@ -18,6 +18,10 @@ use core::{
 use kernel::{
     interrupt::LocalInterruptDisabled,
     rseq::CurrentRseq,
+    time::{
+        Instant,
+        Monotonic, //
+    },
     uapi, //
 };
 
@@ -99,7 +103,13 @@ impl Thread {
     /// Interrupts are disabled until the timer is started: the callback must not take the expiry of
     /// an older grant for this one's. A yield that was not collected, because seccomp or a tracer
     /// skipped the system call, is forgotten.
-    pub(crate) fn begin<T>(&self, timer: Pin<&'static T>, _irq: &LocalInterruptDisabled) {
+    pub(crate) fn begin<T>(
+        &self,
+        now: Instant<Monotonic>,
+        timer: Pin<&'static T>,
+        _irq: &LocalInterruptDisabled,
+    ) {
+        self.set_slice_begin(now);
         self.set_slice_switches(self.switches());
         self.set_slice_timer(Some(timer));
         self.set_slice_yielded(0);

@@ -23,6 +23,7 @@ use kernel::{
     },
     prelude::*,
     rseq::{
+        trace,
         CurrentRseq,
         SliceStat, //
     },
@@ -81,6 +82,7 @@ impl HrTimerCallback for SliceTimer {
 
         if thread.phase_for_timer(this, irq) == Phase::Granted {
             SliceStat::Expired.inc();
+            trace::expire(&thread);
             thread.spend(irq);
             set_need_resched(irq);
             thread.raise_work();

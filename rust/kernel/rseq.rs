@@ -13,11 +13,18 @@ use crate::{
         c_ulong, //
     },
     interrupt::LocalInterruptDisabled,
-    jump_label::static_branch_likely,
+    jump_label::{
+        static_branch_likely,
+        static_branch_unlikely, //
+    },
     sync::atomic::{
         atomic_load,
         atomic_store,
         Relaxed, //
+    },
+    time::{
+        ClockSource,
+        Instant, //
     },
     types::NotThreadSafe,
     uaccess::UserPtr, //
@@ -30,6 +37,8 @@ use core::{
         NonNull, //
     }, //
 };
+
+pub mod trace;
 
 /// The thread that runs on this CPU, or that an interrupt on this CPU interrupted, as rseq sees it:
 /// `task_struct::rseq` and the flags by which rseq gets work done.
@@ -282,6 +291,17 @@ impl CurrentRseq {
         store!(self, i8, yielded as i8, rseq.slice.yielded);
     }
 
+    /// Stores `rseq_slice::begin`, which only tracepoints read.
+    #[inline]
+    pub fn set_slice_begin<C>(&self, _begin: Instant<C>)
+    where
+        C: ClockSource,
+    {
+        #[cfg(CONFIG_TRACEPOINTS)]
+        // CAST: The field is a `u64`, which has no atomic type of its own.
+        store!(self, i64, _begin.as_nanos(), rseq.slice.begin);
+    }
+
     /// Makes the next system call of the thread call `rseq_syscall_enter_work()` first.
     #[inline]
     pub fn set_syscall_work(&self) {
@@ -300,6 +320,9 @@ impl CurrentRseq {
         unsafe { bindings::clear_bit(SLICE_WORK, work) };
     }
 }
+
+/// The work flag of a reschedule that is not lazy: `_TIF_NEED_RESCHED`.
+pub const NEED_RESCHED: c_ulong = 1 << bindings::TIF_NEED_RESCHED;
 
 // CAST: A bit number is small.
 const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RSEQ_SLICE as usize;
@@ -322,7 +345,7 @@ const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RS
 ///
 /// fn postpone(exit: &ExitToUser, irqs: &mut LocalInterruptEnabled) -> bool {
 ///     irqs.with_disabled(|irq| {
-///         let postponed = exit.postpone_resched(irq);
+///         let postponed = exit.postpone_resched(false, irq);
 ///
 ///         exit.rearm_deferred(irq);
 ///         postponed
@@ -357,17 +380,17 @@ impl ExitToUser {
         self.work
     }
 
-    /// Withdraws the reschedule that is due. Returns false if this CPU must not postpone it;
-    /// `rseq_slice_postpone_resched()` has the reasons.
+    /// Withdraws the reschedule that is due, or with `lazy_only` a lazy one. Returns false if this
+    /// CPU must not postpone it; `rseq_slice_postpone_resched()` has the reasons.
     ///
     /// On `PREEMPT_RT` only a lazy reschedule is withdrawn. One that another CPU requests at the
     /// same time may be withdrawn too. The request is kept in two places, and an interrupt that
     /// reschedules must not see one without the other; so interrupts are disabled.
     #[inline]
-    pub fn postpone_resched(&self, _irq: &LocalInterruptDisabled) -> bool {
+    pub fn postpone_resched(&self, lazy_only: bool, _irq: &LocalInterruptDisabled) -> bool {
         // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
         // disables interrupts for the token with every preemption model.
-        unsafe { bindings::rseq_slice_postpone_resched() }
+        unsafe { bindings::rseq_slice_postpone_resched(lazy_only) }
     }
 
     /// Programs the clock event device if the interrupt that is being left has deferred that.
@@ -430,6 +453,12 @@ pub fn slice_extension_enabled() -> bool {
     static_branch_likely!(rseq_slice_extension_key)
 }
 
+/// Whether the policy is to postpone lazy reschedules only: `rseq_slice_ext=lazy`.
+#[inline]
+pub fn slice_ext_lazy_only() -> bool {
+    static_branch_unlikely!(rseq_slice_lazy_only)
+}
+
 /// Whether `rseq_debug` is on.
 #[inline]
 pub fn debug_enabled() -> bool {
@@ -437,7 +466,7 @@ pub fn debug_enabled() -> bool {
     return static_branch_likely!(rseq_debug_enabled);
 
     #[cfg(not(CONFIG_RSEQ_DEBUG_DEFAULT_ENABLE))]
-    return crate::jump_label::static_branch_unlikely!(rseq_debug_enabled);
+    return static_branch_unlikely!(rseq_debug_enabled);
 }
 
 /// The length of a slice extension in nanoseconds, from 5,000 to 50,000.
