@@ -139,6 +139,10 @@ pub(crate) struct StatArgs {
     /// Prints one JSON object for each report
     #[arg(long)]
     pub(crate) json: bool,
+    /// Reads the kernel's events instead of its counters: how much of the extensions was used, and why
+    /// requests were refused; with PROGRAM, of that and its children alone
+    #[arg(long)]
+    pub(crate) trace: bool,
     /// A program to count for, and its arguments. The counts are still those of the whole system
     #[arg(trailing_var_arg = true, value_names = ["PROGRAM", "ARGS"])]
     pub(crate) command: Vec<OsString>,

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `rseq-slice stat`: the kernel's counters, as differences and in words.
+//! `rseq-slice stat`: the kernel's counters, as differences and in words, or its events.
 
 mod advice;
+mod signals;
+mod trace;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::Signal;
 use rseq_slice_debugfs::{Counters, DebugfsError, counters, extension_length};
 use serde::Serialize;
 
@@ -21,27 +21,38 @@ use crate::cli::StatArgs;
 use crate::failure::{Failure, NO_RIGHT, NOT_RUNNABLE, SYSTEM, UNAVAILABLE};
 use crate::program;
 use advice::{Advice, advise};
+use signals::Signals;
+use trace::{Summary, Trace, Whose};
+
+/// How often events are read, so that the kernel's buffer does not run over.
+const COLLECT: Duration = Duration::from_millis(100);
 
 pub(crate) fn main(args: &StatArgs) -> Result<ExitCode, Failure> {
-    let mut reporter = Reporter {
-        json: args.json,
-        before: read()?,
-        since: Instant::now(),
+    let signals = Signals::block()?;
+    let mut reporter = Reporter::new(args)?;
+    let mut child = match args.command.split_first() {
+        Some((name, rest)) => Some(start(name, rest)?),
+        None => None,
     };
-    match args.command.split_first() {
-        None => {
-            let interval = Duration::from_secs_f64(args.interval.unwrap_or(1.0));
-            loop {
-                thread::sleep(interval);
-                reporter.report()?;
+    let default = child.is_none().then_some(1.0);
+    let interval = args.interval.or(default).map(Duration::from_secs_f64);
+    loop {
+        match signals.within(reporter.pause(interval))? {
+            Some(Signal::SIGCHLD) => {
+                let ended = child.as_mut().map(Child::try_wait).transpose();
+                let ended = ended.map_err(|error| Failure::system("wait", error))?;
+                if let Some(status) = ended.flatten() {
+                    reporter.report()?;
+                    return Ok(ExitCode::from(exit_status(status)));
+                }
             }
-        }
-        Some((name, rest)) => {
-            let child = start(name, rest)?;
-            let interval = args.interval.map(Duration::from_secs_f64);
-            let status = wait(child, interval, &mut reporter)?;
-            reporter.report()?;
-            Ok(ExitCode::from(exit_status(status)))
+            // What the keyboard sends is for the program. Its counts are wanted all the same.
+            Some(Signal::SIGINT | Signal::SIGQUIT) if child.is_some() => {}
+            Some(signal) => {
+                drop(reporter);
+                return Err(signals.die_of(signal));
+            }
+            None => reporter.go_on(interval)?,
         }
     }
 }
@@ -66,14 +77,7 @@ fn read() -> Result<Counters, Failure> {
 
 fn start(name: &OsStr, rest: &[OsString]) -> Result<Child, Failure> {
     let child = Command::new(name).args(rest).spawn();
-    let child = child.map_err(|error| not_started(name, &error))?;
-    // What the keyboard sends is for the program. Its counts are wanted all the same.
-    for from_keyboard in [Signal::SIGINT, Signal::SIGQUIT] {
-        // SAFETY: Ignoring a signal runs no handler.
-        let set = unsafe { signal(from_keyboard, SigHandler::SigIgn) };
-        set.map_err(|error| Failure::system("signal", error))?;
-    }
-    Ok(child)
+    child.map_err(|error| not_started(name, &error))
 }
 
 /// Why a program does not start, of which the kernel has nothing to say but an error number.
@@ -89,28 +93,6 @@ fn not_started(name: &OsStr, error: &io::Error) -> Failure {
     }
 }
 
-/// Waits for the program, and reports meanwhile if wanted.
-fn wait(
-    mut child: Child,
-    interval: Option<Duration>,
-    reporter: &mut Reporter,
-) -> Result<ExitStatus, Failure> {
-    let (ended, end) = mpsc::channel();
-    thread::spawn(move || ended.send(child.wait()));
-    let status = loop {
-        let waited = match interval {
-            Some(interval) => end.recv_timeout(interval),
-            None => end.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        match waited {
-            Ok(status) => break status,
-            Err(RecvTimeoutError::Timeout) => reporter.report()?,
-            Err(RecvTimeoutError::Disconnected) => break Err(io::Error::other("nobody waits")),
-        }
-    };
-    status.map_err(|error| Failure::system("wait", error))
-}
-
 /// As a shell would give it.
 fn exit_status(status: ExitStatus) -> u8 {
     let signal = status.signal().map(|signal| 128 + signal);
@@ -121,10 +103,17 @@ fn exit_status(status: ExitStatus) -> u8 {
         .unwrap_or(SYSTEM)
 }
 
+/// Where counts come from.
+enum Source {
+    /// The kernel's counters, of which this is the last reading.
+    Counters(Counters),
+    Trace(Trace),
+}
+
 /// Reports what was counted since its last report.
 struct Reporter {
     json: bool,
-    before: Counters,
+    source: Source,
     since: Instant,
 }
 
@@ -133,24 +122,74 @@ struct Report {
     seconds: f64,
     counters: Counters,
     advice: Vec<Advice>,
+    #[serde(flatten)]
+    traced: Option<Summary>,
 }
 
 impl Reporter {
+    fn new(args: &StatArgs) -> Result<Self, Failure> {
+        let whose = match args.command.is_empty() {
+            true => Whose::All,
+            false => Whose::Children,
+        };
+        let source = match args.trace {
+            true => Source::Trace(Trace::start(whose)?),
+            false => Source::Counters(read()?),
+        };
+        Ok(Self {
+            json: args.json,
+            source,
+            since: Instant::now(),
+        })
+    }
+
+    /// How long nothing has to be done.
+    fn pause(&self, interval: Option<Duration>) -> Duration {
+        let left = interval.map(|interval| interval.saturating_sub(self.since.elapsed()));
+        let longest = match self.source {
+            Source::Trace(_) => COLLECT,
+            Source::Counters(_) => Duration::MAX,
+        };
+        left.unwrap_or(Duration::MAX).min(longest)
+    }
+
+    /// Does what is due.
+    fn go_on(&mut self, interval: Option<Duration>) -> Result<(), Failure> {
+        if interval.is_some_and(|interval| self.since.elapsed() >= interval) {
+            return self.report();
+        }
+        match &mut self.source {
+            Source::Trace(trace) => trace.collect(),
+            Source::Counters(_) => Ok(()),
+        }
+    }
+
     fn report(&mut self) -> Result<(), Failure> {
-        let (counted, moment) = (read()?, Instant::now());
-        let counters = counted - self.before;
+        let (counters, length, traced) = match &mut self.source {
+            Source::Counters(before) => {
+                let counted = read()?;
+                let counters = counted - std::mem::replace(before, counted);
+                (counters, extension_length().ok(), None)
+            }
+            Source::Trace(trace) => {
+                let tally = trace.tally()?;
+                (tally.counters(), tally.length(), Some(tally.summary()))
+            }
+        };
+        let moment = Instant::now();
         let report = Report {
             seconds: (moment - self.since).as_secs_f64(),
             counters,
             advice: advise(&counters),
+            traced,
         };
-        (self.before, self.since) = (counted, moment);
+        self.since = moment;
         let mut out = anstream::stdout().lock();
         if self.json {
             serde_json::to_writer(&mut out, &report).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
-            print(&mut out, &report, extension_length().ok())?;
+            print(&mut out, &report, length)?;
         }
         out.flush()?;
         Ok(())
@@ -192,7 +231,10 @@ fn print(out: &mut impl Write, report: &Report, length_ns: Option<u32>) -> io::R
     for advice in &report.advice {
         writeln!(out, "  {advice}")?;
     }
-    Ok(())
+    match &report.traced {
+        Some(traced) => traced.print(out),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -217,6 +259,7 @@ mod tests {
             seconds: 1.5,
             counters,
             advice: Vec::new(),
+            traced: None,
         };
         let mut text = Vec::new();
         print(&mut text, &report, Some(5_000)).unwrap();

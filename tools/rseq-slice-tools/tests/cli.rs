@@ -148,6 +148,18 @@ fn stat_counts_or_says_why_not() {
 }
 
 #[test]
+fn traces_or_says_why_not() {
+    let came = run(&mut tool(["stat", "--trace", "sh", "-c", "exit 7"]));
+    if std::fs::read_dir("/sys/kernel/tracing/events/rseq_slice").is_ok() {
+        assert_eq!(came.status, 7, "{came:?}");
+        assert!(came.out.contains("granted in"), "{came:?}");
+    } else {
+        assert!([69, 77].contains(&came.status), "{came:?}");
+        assert!(came.err.contains("  cure: "), "{came:?}");
+    }
+}
+
+#[test]
 fn demo_needs_the_extension() {
     let check = run(&mut tool(["check"]));
     let demo = run(&mut tool(["demo", "1"]));
