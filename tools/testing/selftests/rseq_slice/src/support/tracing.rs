@@ -25,16 +25,22 @@ fn read(file: &str) -> Result<String> {
     fs::read_to_string(Path::new(ROOT).join(file)).with_context(|| file.to_owned())
 }
 
+/// Mounts tracefs, if it is not mounted yet. Skips a test on a kernel that has none.
+pub(super) fn mount_tracefs() -> Result<()> {
+    let root = Path::new(ROOT);
+    if !root.exists() {
+        return Err(Skip("needs CONFIG_TRACING".into()).into());
+    }
+    if !root.join("instances").exists() {
+        let flags = MsFlags::empty();
+        mount(Some("none"), root, Some("tracefs"), flags, None::<&str>).context(ROOT)?;
+    }
+    Ok(())
+}
+
 impl Tracing {
     pub(crate) fn open() -> Result<Self> {
-        let root = Path::new(ROOT);
-        if !root.exists() {
-            return Err(Skip("needs CONFIG_TRACING".into()).into());
-        }
-        if !root.join("current_tracer").exists() {
-            let flags = MsFlags::empty();
-            mount(Some("none"), root, Some("tracefs"), flags, None::<&str>).context(ROOT)?;
-        }
+        mount_tracefs()?;
         Ok(Self(()))
     }
 

@@ -36,6 +36,7 @@ mod revoke;
 mod seccomp;
 mod sequence;
 mod stale;
+mod trace;
 mod userfault;
 mod words;
 mod yields;
@@ -78,6 +79,7 @@ pub(crate) const ALL: &[Group] = &[
     group!(patterns),
     group!(policy),
     group!(program),
+    group!(trace),
     group!(churn),
     group!(beside: GROUPS, CLASSES, TRACING, MEMORY, PROCESSES),
     group!(rest),

@@ -64,16 +64,16 @@ enum End {
 }
 
 /// How far the other CPU is.
-const GONE: u32 = 1;
+pub(super) const GONE: u32 = 1;
 const FAULTED: u32 = 2;
-const ANSWERED: u32 = 3;
+pub(super) const ANSWERED: u32 = 3;
 
 /// Nanoseconds for which nobody answers.
 const LATE: u64 = 200_000;
 
 /// A setup on such a page, and a thread on the other CPU that takes the page away on a sign and
 /// answers the next fault.
-fn set_up(env: Env, layout: Layout) -> Result<(Setup, Remote, Arc<AtomicU32>)> {
+pub(super) fn set_up(env: Env, layout: Layout) -> Result<(Setup, Remote, Arc<AtomicU32>)> {
     be_on(env, CPU)?;
     let page = Page::new()?;
     let setup = Setup::with(env, page.register()?, layout)?;
@@ -95,7 +95,7 @@ fn set_up(env: Env, layout: Layout) -> Result<(Setup, Remote, Arc<AtomicU32>)> {
     Ok((setup, remote, state))
 }
 
-fn reaches(state: &AtomicU32, wanted: u32) -> bool {
+pub(super) fn reaches(state: &AtomicU32, wanted: u32) -> bool {
     spin_while(2 * PATIENCE, || state.load(Ordering::Acquire) < wanted)
 }
 
