@@ -103,7 +103,7 @@ impl Events {
 
     /// The events of time slice extensions.
     pub(crate) fn all(&self) -> Result<Vec<Event>> {
-        let parse = |line: String| line.parse().with_context(|| line);
+        let parse = |line: String| line.parse::<Event>().with_context(|| line);
         self.lines()?.into_iter().map(parse).collect()
     }
 }
