@@ -8,6 +8,8 @@
  * they decide that there is nothing to do.
  */
 
+extern const unsigned int rseq_slice_ext_nsecs_min, rseq_slice_ext_nsecs_max;
+
 #ifdef CONFIG_RSEQ_SLICE_EXTENSION_RUST
 #include <linux/jump_label.h>
 #include <linux/sched.h>
@@ -15,8 +17,9 @@
 DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
 DECLARE_STATIC_KEY_FALSE(rseq_slice_lazy_only);
 
+extern unsigned int rseq_slice_ext_nsecs;	/* kernel/rseq.c */
+
 /* kernel/rseq_slice/glue.c */
-extern unsigned int rseq_slice_ext_nsecs;
 bool rseq_slice_postpone_resched(bool lazy_only);
 void rseq_slice_rearm_deferred(unsigned long ti_work);
 

@@ -25,13 +25,8 @@
 #define CREATE_RUST_TRACE_POINTS
 #include <trace/events/rseq_slice.h>
 
-/* The bounds of the length of an extension. */
-#define SLICE_EXT_NSECS_MIN	5000
-#define SLICE_EXT_NSECS_MAX	50000
-
 DEFINE_STATIC_KEY_TRUE(rseq_slice_extension_key);
 DEFINE_STATIC_KEY_FALSE(rseq_slice_lazy_only);
-unsigned int rseq_slice_ext_nsecs = SLICE_EXT_NSECS_MIN;
 
 /**
  * rseq_slice_postpone_resched - Withdraw the reschedule that is due
@@ -77,11 +72,6 @@ void rseq_slice_rearm_deferred(unsigned long ti_work)
 	hrtimer_rearm_deferred_tif(ti_work);
 }
 
-static bool rseq_slice_length_valid(unsigned int nsecs)
-{
-	return nsecs >= SLICE_EXT_NSECS_MIN && nsecs <= SLICE_EXT_NSECS_MAX;
-}
-
 static const char * const rseq_slice_policies[] = { "all", "lazy" };
 
 /* The key may have been switched for the kernel command line, before jump labels are. */
@@ -103,7 +93,7 @@ static int __init rseq_slice_cmdline(char *str)
 		return 1;
 	}
 	if (kstrtobool(str, &on)) {
-		pr_warn("rseq_slice_ext=%s is ignored: it is none of on, off, all and lazy\n", str);
+		pr_warn("rseq_slice_ext=%s is ignored: it is not one of on, off, all and lazy\n", str);
 		return 1;
 	}
 
@@ -117,11 +107,14 @@ static int __init rseq_slice_cmdline_length(char *str)
 {
 	unsigned int nsecs;
 
-	if (kstrtouint(str, 10, &nsecs) || !rseq_slice_length_valid(nsecs))
-		pr_warn("rseq_slice_ext_nsec=%s is ignored: it is no number from %u to %u\n",
-			str, SLICE_EXT_NSECS_MIN, SLICE_EXT_NSECS_MAX);
-	else
-		rseq_slice_ext_nsecs = nsecs;
+	if (kstrtouint(str, 10, &nsecs) ||
+	    nsecs < rseq_slice_ext_nsecs_min || nsecs > rseq_slice_ext_nsecs_max) {
+		pr_warn("rseq_slice_ext_nsec=%s is ignored: it is not a number from %u to %u\n",
+			str, rseq_slice_ext_nsecs_min, rseq_slice_ext_nsecs_max);
+		return 1;
+	}
+
+	rseq_slice_ext_nsecs = nsecs;
 	return 1;
 }
 __setup("rseq_slice_ext_nsec=", rseq_slice_cmdline_length);
@@ -139,27 +132,6 @@ SYSCALL_DEFINE0(rseq_slice_yield)
 {
 	return rseq_slice_take_yielded(current);
 }
-
-static int rseq_slice_length_show(struct seq_file *m, void *p)
-{
-	seq_printf(m, "%u\n", READ_ONCE(rseq_slice_ext_nsecs));
-	return 0;
-}
-
-static ssize_t rseq_slice_length_write(struct file *file, const char __user *ubuf,
-				       size_t count, loff_t *ppos)
-{
-	unsigned int nsecs;
-
-	if (kstrtouint_from_user(ubuf, count, 10, &nsecs))
-		return -EINVAL;
-	if (!rseq_slice_length_valid(nsecs))
-		return -ERANGE;
-
-	WRITE_ONCE(rseq_slice_ext_nsecs, nsecs);
-	return count;
-}
-DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_length);
 
 static int rseq_slice_policy_show(struct seq_file *m, void *p)
 {
@@ -205,7 +177,6 @@ static int __init rseq_slice_late_init(void)
 	struct dentry *dir = debugfs_lookup("rseq", NULL);
 
 	if (!IS_ERR_OR_NULL(dir)) {
-		debugfs_create_file("slice_ext_nsec", 0644, dir, NULL, &rseq_slice_length_fops);
 		debugfs_create_file("slice_ext_policy", 0644, dir, NULL, &rseq_slice_policy_fops);
 		debugfs_create_str("slice_ext_impl", 0444, dir, &impl);
 		dput(dir);
