@@ -27,7 +27,7 @@ const REASONS: [(&str, &str); 9] = [
     ("uprobe", "a probe was hit"),
     ("livepatch", "a live patch was pending"),
     ("arch", "the architecture had other work"),
-    ("urgent", "a real-time or deadline thread wanted the CPU"),
+    ("urgent", "the reschedule was not lazy"),
     (
         "switched",
         "the thread was scheduled out before the decision",
