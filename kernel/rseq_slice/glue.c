@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What the Rust implementation of the time slice extension cannot express: the static
- * key, the system call, the boot parameter, the initcalls and the debugfs files.
+ * keys, the system call, the boot parameters, the initcalls, the debugfs files and the
+ * tracepoints.
  */
 
 #define pr_fmt(fmt) "rseq: " fmt
@@ -12,6 +13,7 @@
 #include <linux/init.h>
 #include <linux/jump_label.h>
 #include <linux/kstrtox.h>
+#include <linux/mutex.h>
 #include <linux/rseq.h>
 #include <linux/rseq_slice.h>
 #include <linux/seq_file.h>
@@ -74,30 +76,41 @@ void rseq_slice_rearm_deferred(unsigned long ti_work)
 
 static const char * const rseq_slice_policies[] = { "all", "lazy" };
 
-/* The key may have been switched for the kernel command line, before jump labels are. */
-static void rseq_slice_warn_policy(void)
+static void rseq_slice_set_policy(bool lazy_only)
+{
+	/* Static keys complain of a switch that overtakes another one. */
+	static DEFINE_MUTEX(lock);
+
+	guard(mutex)(&lock);
+	if (lazy_only)
+		static_branch_enable(&rseq_slice_lazy_only);
+	else
+		static_branch_disable(&rseq_slice_lazy_only);
+}
+
+/* Not while the kernel command line is parsed: preempt= may follow. */
+static void rseq_slice_check_policy(void)
 {
 	if (static_key_enabled(&rseq_slice_lazy_only) && !preempt_model_lazy())
-		pr_warn_once("no slice extension will be granted: preempt=%s has no lazy reschedules\n",
+		pr_warn_once("no slice extension will be granted: %s has no lazy reschedules\n",
 			     preempt_model_str());
 }
 
 static int __init rseq_slice_cmdline(char *str)
 {
-	bool on;
 	int policy = match_string(rseq_slice_policies, ARRAY_SIZE(rseq_slice_policies), str);
+	bool on = true;
 
 	if (policy >= 0) {
-		if (policy)
-			static_branch_enable(&rseq_slice_lazy_only);
-		return 1;
-	}
-	if (kstrtobool(str, &on)) {
+		rseq_slice_set_policy(policy);
+	} else if (kstrtobool(str, &on)) {
 		pr_warn("rseq_slice_ext=%s is ignored: it is not one of on, off, all and lazy\n", str);
 		return 1;
 	}
 
-	if (!on)
+	if (on)
+		static_branch_enable(&rseq_slice_extension_key);
+	else
 		static_branch_disable(&rseq_slice_extension_key);
 	return 1;
 }
@@ -152,12 +165,8 @@ static ssize_t rseq_slice_policy_write(struct file *file, const char __user *ubu
 	policy = sysfs_match_string(rseq_slice_policies, buf);
 	if (policy < 0)
 		return policy;
-
-	if (policy)
-		static_branch_enable(&rseq_slice_lazy_only);
-	else
-		static_branch_disable(&rseq_slice_lazy_only);
-	rseq_slice_warn_policy();
+	rseq_slice_set_policy(policy);
+	rseq_slice_check_policy();
 	return count;
 }
 DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_policy);
@@ -184,7 +193,7 @@ static int __init rseq_slice_late_init(void)
 
 	pr_info("time slice extension in Rust, %s, %u ns\n",
 		rseq_slice_extension_enabled() ? "on" : "off", rseq_slice_ext_nsecs);
-	rseq_slice_warn_policy();
+	rseq_slice_check_policy();
 	return 0;
 }
 late_initcall(rseq_slice_late_init);

@@ -21,7 +21,8 @@
 //! 2. For a grant, `grant::make()` sets the system call entry work, withdraws the reschedule and
 //!    starts the timer of this CPU, all in one section with interrupts disabled.
 //! 3. The thread goes on in user mode. If it is still there when the timer fires, or when another
-//!    reschedule comes, the fast path calls `grant::revoke()`.
+//!    reschedule comes, the fast path calls `grant::at_resched_in_grant()`, which keeps the grant
+//!    if that reschedule is lazy, and revokes it otherwise.
 //! 4. If it makes a system call, `syscall::enter()` ends the grant, gives the CPU up and erases
 //!    the control word.
 //! 5. `rseq_slice_yield(2)` then returns what `task::Thread::take_yielded()` finds.
@@ -128,8 +129,8 @@ unsafe extern "C" fn rseq_slice_resched(
 ) -> bool {
     // SAFETY: `curr` is `current` by the safety requirements.
     let thread = unsafe { CurrentRseq::from_raw(curr) };
-    // SAFETY: This is the exit loop by the safety requirements. The timer of the grant requests the
-    // withdrawn reschedule.
+    // SAFETY: This is the exit loop by the safety requirements. A reschedule is withdrawn for a live
+    // grant only, whose timer requests it.
     let exit = unsafe { ExitToUser::assume(ti_work) };
     // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
