@@ -12,15 +12,17 @@ extern const unsigned int rseq_slice_ext_nsecs_min, rseq_slice_ext_nsecs_max;
 
 #ifdef CONFIG_RSEQ_SLICE_EXTENSION_RUST
 #include <linux/jump_label.h>
+#include <linux/ktime.h>
 #include <linux/sched.h>
 
 DECLARE_STATIC_KEY_TRUE(rseq_slice_extension_key);
-DECLARE_STATIC_KEY_FALSE(rseq_slice_lazy_only);
+DECLARE_STATIC_KEY_FALSE(rseq_slice_lazy_key);
 
 extern unsigned int rseq_slice_ext_nsecs;	/* kernel/rseq.c */
 
 /* kernel/rseq_slice/glue.c */
 bool rseq_slice_postpone_resched(bool lazy_only);
+void rseq_slice_cancel_hrtick(ktime_t until);
 void rseq_slice_rearm_deferred(unsigned long ti_work);
 
 /* Exported and documented by kernel/rseq_slice/rseq_slice.rs */

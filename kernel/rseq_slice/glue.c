@@ -28,7 +28,7 @@
 #include <trace/events/rseq_slice.h>
 
 DEFINE_STATIC_KEY_TRUE(rseq_slice_extension_key);
-DEFINE_STATIC_KEY_FALSE(rseq_slice_lazy_only);
+DEFINE_STATIC_KEY_FALSE(rseq_slice_lazy_key);
 
 /**
  * rseq_slice_postpone_resched - Withdraw the reschedule that is due
@@ -53,7 +53,7 @@ bool rseq_slice_postpone_resched(bool lazy_only)
 	if (!base->hres_active || base->hang_detected || sched_core_enabled(this_rq()))
 		return false;
 
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) || lazy_only) {
+	if (lazy_only) {
 		/* A request that is not lazy stays, and revokes the grant. */
 		clear_thread_flag(TIF_NEED_RESCHED_LAZY);
 	} else {
@@ -61,6 +61,29 @@ bool rseq_slice_postpone_resched(bool lazy_only)
 		clear_preempt_need_resched();
 	}
 	return true;
+}
+
+/**
+ * rseq_slice_cancel_hrtick - Cancel the end of the time slice if a grant covers it
+ * @until:	When the grant expires
+ *
+ * To be called in the exit loop with interrupts disabled, when a reschedule has been
+ * withdrawn. Not for modules.
+ *
+ * A tick and the timer of the scheduler feature HRTICK may both find the end of a time
+ * slice. If the tick comes first, the timer would request the reschedule that was
+ * withdrawn once more, and not lazily. It also ends the runtime of deadline tasks: not
+ * to be called where only lazy reschedules are postponed.
+ */
+void rseq_slice_cancel_hrtick(ktime_t until)
+{
+#ifdef CONFIG_SCHED_HRTICK
+	struct hrtimer *timer = &this_rq()->hrtick_timer;
+
+	/* It is started on this CPU only, so that its callback does not run now. */
+	if (hrtimer_is_queued(timer) && hrtimer_get_expires(timer) <= until)
+		hrtimer_cancel(timer);
+#endif
 }
 
 /**
@@ -83,15 +106,15 @@ static void rseq_slice_set_policy(bool lazy_only)
 
 	guard(mutex)(&lock);
 	if (lazy_only)
-		static_branch_enable(&rseq_slice_lazy_only);
+		static_branch_enable(&rseq_slice_lazy_key);
 	else
-		static_branch_disable(&rseq_slice_lazy_only);
+		static_branch_disable(&rseq_slice_lazy_key);
 }
 
 /* Not while the kernel command line is parsed: preempt= may follow. */
 static void rseq_slice_check_policy(void)
 {
-	if (static_key_enabled(&rseq_slice_lazy_only) && !preempt_model_lazy())
+	if (static_key_enabled(&rseq_slice_lazy_key) && !preempt_model_lazy())
 		pr_warn_once("no slice extension will be granted: %s has no lazy reschedules\n",
 			     preempt_model_str());
 }
@@ -148,7 +171,7 @@ SYSCALL_DEFINE0(rseq_slice_yield)
 
 static int rseq_slice_policy_show(struct seq_file *m, void *p)
 {
-	seq_puts(m, static_key_enabled(&rseq_slice_lazy_only) ? "all [lazy]\n" : "[all] lazy\n");
+	seq_puts(m, static_key_enabled(&rseq_slice_lazy_key) ? "all [lazy]\n" : "[all] lazy\n");
 	return 0;
 }
 

@@ -125,11 +125,15 @@ fn make(
         let timer = timers.this_cpu();
         let now = Instant::fast_now();
         let length = rseq::slice_ext_nsecs();
+        let end = now.saturating_add(Delta::from_nanos(length.into()));
 
         SliceStat::Granted.inc();
         thread.begin(now, timer.get(), irq);
         thread.set_syscall_work();
-        timer.start(now.saturating_add(Delta::from_nanos(length.into())));
+        timer.start(end);
+        if !rseq::slice_ext_lazy_only() {
+            exit.cancel_hrtick(end, irq);
+        }
         exit.rearm_deferred(irq);
         trace::grant(length);
         true

@@ -24,7 +24,8 @@ use crate::{
     },
     time::{
         ClockSource,
-        Instant, //
+        Instant,
+        Monotonic, //
     },
     types::NotThreadSafe,
     uaccess::UserPtr, //
@@ -330,7 +331,7 @@ const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RS
 /// Evidence that the current thread is in the exit loop, the last part of its way to user mode, and
 /// the work flags that it found there.
 ///
-/// Modules cannot use it: the functions behind [`ExitToUser::postpone_resched()`] and
+/// Modules cannot use it: the C functions that its methods
 /// [`ExitToUser::rearm_deferred()`] are not exported.
 ///
 /// # Examples
@@ -383,14 +384,23 @@ impl ExitToUser {
     /// Withdraws the reschedule that is due, or with `lazy_only` a lazy one. Returns false if this
     /// CPU must not postpone it; `rseq_slice_postpone_resched()` has the reasons.
     ///
-    /// On `PREEMPT_RT` only a lazy reschedule is withdrawn. One that another CPU requests at the
-    /// same time may be withdrawn too. The request is kept in two places, and an interrupt that
+    /// One that another CPU requests at the same time may be withdrawn too. The request is kept in two places, and an interrupt that
     /// reschedules must not see one without the other; so interrupts are disabled.
     #[inline]
     pub fn postpone_resched(&self, lazy_only: bool, _irq: &LocalInterruptDisabled) -> bool {
         // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
         // disables interrupts for the token with every preemption model.
         unsafe { bindings::rseq_slice_postpone_resched(lazy_only) }
+    }
+
+    /// Cancels the end of the time slice if the scheduler's timer was to find it before `until`, when
+    /// the grant expires that withdrew the reschedule. For a grant that may postpone any reschedule;
+    /// `rseq_slice_cancel_hrtick()` has the reason.
+    #[inline]
+    pub fn cancel_hrtick(&self, until: Instant<Monotonic>, _irq: &LocalInterruptDisabled) {
+        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
+        // disables interrupts for the token with every preemption model.
+        unsafe { bindings::rseq_slice_cancel_hrtick(until.as_nanos()) };
     }
 
     /// Programs the clock event device if the interrupt that is being left has deferred that.
@@ -453,10 +463,11 @@ pub fn slice_extension_enabled() -> bool {
     static_branch_likely!(rseq_slice_extension_key)
 }
 
-/// Whether the policy is to postpone lazy reschedules only: `rseq_slice_ext=lazy`.
+/// Whether only lazy reschedules may be postponed: on `PREEMPT_RT`, or by the policy that
+/// `rseq_slice_ext=lazy` sets.
 #[inline]
 pub fn slice_ext_lazy_only() -> bool {
-    static_branch_unlikely!(rseq_slice_lazy_only)
+    cfg!(CONFIG_PREEMPT_RT) || static_branch_unlikely!(rseq_slice_lazy_key)
 }
 
 /// Whether `rseq_debug` is on.

@@ -104,8 +104,8 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 (render(&table::contests(report.contests.0.iter(), &report.contests)))
                 h3 { "Undisturbed" }
                 p {
-                    "The scheduler's own timer ends time slices (feature HRTICK). A tick that comes soon \
-                    after it asks for the reschedule again, and revokes the grant; the holder is lost, \
+                    "The scheduler's own timer ends time slices (feature HRTICK). With the C implementation \
+                    a tick that comes soon before or after it revokes the grant; the holder is lost, \
                     and everybody waits until it runs again. Here time slices end at ticks (NO_HRTICK). \
                     Each thread keeps to a CPU, as a thread of the kernel that moves one takes a CPU \
                     as well. Each tick takes time from all CPUs, so the CPUs have theirs at different \

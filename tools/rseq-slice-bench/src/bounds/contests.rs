@@ -167,9 +167,8 @@ impl Recommended<'_> {
     }
 
     /// A holder is scheduled out inside its critical section because a grant was revoked, which is
-    /// how an expired one ends too, or denied. Mostly it is the scheduler's tick that revokes: while
-    /// a thread's time slice is over, each tick asks for the reschedule again, also soon after the
-    /// timer that ends time slices did.
+    /// how an expired one ends too, or denied. A tick takes so much of a grant that the grant may
+    /// expire.
     fn explained(&self) -> Verdict {
         let name = self.name("holders lost only rarely, and to revocation or denial");
         let places = (self.cpus, self.threads);

@@ -36,7 +36,7 @@ fn all_reschedules(report: &Report, length: u32) -> Verdict {
     }
 }
 
-/// With `rseq_slice_ext=lazy` nothing delays it.
+/// With `rseq_slice_ext=lazy` nothing delays it (difference `policy-is-fixed`).
 fn lazy_only(report: &Report, length: u32) -> Verdict {
     let us = length / 1_000;
     let name = format!("real-time wake-up, rseq_slice_ext=lazy, extension {us} us: not later");

@@ -14,6 +14,7 @@ use crate::kernel::Kernel;
 const C: &[(&str, &str)] = &[
     ("lazy.second_wakeup_keeps_grant.bytes", "lazy-tick-revokes"),
     ("lazy.kept_grant_expires_in_time.bytes", "lazy-tick-revokes"),
+    ("lazy.slice_end_keeps_grant.bytes", "slice-end-revokes"),
     ("policy.file_shows_choice", "policy-is-fixed"),
     ("policy.bad_choice_changes_nothing", "policy-is-fixed"),
     (

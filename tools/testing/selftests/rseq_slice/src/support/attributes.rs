@@ -26,11 +26,14 @@ fn set(attributes: &Attributes) -> Result<()> {
     Ok(())
 }
 
-/// Gives the calling thread the shortest slice that there is, 100 us.
+/// Nanoseconds of the shortest slice that there is.
+pub(crate) const SHORT_SLICE: u64 = 100_000;
+
+/// Gives the calling thread the shortest slice that there is.
 pub(crate) fn take_short_slices() -> Result<()> {
     set(&Attributes {
         size: u32::try_from(size_of::<Attributes>())?,
-        runtime: 100_000,
+        runtime: SHORT_SLICE,
         ..Attributes::default()
     })
 }

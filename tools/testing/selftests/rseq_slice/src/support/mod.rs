@@ -41,7 +41,7 @@ mod vdso;
 mod window;
 
 pub(crate) use apart::{Child, contained, ensure_dies, ensure_fine};
-pub(crate) use attributes::{set_deadline, take_short_slices};
+pub(crate) use attributes::{SHORT_SLICE, set_deadline, take_short_slices};
 pub(crate) use audit::Audit;
 pub(crate) use call::{null_call, yield_call};
 pub(crate) use cgroup::Group;

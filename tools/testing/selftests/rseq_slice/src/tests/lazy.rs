@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use rseq_slice_harness::clock::{now, spin_while};
+use rseq_slice_harness::scheduler::has_feature;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::Disturbance::{Checks, KernelThreads};
-use crate::case::{Needs, Test, both};
+use crate::case::{Needs, Skip, Test, both};
 use crate::check::check;
 use crate::env::Env;
 use crate::support::{
-    CPU, Class, CounterDelta, PATIENCE, Seen, Setup, Sleeper, requested, set_class, soon,
+    CPU, Class, CounterDelta, PATIENCE, SHORT_SLICE, Seen, Setup, Sleeper, Ticker, requested,
+    set_class, soon, take_short_slices,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -26,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     both("kept_grant_expires_in_time", Needs::On, kept_expires).tolerates(&[KernelThreads, Checks]),
     both("realtime_wakeup_revokes", Needs::On, realtime_revokes)
         .tolerates(&[KernelThreads, Checks]),
+    both("slice_end_keeps_grant", Needs::On, slice_end_keeps).tolerates(&[Checks]),
     both(
         "realtime_wakeup_is_not_postponed",
         Needs::OnRealtime,
@@ -267,6 +270,55 @@ fn realtime_revokes(env: Env, layout: Layout) -> Result<()> {
         "revoked {revoked} times: {tally:?}"
     );
     Ok(())
+}
+
+/// The scheduler's own timer (`HRTICK`) would end the slice within the grant.
+fn slice_end_keeps(env: Env, layout: Layout) -> Result<()> {
+    /// Nanoseconds from the grant to the end of the slice, and to the yield.
+    const EARLY: u64 = 20_000;
+    const WORK: u64 = 40_000;
+    if env.only_lazy() || !has_feature("HRTICK")? {
+        return Err(
+            Skip("needs HRTICK, and a kernel that postpones every reschedule".into()).into(),
+        );
+    }
+    set_extension_length(LENGTH)?;
+    let _other = Ticker::spinning(env, CPU)?;
+    let setup = Setup::new(env, layout)?;
+    set_class(env, Class::Fair)?;
+    take_short_slices()?;
+    let competitor = Competitor::new(env)?;
+    let (mut grants, mut kept) = (0, 0);
+    for _ in 0..TURNS {
+        let runs = competitor.runs();
+        competitor.wake_at(next_slice() + SHORT_SLICE - EARLY, Class::Realtime)?;
+        if setup.offer(requested(layout), SHORT_SLICE) == Seen::Granted {
+            grants += 1;
+            spin_while(WORK, || competitor.runs() == runs);
+            kept += sys::rseq_slice_yield()?;
+        }
+        setup.set_word(0);
+        competitor.ensure_runs(runs + 1)?;
+    }
+    check!(
+        grants > TURNS as i64 / 2 && kept == grants,
+        "{kept} of {grants} grants were kept"
+    );
+    Ok(())
+}
+
+/// Waits in user mode until the scheduler has let another thread run, and says when that was over.
+fn next_slice() -> u64 {
+    /// Nanoseconds that no interrupt takes, and that are much less than a slice.
+    const AWAY: u64 = 30_000;
+    let mut last = now();
+    loop {
+        let next = now();
+        if next - last > AWAY {
+            return next;
+        }
+        last = next;
+    }
 }
 
 fn realtime_is_not_postponed(env: Env, layout: Layout) -> Result<()> {

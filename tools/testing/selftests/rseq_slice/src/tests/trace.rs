@@ -310,8 +310,8 @@ fn count_cpu_time() -> Result<()> {
 /// to task work.
 fn refused_for_task_work(env: Env, layout: Layout) -> Result<()> {
     const TURN: &str = "/proc/sys/kernel/sched_rr_timeslice_ms";
-    /// Nanoseconds with several turns in them.
-    const LONG: u64 = 100_000_000;
+    /// Nanoseconds with several turns in them. The first one of each thread has the length of before.
+    const LONG: u64 = 260_000_000;
     let before = fs::read_to_string(TURN).context(TURN)?;
     fs::write(TURN, "4").context(TURN)?;
     let events = Events::start()?;
