@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::scheduler::has_feature;
-use rseq_slice_harness::timer::Due;
+use rseq_slice_harness::timer::{Due, monotonic};
 use rseq_slice_harness::{Layout, set_extension_length, sys};
 
 use crate::case::Disturbance::{Checks, KernelThreads};
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::check;
 use crate::env::Env;
+use crate::ktap::diagnose;
 use crate::support::{
     CPU, Class, CounterDelta, PATIENCE, SHORT_SLICE, Seen, Setup, Sleeper, Ticker, requested,
     set_class, soon, take_short_slices,
@@ -274,9 +275,11 @@ fn realtime_revokes(env: Env, layout: Layout) -> Result<()> {
 
 /// The scheduler's own timer (`HRTICK`) would end the slice within the grant.
 fn slice_end_keeps(env: Env, layout: Layout) -> Result<()> {
-    /// Nanoseconds from the grant to the end of the slice, and to the yield.
-    const EARLY: u64 = 20_000;
-    const WORK: u64 = 40_000;
+    /// Nanoseconds from the begin of the slice to the grant, and from there to the yield. The slice
+    /// ends in between: it is a little shorter than [`SHORT_SLICE`].
+    const BEGIN: u64 = 70_000;
+    const WORK: u64 = 42_000;
+    const MANY: i64 = 3 * TURNS as i64;
     if env.only_lazy() || !has_feature("HRTICK")? {
         return Err(
             Skip("needs HRTICK, and a kernel that postpones every reschedule".into()).into(),
@@ -289,9 +292,10 @@ fn slice_end_keeps(env: Env, layout: Layout) -> Result<()> {
     take_short_slices()?;
     let competitor = Competitor::new(env)?;
     let (mut grants, mut kept) = (0, 0);
-    for _ in 0..TURNS {
+    for _ in 0..MANY {
         let runs = competitor.runs();
-        competitor.wake_at(next_slice() + SHORT_SLICE - EARLY, Class::Realtime)?;
+        next_slice();
+        competitor.wake_at(monotonic()? + BEGIN, Class::Realtime)?;
         if setup.offer(requested(layout), SHORT_SLICE) == Seen::Granted {
             grants += 1;
             spin_while(WORK, || competitor.runs() == runs);
@@ -300,22 +304,21 @@ fn slice_end_keeps(env: Env, layout: Layout) -> Result<()> {
         setup.set_word(0);
         competitor.ensure_runs(runs + 1)?;
     }
-    check!(
-        grants > TURNS as i64 / 2 && kept == grants,
-        "{kept} of {grants} grants were kept"
-    );
+    diagnose(format_args!("{kept} of {grants} grants were kept"));
+    // A thread of the kernel that wakes in a grant starts the timer anew.
+    check!(grants > MANY / 2 && kept > grants * 9 / 10);
     Ok(())
 }
 
-/// Waits in user mode until the scheduler has let another thread run, and says when that was over.
-fn next_slice() -> u64 {
+/// Waits in user mode until the scheduler has let another thread run.
+fn next_slice() {
     /// Nanoseconds that no interrupt takes, and that are much less than a slice.
     const AWAY: u64 = 30_000;
     let mut last = now();
     loop {
         let next = now();
         if next - last > AWAY {
-            return next;
+            break;
         }
         last = next;
     }
