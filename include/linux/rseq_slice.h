@@ -27,7 +27,8 @@ void rseq_slice_rearm_deferred(unsigned long ti_work);
 
 /* Exported and documented by kernel/rseq_slice/rseq_slice.rs */
 bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
-bool rseq_slice_resched(struct task_struct *curr, unsigned long ti_work, unsigned long deny);
+bool rseq_slice_keep(struct task_struct *curr, unsigned long ti_work);
+void rseq_slice_revoke(struct task_struct *curr);
 void rseq_slice_user_updated(struct task_struct *curr);
 void __rseq_slice_update_failed(struct task_struct *curr);
 void __rseq_slice_exit(struct task_struct *curr);
@@ -61,8 +62,13 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 	if (likely(!curr->rseq.slice.state.state))
 		return false;
 
-	if (curr->rseq.slice.state.granted)
-		return rseq_slice_resched(curr, ti_work, mask);
+	if (curr->rseq.slice.state.granted) {
+		if (!(ti_work & (mask | _TIF_NEED_RESCHED)) && rseq_slice_keep(curr, ti_work))
+			return true;
+
+		rseq_slice_revoke(curr);
+		return false;
+	}
 
 	if (!curr->rseq.event.user_irq)
 		return false;

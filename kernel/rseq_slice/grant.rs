@@ -153,30 +153,12 @@ fn withdraw(thread: Thread) -> bool {
     false
 }
 
-/// Decides on the reschedule that `thread`, which has a grant, is about to do before it returns to
-/// user mode: keeps the grant, or revokes it.
-///
-/// The arguments and the result are those of [`at_resched()`]. May sleep.
-pub(crate) fn at_resched_in_grant(
-    thread: Thread,
-    exit: ExitToUser,
-    deny: usize,
-    irqs: LocalInterruptEnabled,
-) -> bool {
-    if exit.work() & (deny | rseq::NEED_RESCHED) == 0 && keep(&thread, exit, irqs) {
-        return true;
-    }
-
-    revoke(thread);
-    false
-}
-
 /// Postpones a lazy reschedule beside the one that the grant of `thread` has postponed. Returns
 /// whether that was possible.
 ///
 /// A tick that comes soon after the end of the time slice requests, lazily, the very reschedule
 /// that was postponed. The grant goes on to the end that its timer sets.
-fn keep(thread: &Thread, exit: ExitToUser, mut irqs: LocalInterruptEnabled) -> bool {
+pub(crate) fn keep(thread: Thread, exit: ExitToUser, mut irqs: LocalInterruptEnabled) -> bool {
     irqs.with_disabled(|irq| {
         let kept = thread.phase_with_grant() == Phase::Granted && exit.postpone_resched(true, irq);
 
@@ -187,8 +169,9 @@ fn keep(thread: &Thread, exit: ExitToUser, mut irqs: LocalInterruptEnabled) -> b
     })
 }
 
-/// Revokes the grant of `thread`.
-fn revoke(thread: Thread) {
+/// Revokes the grant of `thread`, which is about to reschedule before it returns to user mode. May
+/// sleep.
+pub(crate) fn revoke(thread: Thread) {
     let layout = thread.mode().layout();
     let checked = layout.checked_at_exit();
     let ctrl = thread.slice_ctrl();

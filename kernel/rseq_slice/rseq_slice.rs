@@ -21,8 +21,8 @@
 //! 2. For a grant, `grant::make()` sets the system call entry work, withdraws the reschedule and
 //!    starts the timer of this CPU, all in one section with interrupts disabled.
 //! 3. The thread goes on in user mode. If it is still there when the timer fires, or when another
-//!    reschedule comes, the fast path calls `grant::at_resched_in_grant()`, which keeps the grant
-//!    if that reschedule is lazy, and revokes it otherwise.
+//!    reschedule comes, the fast path calls `grant::keep()` if that is lazy and there is no other
+//!    work, and otherwise `grant::revoke()`.
 //! 4. If it makes a system call, `syscall::enter()` ends the grant, gives the CPU up and erases
 //!    the control word.
 //! 5. `rseq_slice_yield(2)` then returns what `task::Thread::take_yielded()` finds.
@@ -113,20 +113,15 @@ unsafe extern "C" fn rseq_slice_grant(
     grant::at_resched(thread.into(), exit, deny, irqs, timers)
 }
 
-/// Decides on a reschedule of a thread that has a grant, on the way to user mode.
-///
-/// The arguments and the result are those of [`rseq_slice_grant()`].
+/// Postpones a lazy reschedule of a thread that has a grant and no other work on its way to user
+/// mode. Returns whether that was possible.
 ///
 /// # Safety
 ///
 /// To be called in the exit loop with interrupts enabled. `curr` must be `current` and have a
 /// grant.
 #[export]
-unsafe extern "C" fn rseq_slice_resched(
-    curr: *mut bindings::task_struct,
-    ti_work: c_ulong,
-    deny: c_ulong,
-) -> bool {
+unsafe extern "C" fn rseq_slice_keep(curr: *mut bindings::task_struct, ti_work: c_ulong) -> bool {
     // SAFETY: `curr` is `current` by the safety requirements.
     let thread = unsafe { CurrentRseq::from_raw(curr) };
     // SAFETY: This is the exit loop by the safety requirements. A reschedule is withdrawn for a live
@@ -135,7 +130,20 @@ unsafe extern "C" fn rseq_slice_resched(
     // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
 
-    grant::at_resched_in_grant(thread.into(), exit, deny, irqs)
+    grant::keep(thread.into(), exit, irqs)
+}
+
+/// Revokes the grant of a thread that is about to reschedule on its way to user mode.
+///
+/// # Safety
+///
+/// `curr` must be `current` and have a grant, and interrupts must be enabled.
+#[export]
+unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
+    // SAFETY: `curr` is `current` by the safety requirements.
+    let thread = unsafe { CurrentRseq::from_raw(curr) };
+
+    grant::revoke(thread.into());
 }
 
 /// Revokes the grant of a thread whose control word was erased by rseq's update of user space.

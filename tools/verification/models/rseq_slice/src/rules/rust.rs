@@ -26,8 +26,10 @@ pub(crate) enum At {
     Withdraw,
     Kill,
 
-    // grant::at_resched_in_grant()
+    // grant::keep()
     Keep,
+
+    // grant::revoke()
     Revoke,
     Revoked { how: Ending },
 
@@ -156,13 +158,13 @@ impl Rules for Rust {
         )
     }
 
-    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()` or
-    /// `at_resched_in_grant()` of grant.rs.
+    /// `rseq_grant_slice_extension()` of rseq_slice.h, then `at_resched()`, `keep()` or
+    /// `revoke()` of grant.rs.
     fn grant(&self, k: &mut K<'_, '_>, work: Work) -> Next<At> {
         let rseq = k.thread().rseq;
 
         if rseq.granted {
-            note!(k, "at_resched_in_grant(): {:?}", phase(k));
+            note!(k, "in a grant: {:?}", phase(k));
             return Next::At(if work.intersects(k.config.deny() | Work::RESCHED) {
                 At::Revoke
             } else {
