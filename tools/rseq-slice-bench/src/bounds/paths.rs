@@ -13,7 +13,8 @@ use crate::report::Report;
 /// Instructions above C that a path may take, or below C that it has to stay.
 ///
 /// A call into Rust and back is about ten. An expiry is a revocation and, in the callback, what
-/// sorts out a timer that outlived its grant; C does not do that.
+/// sorts out a timer that outlived its grant; C does not do that. Both begin with the question
+/// whether the reschedule is lazy and keeps the grant.
 pub(super) const PATHS: [(PathName, Bound); 19] = [
     (PathName::NullUnregistered, Bound::Equal),
     (PathName::NullRegistered, Bound::Equal),
@@ -28,7 +29,7 @@ pub(super) const PATHS: [(PathName, Bound); 19] = [
     (PathName::RefusedNoRequest, Bound::Above(12)),
     (PathName::RefusedOtherWork, Bound::Above(12)),
     (PathName::Revoked, Bound::Above(12)),
-    (PathName::Expired, Bound::Above(5)),
+    (PathName::Expired, Bound::Above(8)),
     (PathName::Yield, Bound::Above(5)),
     (PathName::Abort, Bound::Above(5)),
     (PathName::PrctlGet, Bound::Above(5)),
