@@ -127,7 +127,7 @@ static int __init rseq_slice_cmdline(char *str)
 	if (policy >= 0) {
 		rseq_slice_set_policy(policy);
 	} else if (kstrtobool(str, &on)) {
-		pr_warn("rseq_slice_ext=%s is ignored: it is not one of on, off, all and lazy\n", str);
+		pr_warn("rseq_slice_ext=%s is ignored: it is not on, off, all or lazy\n", str);
 		return 1;
 	}
 

@@ -124,8 +124,8 @@ unsafe extern "C" fn rseq_slice_grant(
 unsafe extern "C" fn rseq_slice_keep(curr: *mut bindings::task_struct, ti_work: c_ulong) -> bool {
     // SAFETY: `curr` is `current` by the safety requirements.
     let thread = unsafe { CurrentRseq::from_raw(curr) };
-    // SAFETY: This is the exit loop by the safety requirements. A reschedule is withdrawn for a live
-    // grant only, whose timer requests it.
+    // SAFETY: This is the exit loop by the safety requirements. A reschedule is withdrawn for a
+    // live grant only, whose timer requests it.
     let exit = unsafe { ExitToUser::assume(ti_work) };
     // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };

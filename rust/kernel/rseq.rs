@@ -384,8 +384,9 @@ impl ExitToUser {
     /// Withdraws the reschedule that is due, or with `lazy_only` a lazy one. Returns false if this
     /// CPU must not postpone it; `rseq_slice_postpone_resched()` has the reasons.
     ///
-    /// One that another CPU requests at the same time may be withdrawn too. The request is kept in two places, and an interrupt that
-    /// reschedules must not see one without the other; so interrupts are disabled.
+    /// One that another CPU requests at the same time may be withdrawn too. The request is kept in
+    /// two places, and an interrupt that reschedules must not see one without the other; so
+    /// interrupts are disabled.
     #[inline]
     pub fn postpone_resched(&self, lazy_only: bool, _irq: &LocalInterruptDisabled) -> bool {
         // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
@@ -393,9 +394,9 @@ impl ExitToUser {
         unsafe { bindings::rseq_slice_postpone_resched(lazy_only) }
     }
 
-    /// Cancels the end of the time slice if the scheduler's timer was to find it before `until`, when
-    /// the grant expires that withdrew the reschedule. For a grant that may postpone any reschedule;
-    /// `rseq_slice_cancel_hrtick()` has the reason.
+    /// Cancels the end of the time slice if the scheduler's timer was to find it before `until`,
+    /// when the grant expires that withdrew the reschedule. For a grant that may postpone any
+    /// reschedule; `rseq_slice_cancel_hrtick()` has the reason.
     #[inline]
     pub fn cancel_hrtick(&self, until: Instant<Monotonic>, _irq: &LocalInterruptDisabled) {
         // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C

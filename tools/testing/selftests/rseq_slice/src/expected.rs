@@ -15,8 +15,8 @@ const C: &[(&str, &str)] = &[
     ("lazy.second_wakeup_keeps_grant.bytes", "lazy-tick-revokes"),
     ("lazy.kept_grant_expires_in_time.bytes", "lazy-tick-revokes"),
     ("lazy.slice_end_keeps_grant.bytes", "slice-end-revokes"),
-    ("policy.file_shows_choice", "policy-is-fixed"),
-    ("policy.bad_choice_changes_nothing", "policy-is-fixed"),
+    ("policy.file_shows_policy", "policy-is-fixed"),
+    ("policy.bad_policy_changes_nothing", "policy-is-fixed"),
     (
         "policy.lazy_refuses_realtime_wakeup.bytes",
         "policy-is-fixed",

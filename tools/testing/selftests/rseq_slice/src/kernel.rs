@@ -232,7 +232,7 @@ pub(crate) fn set_policy(policy: &str) -> Result<()> {
     fs::write(POLICY, policy).context(POLICY)
 }
 
-/// The policy, which is the word in brackets. `None` if there is no choice.
+/// The policy, which is the word in brackets. `None` if it cannot be set.
 fn policy() -> Result<Option<String>> {
     let Ok(policies) = fs::read_to_string(POLICY) else {
         return Ok(None);

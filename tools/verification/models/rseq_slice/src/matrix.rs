@@ -277,7 +277,16 @@ pub(crate) const C: &[(Config, Broken)] = &[
 pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
     match sabotage {
         Sabotage::FlagClearsEvents => bare_flag(broken),
-        Sabotage::AllPostponed => vec![Config { rt: true, ..LAZY_REMOTE }, Config { lazy_only: true, ..LAZY_REMOTE }],
+        Sabotage::AllPostponed => vec![
+            Config {
+                rt: true,
+                ..LAZY_REMOTE
+            },
+            Config {
+                lazy_only: true,
+                ..LAZY_REMOTE
+            },
+        ],
         Sabotage::ExpiryRaisesNoFlag => vec![
             Config {
                 name: "exception",

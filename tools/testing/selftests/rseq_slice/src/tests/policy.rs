@@ -21,11 +21,11 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    once("file_shows_choice", Needs::Enabled, file_shows_choice),
+    once("file_shows_policy", Needs::Enabled, file_shows_policy),
     once(
-        "bad_choice_changes_nothing",
+        "bad_policy_changes_nothing",
         Needs::Enabled,
-        bad_choice_changes_nothing,
+        bad_policy_changes_nothing,
     ),
     both(
         "lazy_refuses_realtime_wakeup",
@@ -49,7 +49,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 const TURNS: u64 = 20;
 
-fn file_shows_choice(_: Env) -> Result<()> {
+fn file_shows_policy(_: Env) -> Result<()> {
     check!(fs::metadata(POLICY)?.permissions().mode() & 0o7777 == 0o644);
     for (text, shown) in [
         ("lazy", "all [lazy]\n"),
@@ -64,9 +64,9 @@ fn file_shows_choice(_: Env) -> Result<()> {
     Ok(())
 }
 
-fn bad_choice_changes_nothing(_: Env) -> Result<()> {
-    for choice in ["all", "lazy"] {
-        fs::write(POLICY, choice)?;
+fn bad_policy_changes_nothing(_: Env) -> Result<()> {
+    for policy in ["all", "lazy"] {
+        fs::write(POLICY, policy)?;
         let before = fs::read_to_string(POLICY)?;
         for text in [
             "\n",
