@@ -50,20 +50,18 @@ pub(crate) fn at_resched(
     timers: PerCpu<SliceTimer>,
 ) -> bool {
     let work = exit.work() & denied_by(deny);
-    let other_work = work != 0;
 
     // One instance of `decide()` each, in which the masks of the word are constants.
-    let verdict = match (thread.mode().layout(), other_work) {
-        (Layout::Bytes, false) => decide(&thread, Layout::Bytes, false),
-        (Layout::Bytes, true) => decide(&thread, Layout::Bytes, true),
-        (Layout::Bits, false) => decide(&thread, Layout::Bits, false),
-        (Layout::Bits, true) => decide(&thread, Layout::Bits, true),
+    let verdict = match (thread.mode().layout(), work) {
+        (Layout::Bytes, 0) => decide(&thread, Layout::Bytes, 0),
+        (Layout::Bytes, _) => decide(&thread, Layout::Bytes, work),
+        (Layout::Bits, 0) => decide(&thread, Layout::Bits, 0),
+        (Layout::Bits, _) => decide(&thread, Layout::Bits, work),
     };
 
     match verdict {
         Verdict::Grant => return make(thread, exit, irqs, timers),
-        Verdict::Refuse => trace::refuse(Refusal::Work(work)),
-        Verdict::NoRequest => {}
+        Verdict::Refuse => {}
         Verdict::Kill => kill(thread),
     }
 
@@ -80,15 +78,21 @@ fn denied_by(deny: usize) -> usize {
     }
 }
 
-/// Updates the control word of `thread` and decides by what was in it.
+/// Updates the control word of `thread` and decides by what was in it. Any `work` forbids a grant.
 #[inline(always)]
-fn decide(thread: &Thread, layout: Layout, other_work: bool) -> Verdict {
+fn decide(thread: &Thread, layout: Layout, work: usize) -> Verdict {
+    let other_work = work != 0;
     let Modify { need, clear, set } = layout.decide(other_work);
 
-    match thread.slice_ctrl().modify_user_u32(need, clear, set) {
-        Ok(word) => Verdict::new(layout, word, other_work),
-        Err(_) => Verdict::Kill,
+    let Ok(word) = thread.slice_ctrl().modify_user_u32(need, clear, set) else {
+        return Verdict::Kill;
+    };
+    let verdict = Verdict::new(layout, word, other_work);
+
+    if other_work && verdict == Verdict::Refuse {
+        trace::refuse(word & layout.request() != 0, Refusal::Work(work));
     }
+    verdict
 }
 
 /// Makes the grant that the control word already shows. Returns whether that was possible.
@@ -114,11 +118,11 @@ fn make(
         // After a switch the reschedule has happened, and the update of user space that follows
         // will erase the control word. One that is due now is another one.
         if thread.sched_switch() {
-            trace::refuse(Refusal::Switched);
+            trace::refuse(true, Refusal::Switched);
             return false;
         }
         if !exit.postpone_resched(rseq::slice_ext_lazy_only(), irq) {
-            trace::refuse(Refusal::Cpu);
+            trace::refuse(true, Refusal::Cpu);
             return false;
         }
 

@@ -119,10 +119,8 @@ pub(crate) enum Call {
 pub(crate) enum Verdict {
     /// Postpone the reschedule.
     Grant,
-    /// Reschedule in spite of a request.
+    /// Reschedule.
     Refuse,
-    /// Reschedule. There is no request.
-    NoRequest,
     /// Send `SIGSEGV`, and reschedule.
     Kill,
 }
@@ -135,9 +133,7 @@ impl Verdict {
     pub(crate) const fn new(layout: Layout, word: u32, other_work: bool) -> Self {
         if !layout.is_consistent(word, false, layout.checked_at_exit()) {
             Self::Kill
-        } else if word & layout.request() == 0 {
-            Self::NoRequest
-        } else if other_work {
+        } else if other_work || word & layout.request() == 0 {
             Self::Refuse
         } else {
             Self::Grant
@@ -155,9 +151,9 @@ mod tests {
         for layout in [Layout::Bytes, Layout::Bits] {
             let request = layout.request();
             assert_eq!(Verdict::new(layout, request, false), Verdict::Grant);
-            assert_eq!(Verdict::new(layout, 0, false), Verdict::NoRequest);
+            assert_eq!(Verdict::new(layout, 0, false), Verdict::Refuse);
             assert_eq!(Verdict::new(layout, request, true), Verdict::Refuse);
-            assert_eq!(Verdict::new(layout, 0, true), Verdict::NoRequest);
+            assert_eq!(Verdict::new(layout, 0, true), Verdict::Refuse);
         }
     }
 
@@ -169,10 +165,7 @@ mod tests {
             }
         }
         let forged = Layout::Bytes.granted();
-        assert_eq!(
-            Verdict::new(Layout::Bytes, forged, false),
-            Verdict::NoRequest
-        );
+        assert_eq!(Verdict::new(Layout::Bytes, forged, false), Verdict::Refuse);
         let with_request = forged | Layout::Bytes.request();
         assert_eq!(
             Verdict::new(Layout::Bytes, with_request, false),

@@ -63,15 +63,18 @@ TRACE_EVENT(rseq_slice_grant,
 
 /**
  * rseq_slice_refuse - A request was refused
+ * @requested:	Whether there was a request: no event otherwise
  * @work:	The work flags (_TIF_*) that forbade the grant, 0 for another reason
  * @switched:	Whether the reason is that the task was scheduled out meanwhile
  *
  * Neither means that this CPU must not postpone a reschedule, see
  * rseq_slice_postpone_resched().
  */
-TRACE_EVENT(rseq_slice_refuse,
-	TP_PROTO(unsigned long work, bool switched),
-	TP_ARGS(work, switched),
+TRACE_EVENT_CONDITION(rseq_slice_refuse,
+	TP_PROTO(bool requested, unsigned long work, bool switched),
+	TP_ARGS(requested, work, switched),
+
+	TP_CONDITION(requested),
 
 	TP_STRUCT__entry(
 		__field(unsigned long,	work)

@@ -27,7 +27,7 @@ declare_trace! {
     /// # Safety
     ///
     /// Always safe to call.
-    unsafe fn rseq_slice_refuse(work: c_ulong, switched: bool);
+    unsafe fn rseq_slice_refuse(requested: bool, work: c_ulong, switched: bool);
 
     /// # Safety
     ///
@@ -57,9 +57,11 @@ pub enum Refusal {
     Cpu,
 }
 
-/// Traces the refusal of a request.
+/// Traces the refusal of a request, unless nothing was `requested`.
+///
+/// That is for the tracepoint to see, so that nothing is computed while it is off.
 #[inline]
-pub fn refuse(why: Refusal) {
+pub fn refuse(requested: bool, why: Refusal) {
     let (work, switched) = match why {
         Refusal::Work(work) => (work, false),
         Refusal::Switched => (0, true),
@@ -67,7 +69,7 @@ pub fn refuse(why: Refusal) {
     };
 
     // SAFETY: Always safe to call.
-    unsafe { rseq_slice_refuse(work, switched) };
+    unsafe { rseq_slice_refuse(requested, work, switched) };
 }
 
 /// Traces the expiry of the grant of `rseq`.

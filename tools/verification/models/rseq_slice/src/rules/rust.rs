@@ -232,7 +232,7 @@ impl Rules for Rust {
                 note!(k, "{verdict:?}");
                 match verdict {
                     Verdict::Grant => Next::At(At::Make),
-                    Verdict::Refuse | Verdict::NoRequest => Next::Done(false),
+                    Verdict::Refuse => Next::Done(false),
                     Verdict::Kill => Next::At(At::Kill),
                 }
             }
