@@ -114,47 +114,49 @@ fn make(
     mut irqs: LocalInterruptEnabled,
     timers: PerCpu<SliceTimer>,
 ) -> bool {
-    let made = irqs.with_disabled(|irq| {
+    let refusal = irqs.with_disabled(|irq| {
         // After a switch the reschedule has happened, and the update of user space that follows
         // will erase the control word. One that is due now is another one.
         if thread.sched_switch() {
-            trace::refuse(true, Refusal::Switched);
-            return false;
+            return Some(Refusal::Switched);
         }
         if !exit.postpone_resched(rseq::slice_ext_lazy_only(), irq) {
-            trace::refuse(true, Refusal::Cpu);
-            return false;
+            return Some(Refusal::Cpu);
         }
 
         let timer = timers.this_cpu();
         let now = Instant::fast_now();
-        let length = rseq::slice_ext_nsecs();
-        let end = now.saturating_add(Delta::from_nanos(length.into()));
+        let length = Delta::from_nanos(rseq::slice_ext_nsecs().into());
+        let end = now.saturating_add(length);
 
         SliceStat::Granted.inc();
         thread.begin(now, timer.get(), irq);
         thread.set_syscall_work();
+        trace::grant(&thread, end);
         timer.start(end);
         if !rseq::slice_ext_lazy_only() {
             exit.cancel_hrtick(end, irq);
         }
         exit.rearm_deferred(irq);
-        trace::grant(length);
-        true
+        None
     });
 
-    made || withdraw(thread)
+    if let Some(why) = refusal {
+        withdraw(thread, why);
+        return false;
+    }
+    true
 }
 
 /// Erases a grant that the control word shows but that could not be made.
 #[cold]
 #[inline(never)]
-fn withdraw(thread: Thread) -> bool {
+fn withdraw(thread: Thread, why: Refusal) {
+    trace::refuse(true, why);
+
     if thread.slice_ctrl().put_user_u32(0).is_err() {
         thread.force_sigsegv();
     }
-
-    false
 }
 
 /// Postpones a lazy reschedule beside the one that the grant of `thread` has postponed. Returns

@@ -42,20 +42,22 @@ static inline u64 rseq_slice_time_used(const struct task_struct *curr)
 
 /**
  * rseq_slice_grant - A request was granted
- * @length:	The length of the extension in nanoseconds
+ * @curr:	The task that has the grant
+ * @end:	When it expires, in nanoseconds of CLOCK_MONOTONIC
  *
- * Called with interrupts disabled, on the CPU that the task retains.
+ * Called with interrupts disabled, on the CPU that the task retains, before the timer
+ * is started.
  */
 TRACE_EVENT(rseq_slice_grant,
-	TP_PROTO(unsigned int length),
-	TP_ARGS(length),
+	TP_PROTO(struct task_struct *curr, ktime_t end),
+	TP_ARGS(curr, end),
 
 	TP_STRUCT__entry(
 		__field(unsigned int,	length)
 	),
 
 	TP_fast_assign(
-		__entry->length = length;
+		__entry->length = end - curr->rseq.slice.begin;
 	),
 
 	TP_printk("length=%u", __entry->length)

@@ -8,21 +8,27 @@
 
 use super::CurrentRseq;
 use crate::{
-    bindings::task_struct,
+    bindings::{
+        ktime_t,
+        task_struct, //
+    },
     ffi::{
         c_char,
-        c_uint,
         c_ulong, //
     },
     prelude::*,
+    time::{
+        Instant,
+        Monotonic, //
+    },
     tracepoint::declare_trace, //
 };
 
 declare_trace! {
     /// # Safety
     ///
-    /// Always safe to call.
-    unsafe fn rseq_slice_grant(length: c_uint);
+    /// `curr` must be `current`.
+    unsafe fn rseq_slice_grant(curr: *mut task_struct, end: ktime_t);
 
     /// # Safety
     ///
@@ -40,11 +46,11 @@ declare_trace! {
     unsafe fn rseq_slice_end(curr: *mut task_struct, how: *const c_char);
 }
 
-/// Traces a grant of `length` nanoseconds.
+/// Traces the grant of `rseq`, which expires at `end`.
 #[inline]
-pub fn grant(length: u32) {
-    // SAFETY: Always safe to call.
-    unsafe { rseq_slice_grant(length) };
+pub fn grant(rseq: &CurrentRseq, end: Instant<Monotonic>) {
+    // SAFETY: The pointer is `current` by the type invariants.
+    unsafe { rseq_slice_grant(rseq.0.as_ptr(), end.as_nanos()) };
 }
 
 /// Why a request was refused.

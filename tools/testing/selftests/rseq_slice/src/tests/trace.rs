@@ -396,9 +396,13 @@ fn no_request(env: Env, layout: Layout) -> Result<()> {
     let events = Events::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
-    for turn in 1..=TURNS {
-        competitor.wake_soon()?;
-        competitor.ensure_runs(turn)?;
+    // With the second one the reschedule itself would forbid a grant.
+    for (policy, runs) in [("all", 1..=TURNS), ("lazy", TURNS + 1..=2 * TURNS)] {
+        set_policy(policy)?;
+        for turn in runs {
+            competitor.wake_soon()?;
+            competitor.ensure_runs(turn)?;
+        }
     }
     check!(setup.word() == 0);
     let events = events.all()?;
