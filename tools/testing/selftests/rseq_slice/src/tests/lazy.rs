@@ -16,6 +16,7 @@ use crate::case::Disturbance::{Checks, KernelThreads};
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::check;
 use crate::env::Env;
+use crate::kernel::set_policy;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Class, CounterDelta, PATIENCE, SHORT_SLICE, Seen, Setup, Sleeper, Ticker, requested,
@@ -284,6 +285,9 @@ fn slice_end_keeps(env: Env, layout: Layout) -> Result<()> {
         return Err(
             Skip("needs HRTICK, and a kernel that postpones every reschedule".into()).into(),
         );
+    }
+    if env.kernel.policy.is_some() {
+        set_policy("all")?;
     }
     set_extension_length(LENGTH)?;
     let _other = Ticker::spinning(env, CPU)?;
