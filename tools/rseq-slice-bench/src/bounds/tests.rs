@@ -254,7 +254,7 @@ fn realtime_threads_wait_for_an_extension_or_not_at_all() {
         let row = rows.find(|row| (row.kernel, row.record.length) == (kernel, Some(us * 1_000)));
         row.unwrap().record.latencies.points = vec![(1.0, worst)];
     };
-    for (us, most) in [(5, 16_000), (50, 61_000)] {
+    for (us, most) in [(5, 18_000), (50, 63_000)] {
         let length = format!("extension {us} us");
         breaks(&[&length, "at most that later"], |report| {
             set(report, Kernel::Rust, us, most + 1);
@@ -264,7 +264,7 @@ fn realtime_threads_wait_for_an_extension_or_not_at_all() {
             set(report, Kernel::Rust, us, 10_000);
         });
         breaks(&[&length, "lazy"], |report| {
-            set(report, Kernel::RustLazy, us, 11_001);
+            set(report, Kernel::RustLazy, us, 13_001);
         });
     }
 }
