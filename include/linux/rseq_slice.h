@@ -22,7 +22,7 @@ extern unsigned int rseq_slice_ext_nsecs;	/* kernel/rseq.c */
 
 /* kernel/rseq_slice/glue.c */
 bool rseq_slice_postpone_resched(bool lazy_only);
-void rseq_slice_cancel_hrtick(ktime_t until);
+void rseq_slice_postpone_hrtick(ktime_t until);
 void rseq_slice_rearm_deferred(unsigned long ti_work);
 
 /* Exported and documented by kernel/rseq_slice/rseq_slice.rs */

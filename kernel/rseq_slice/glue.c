@@ -64,25 +64,25 @@ bool rseq_slice_postpone_resched(bool lazy_only)
 }
 
 /**
- * rseq_slice_cancel_hrtick - Cancel the end of the time slice if a grant covers it
+ * rseq_slice_postpone_hrtick - Postpone the end of the time slice to that of a grant
  * @until:	When the grant expires
  *
  * To be called in the exit loop with interrupts disabled, when a reschedule has been
- * withdrawn. Not for modules.
+ * withdrawn. Not for modules, and not where only lazy reschedules are postponed.
  *
  * A tick and the timer of the scheduler feature HRTICK may both find the end of a time
  * slice. If the tick comes first, the timer would request the reschedule that was
- * withdrawn once more, and not lazily. It also ends the runtime of deadline tasks: not
- * to be called where only lazy reschedules are postponed.
+ * withdrawn once more, and not lazily. It is not cancelled: if the reschedule picks the
+ * same task, nobody starts it again.
  */
-void rseq_slice_cancel_hrtick(ktime_t until)
+void rseq_slice_postpone_hrtick(ktime_t until)
 {
 #ifdef CONFIG_SCHED_HRTICK
 	struct hrtimer *timer = &this_rq()->hrtick_timer;
 
 	/* It is started on this CPU only, so that its callback does not run now. */
-	if (hrtimer_is_queued(timer) && hrtimer_get_expires(timer) <= until)
-		hrtimer_cancel(timer);
+	if (hrtimer_is_queued(timer) && hrtimer_get_expires(timer) < until)
+		hrtimer_start(timer, until, HRTIMER_MODE_ABS_PINNED_HARD);
 #endif
 }
 

@@ -114,13 +114,14 @@ fn make(
     mut irqs: LocalInterruptEnabled,
     timers: PerCpu<SliceTimer>,
 ) -> bool {
+    let lazy_only = rseq::slice_ext_lazy_only();
     let refusal = irqs.with_disabled(|irq| {
         // After a switch the reschedule has happened, and the update of user space that follows
         // will erase the control word. One that is due now is another one.
         if thread.sched_switch() {
             return Some(Refusal::Switched);
         }
-        if !exit.postpone_resched(rseq::slice_ext_lazy_only(), irq) {
+        if !exit.postpone_resched(lazy_only, irq) {
             return Some(Refusal::Cpu);
         }
 
@@ -134,8 +135,8 @@ fn make(
         thread.set_syscall_work();
         trace::grant(&thread, end);
         timer.start(end);
-        if !rseq::slice_ext_lazy_only() {
-            exit.cancel_hrtick(end, irq);
+        if !lazy_only {
+            exit.postpone_hrtick(end, irq);
         }
         exit.rearm_deferred(irq);
         None

@@ -10,7 +10,7 @@
 //!     +------+ <-------------------- +---------+             +-------+
 //!        ^      yielded  rseq_slice_yield(2)                     |
 //!        |      aborted  any other system call                   |
-//!        |      revoked  second resched, urgent                  |
+//!        |      revoked  second resched that is not kept         |
 //!        |      died     killed, violation or fault              |
 //!        +-------------------------------------------------------+
 //!               revoked, died
@@ -79,8 +79,8 @@ pub(crate) enum Ending {
     Yielded,
     /// By another system call.
     Aborted,
-    /// By a second reschedule that is urgent or not alone, by an update of user space, or spent
-    /// before a system call.
+    /// By a second reschedule that is not kept, by an update of user space, or spent before a
+    /// system call.
     Revoked,
     /// With its thread, or by a violation or fault.
     Died,

@@ -331,8 +331,7 @@ const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RS
 /// Evidence that the current thread is in the exit loop, the last part of its way to user mode, and
 /// the work flags that it found there.
 ///
-/// Modules cannot use it: the C functions that its methods
-/// [`ExitToUser::rearm_deferred()`] are not exported.
+/// Modules cannot use it: the C functions that its methods call are not exported.
 ///
 /// # Examples
 ///
@@ -394,14 +393,14 @@ impl ExitToUser {
         unsafe { bindings::rseq_slice_postpone_resched(lazy_only) }
     }
 
-    /// Cancels the end of the time slice if the scheduler's timer was to find it before `until`,
+    /// Postpones the end of the time slice if the scheduler's timer was to find it before `until`,
     /// when the grant expires that withdrew the reschedule. For a grant that may postpone any
-    /// reschedule; `rseq_slice_cancel_hrtick()` has the reason.
+    /// reschedule; `rseq_slice_postpone_hrtick()` has the reason.
     #[inline]
-    pub fn cancel_hrtick(&self, until: Instant<Monotonic>, _irq: &LocalInterruptDisabled) {
+    pub fn postpone_hrtick(&self, until: Instant<Monotonic>, _irq: &LocalInterruptDisabled) {
         // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
         // disables interrupts for the token with every preemption model.
-        unsafe { bindings::rseq_slice_cancel_hrtick(until.as_nanos()) };
+        unsafe { bindings::rseq_slice_postpone_hrtick(until.as_nanos()) };
     }
 
     /// Programs the clock event device if the interrupt that is being left has deferred that.

@@ -45,6 +45,7 @@ enum Alarm {
 /// it is bound to at once.
 pub(crate) struct Competitor {
     env: Env,
+    class: Class,
     alarm: Alarm,
     runs: Arc<Runs>,
 }
@@ -55,10 +56,24 @@ impl Competitor {
         Self::acting(env, cpu, || ())
     }
 
+    /// Such a competitor, whose wake-up ends grants: it is not lazy anywhere.
+    pub(crate) fn urgent(env: Env, cpu: usize) -> Result<Self> {
+        Self::of_class(env, cpu, Class::Realtime, || ())
+    }
+
     /// Such a competitor that does something each time it has got the CPU.
     pub(crate) fn acting(env: Env, cpu: usize, act: impl Fn() + Send + 'static) -> Result<Self> {
+        Self::of_class(env, cpu, Class::Competitor, act)
+    }
+
+    fn of_class(
+        env: Env,
+        cpu: usize,
+        class: Class,
+        act: impl Fn() + Send + 'static,
+    ) -> Result<Self> {
         if !env.only_lazy() {
-            return Self::start(env, cpu, Class::Competitor, act);
+            return Self::start(env, cpu, class, act);
         }
         let runs = Arc::<Runs>::default();
         let counts = Arc::clone(&runs);
@@ -67,7 +82,12 @@ impl Competitor {
             counts.note();
         };
         let alarm = Alarm::Sleeper(Sleeper::new(env, cpu, awake)?);
-        Ok(Self { env, alarm, runs })
+        Ok(Self {
+            env,
+            class,
+            alarm,
+            runs,
+        })
     }
 
     fn start(env: Env, cpu: usize, class: Class, act: impl Fn() + Send + 'static) -> Result<Self> {
@@ -110,14 +130,19 @@ impl Competitor {
         });
         started.recv()?.context("cannot set up a competitor")?;
         let alarm = Alarm::Timer(timer);
-        Ok(Self { env, alarm, runs })
+        Ok(Self {
+            env,
+            class,
+            alarm,
+            runs,
+        })
     }
 
     /// Wakes the competitor when that is due. Replaces an earlier call whose time has not come.
     pub(crate) fn wake(&self, due: Due) -> Result<()> {
         match &self.alarm {
             Alarm::Timer(timer) => Ok(set_alarm(timer, due)?),
-            Alarm::Sleeper(sleeper) => sleeper.wake(due, Class::Competitor),
+            Alarm::Sleeper(sleeper) => sleeper.wake(due, self.class),
         }
     }
 

@@ -195,7 +195,7 @@ fn at_revocation_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let revoked = |tally: &Counters| one(tally) && tally.expired == 0;
     each_loss(env, "the revocation by a wakeup", layout, revoked, |loss| {
-        let second = Competitor::new(env, CPU)?;
+        let second = Competitor::urgent(env, CPU)?;
         let _setup = lose_in_grant(env, layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
         spin(PATIENCE);
         Ok(())

@@ -155,7 +155,7 @@ fn tally(env: Env, layout: Layout, point: Point, fate: Fate) -> Counters {
 /// Lives through it, unless it is killed.
 fn live(env: Env, layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
     let setup = Setup::new(env, layout)?;
-    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::urgent(env, CPU)?);
     if point == Point::Interrupt {
         competitor.wake_soon()?;
         setup.set_word(word);

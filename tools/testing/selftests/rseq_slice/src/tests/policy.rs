@@ -38,7 +38,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         lazy_postpones_normal_wakeup,
     )
-    .tolerates(&[KernelThreads, Checks]),
+    .tolerates(&[Checks]),
     both(
         "lazy_grants_nothing_without_lazy_reschedules",
         Needs::On,

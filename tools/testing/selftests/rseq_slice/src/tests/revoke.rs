@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A second reschedule ends a grant; it never extends it.
+//! A second reschedule that is not lazy ends a grant; none extends it.
 
 use anyhow::Result;
 use rseq_slice_harness::clock::spin_while;
@@ -35,7 +35,7 @@ const SOON: u64 = APART + 12_000;
 fn second_wakeup_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let setup = Setup::new(env, layout)?;
-    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::urgent(env, CPU)?);
     let delta = CounterDelta::start()?;
     for turn in 1..=5 {
         let due = soon(env)?;
@@ -66,7 +66,7 @@ fn second_wakeup_ends_grant(env: Env, layout: Layout) -> Result<()> {
 fn request_in_grant_gets_no_second_one(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let setup = Setup::new(env, layout)?;
-    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+    let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::urgent(env, CPU)?);
     let delta = CounterDelta::start()?;
     let due = soon(env)?;
     second.wake(Due::At(due + APART))?;

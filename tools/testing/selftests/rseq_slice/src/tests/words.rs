@@ -91,7 +91,8 @@ fn violation_at_revocation_kills(env: Env) -> Result<()> {
             let delta = CounterDelta::start()?;
             ensure_dies(Signal::SIGSEGV, || {
                 let setup = Setup::new(env, LAYOUT)?;
-                let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
+                let (competitor, second) =
+                    (Competitor::new(env, CPU)?, Competitor::urgent(env, CPU)?);
                 setup.obtain_when(&competitor, |due| second.wake(Due::At(due + second_after)))?;
                 setup.set_word(word);
                 spin(PATIENCE);
