@@ -9,6 +9,7 @@ use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Implementation, Layout, sys};
 
+use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, once};
 use crate::check::check;
 use crate::env::Env;
@@ -25,7 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         violation_in_grant_kills,
     ),
-    once("reserved_byte_kills", Needs::On, reserved_byte_kills),
+    once("reserved_byte_kills", Needs::On, reserved_byte_kills).tolerates(&[Load, Checks]),
     once(
         "request_after_revocation_lives",
         Needs::On,
@@ -36,7 +37,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         violation_after_revocation_kills,
     ),
-    once("handler_returns", Needs::On, handler_returns),
+    once("handler_returns", Needs::On, handler_returns).tolerates(&[Load, Checks]),
     once(
         "unchecked_without_grant",
         Needs::On,

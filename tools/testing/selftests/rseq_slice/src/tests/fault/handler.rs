@@ -37,7 +37,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::OnTwoCpus,
         open_in_handler_runs_it,
     )
-    .tolerates(&[Load, KernelThreads]),
+    .tolerates(&[Load]),
 ];
 
 static PAGE: AtomicUsize = AtomicUsize::new(0);
