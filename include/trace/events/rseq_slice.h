@@ -63,7 +63,7 @@ TRACE_EVENT(rseq_slice_grant,
 	TP_printk("length=%u", __entry->length)
 );
 
-/**
+/*
  * rseq_slice_refuse - A request was refused
  * @requested:	Whether there was a request: no event otherwise
  * @work:	The work flags (_TIF_*) that forbade the grant, 0 for another reason

@@ -9,7 +9,7 @@ use anyhow::Result;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, sys};
 
-use crate::case::Disturbance::{Checks, KernelThreads};
+use crate::case::Disturbance::Checks;
 use crate::case::{Needs, Skip, Test, both, once};
 use crate::check::check;
 use crate::env::Env;
