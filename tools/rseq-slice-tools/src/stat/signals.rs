@@ -78,8 +78,15 @@ mod tests {
     use super::*;
     use nix::sys::signal::{SigHandler, signal};
 
+    /// Whoever runs the tests may have ignored some.
+    fn handle_by_default(number: Signal) {
+        // SAFETY: The default runs no handler.
+        unsafe { signal(number, SigHandler::SigDfl) }.unwrap();
+    }
+
     #[test]
     fn a_signal_is_waited_for() {
+        handle_by_default(Signal::SIGHUP);
         let signals = Signals::block().unwrap();
         assert_eq!(signals.within(Duration::from_millis(1)).unwrap(), None);
         raise(Signal::SIGHUP).unwrap();
@@ -89,6 +96,7 @@ mod tests {
 
     #[test]
     fn what_is_ignored_stays_ignored() {
+        handle_by_default(Signal::SIGQUIT);
         assert!(!is_ignored(Signal::SIGQUIT));
         // SAFETY: Ignoring a signal runs no handler.
         unsafe { signal(Signal::SIGQUIT, SigHandler::SigIgn) }.unwrap();
