@@ -26,27 +26,32 @@ pub(super) fn judge(report: &Report) -> Vec<Verdict> {
 fn all_reschedules(report: &Report, length: u32) -> Verdict {
     let us = length / 1_000;
     let name = format!("real-time wake-up, extension {us} us: at most that later");
-    let Some((plain, asked, later)) = worst(report, Kernel::Rust, length) else {
-        return missing(name);
-    };
-    Verdict {
-        name,
-        what: format!("{asked} ns instead of {plain} ns, {later:+} ns"),
-        kept: later <= i64::from(length) + NOISE && later > i64::from(length) / 2,
-    }
+    let length_ns = i64::from(length);
+
+    bound(name, worst(report, Kernel::Rust, length), |later| {
+        later <= length_ns + NOISE && later > length_ns / 2
+    })
 }
 
 /// With `rseq_slice_ext=lazy` nothing delays it (difference `policy-is-fixed`).
 fn lazy_only(report: &Report, length: u32) -> Verdict {
     let us = length / 1_000;
     let name = format!("real-time wake-up, rseq_slice_ext=lazy, extension {us} us: not later");
-    let Some((plain, asked, later)) = worst(report, Kernel::RustLazy, length) else {
+
+    bound(name, worst(report, Kernel::RustLazy, length), |later| {
+        later <= NOISE
+    })
+}
+
+/// The verdict on worst latencies and their difference, which `kept` judges.
+fn bound(name: String, worst: Option<(u64, u64, i64)>, kept: impl FnOnce(i64) -> bool) -> Verdict {
+    let Some((plain, asked, later)) = worst else {
         return missing(name);
     };
     Verdict {
         name,
         what: format!("{asked} ns instead of {plain} ns, {later:+} ns"),
-        kept: later <= NOISE,
+        kept: kept(later),
     }
 }
 
