@@ -38,6 +38,7 @@ impl Instant<Monotonic> {
         // SAFETY: So the value is in the range from 0 to `KTIME_MAX`.
         unsafe { Self::from_ktime(nanos as bindings::ktime_t) }
     }
+
     /// Adds a time span. The result stays in the range from 0 to `KTIME_MAX`.
     ///
     /// # Examples
