@@ -98,11 +98,16 @@ impl Setup {
     /// Sets it up with an area that is registered already.
     pub(crate) fn with(env: Env, registration: Registration, layout: Layout) -> Result<Self> {
         set_layout(Some(layout))?;
-        Ok(Self {
+        Ok(Self::enabled(env, registration, layout))
+    }
+
+    /// Takes a thread as it is, which is on its CPU and has the extension on in `layout`.
+    pub(crate) const fn enabled(env: Env, registration: Registration, layout: Layout) -> Self {
+        Self {
             env,
             registration,
             layout,
-        })
+        }
     }
 
     pub(crate) fn area(&self) -> &Area {

@@ -171,7 +171,7 @@ fn not_after_withdrawal(env: Env, layout: Layout) -> Result<()> {
 /// A request of a thread that has the extension off is erased when the thread is scheduled out.
 fn not_when_disabled(env: Env, wanted: Layout) -> Result<()> {
     let setup = Setup::new(env, wanted)?;
-    let competitor = Competitor::new(env, CPU)?;
+    let competitor = Competitor::urgent(env, CPU)?;
     let delta = CounterDelta::start()?;
     set_layout(None)?;
     check!(setup.ask(&competitor)? == Seen::Erased);

@@ -7,14 +7,13 @@ use nix::sys::mman::ProtFlags;
 use rseq_slice_harness::abi::{
     AREA_LEN, LEGACY_LEN, MIN_LEN, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON, RSEQ_FLAG_UNREGISTER, SIGNATURE,
 };
-use rseq_slice_harness::clock::spin_while;
 use rseq_slice_harness::{Area, Counters, Layout, Registration, layout, set_layout, sys};
 
 use crate::case::{Needs, Test, both, once};
 use crate::check::check;
 use crate::env::Env;
 use crate::support::{
-    CPU, Competitor, CounterDelta, Page, Seen, Setup, be_on, ensure_fresh, flags, requested,
+    CPU, Competitor, CounterDelta, Page, Seen, Setup, be_on, ensure_fresh, flags,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -227,18 +226,14 @@ fn default_on_enables(env: Env) -> Result<()> {
     check!(registration.area().flags() == flags(true));
     check!(layout()? == Some(Layout::Bytes));
 
+    let setup = Setup::enabled(env, registration, Layout::Bytes);
     let delta = CounterDelta::start()?;
-    competitor.wake_soon()?;
-    let area = registration.area();
-    area.set_slice_ctrl(requested(Layout::Bytes));
-    let left = spin_while(1_000_000, || area.slice_ctrl() == requested(Layout::Bytes));
-    check!(sys::rseq_slice_yield()? == 1 && left, "no grant");
+    setup.obtain(&competitor)?;
+    check!(sys::rseq_slice_yield()? == 1);
     delta.ensure(Counters::yields(1))?;
 
     set_layout(None).context("switching off what the registration switched on")?;
-    check!(area.flags() == flags(false));
-    let setup = Setup::with(env, registration, Layout::Bytes)?;
-    set_layout(None)?;
+    check!(setup.area().flags() == flags(false));
     check!(setup.ask(&competitor)? == Seen::Erased);
     delta.ensure(Counters::yields(1))
 }
