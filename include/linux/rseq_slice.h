@@ -180,7 +180,7 @@ static inline void rseq_slice_fork(struct task_struct *child)
 }
 
 /**
- * rseq_slice_exit - Count the end of a grant whose task dies
+ * rseq_slice_exit - End the grant of a task that dies
  * @curr:	The current task, which is exiting
  */
 static inline void rseq_slice_exit(struct task_struct *curr)

@@ -224,6 +224,17 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
     trace::end(thread, name);
 }
 
+/// Ends the grant of `thread` where no reschedule follows: requests the postponed one if it is
+/// still due.
+pub(crate) fn end_and_resched(thread: &Thread, how: Ending) {
+    let irq = local_interrupt_disable();
+
+    if thread.phase_with_grant() == Phase::Granted {
+        set_need_resched(&irq);
+    }
+    end(thread, how);
+}
+
 /// Revokes the grant of a thread after an update of user space erased the control word.
 ///
 /// In most cases the thread was scheduled out. If not, for example when `membarrier(2)` requested
@@ -256,9 +267,5 @@ pub(crate) fn update_failed(thread: Thread) {
     // If the word is not accessible either, the signal tells.
     let _ = thread.slice_ctrl().put_user_u32(0);
 
-    let irq = local_interrupt_disable();
-    if thread.phase_with_grant() == Phase::Granted {
-        set_need_resched(&irq);
-    }
-    end(&thread, Ending::Revoked);
+    end_and_resched(&thread, Ending::Revoked);
 }

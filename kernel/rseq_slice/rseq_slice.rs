@@ -218,7 +218,7 @@ unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) ->
     }
 }
 
-/// Counts the end of the grant of a thread that exits.
+/// Ends the grant of a thread that exits. What it does until it leaves the CPU may take long.
 ///
 /// # Safety
 ///
@@ -228,7 +228,7 @@ unsafe extern "C" fn __rseq_slice_exit(curr: *mut bindings::task_struct) {
     // SAFETY: `curr` is `current` by the safety requirements.
     let thread = unsafe { CurrentRseq::from_raw(curr) };
 
-    grant::end(&thread.into(), Ending::Died);
+    grant::end_and_resched(&thread.into(), Ending::Died);
 }
 
 /// Initializes the timers.

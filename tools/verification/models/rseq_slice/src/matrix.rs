@@ -229,6 +229,7 @@ const C_BREAKS: Broken = Broken::LATE
     .union(Broken::TWICE_AT_EXPIRY)
     .union(Broken::TWICE_AT_EXIT)
     .union(Broken::LOST)
+    .union(Broken::LOST_BY_DEATH)
     .union(Broken::MISCOUNTED)
     .union(Broken::MISCOUNTED_DEATH)
     .union(Broken::STALE_TIMER)
@@ -339,12 +340,13 @@ fn sabotaged_alone(sabotage: Sabotage, broken: Broken) -> Config {
             hotplug: true,
             ..SMALL
         },
-        Sabotage::UncountedDeath | Sabotage::OtherWorkIgnored | Sabotage::UpdateClearsEvents => {
-            Config {
-                signals: true,
-                ..SMALL
-            }
-        }
+        Sabotage::UncountedDeath
+        | Sabotage::DeathRequestsNothing
+        | Sabotage::OtherWorkIgnored
+        | Sabotage::UpdateClearsEvents => Config {
+            signals: true,
+            ..SMALL
+        },
         Sabotage::KeepsDespiteUrgent | Sabotage::KeepsSpent => LAZY_REMOTE,
         Sabotage::SyscallIsInterrupt => Config {
             remote: true,

@@ -72,6 +72,8 @@ properties! {
         "The way to user mode requested one although the CPU was given up since the grant."
     LOST 7 4 "lost_reschedule"
         "User mode without a grant and without the reschedule that the last grant has postponed."
+    LOST_BY_DEATH 30 4 "reschedule_lost_by_death"
+        "A thread died in its grant, and nothing requests the reschedule that it has postponed."
     MISCOUNTED 8 4 "miscounted"
         "The counters of grants and ends do not match while a thread is in user mode."
     MISCOUNTED_DEATH 9 4 "miscounted_death"

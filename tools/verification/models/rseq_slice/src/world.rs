@@ -199,7 +199,7 @@ impl<A: Copy> World<A> {
             let Place::On(cpu) = thread.place else {
                 continue;
             };
-            if !matches!(thread.pc, Pc::User) {
+            if !matches!(thread.pc, Pc::User | Pc::Dead) {
                 continue;
             }
 
@@ -208,6 +208,16 @@ impl<A: Copy> World<A> {
                 && slot.owner == Some(tid)
                 && Some(slot.expires) == thread.rseq.expires;
             let owed = thread.ghost.owed;
+
+            if matches!(thread.pc, Pc::Dead) {
+                broken.set(
+                    Broken::LOST_BY_DEATH,
+                    owed.is_some()
+                        && !(thread.rseq.granted && bounded)
+                        && !thread.work.intersects(Work::ANY_RESCHED),
+                );
+                continue;
+            }
 
             broken.set(
                 Broken::UNBOUNDED,

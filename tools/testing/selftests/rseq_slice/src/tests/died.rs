@@ -1,21 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A grant whose thread dies in it is counted as died.
+//! A grant whose thread dies in it is counted as died, and its reschedule is done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::spin;
-use rseq_slice_harness::timer::{Due, SignalTimer};
+use rseq_slice_harness::timer::{Due, SignalTimer, monotonic};
 use rseq_slice_harness::{Counters, Layout, set_extension_length};
 
 use crate::case::Disturbance::{Checks, Load};
 use crate::case::{Needs, Test, both};
+use crate::check::check;
 use crate::env::Env;
-use crate::support::{CPU, Child, Competitor, CounterDelta, PATIENCE, Setup, soon};
+use crate::support::{
+    CPU, Child, Competitor, CounterDelta, PATIENCE, Seen, Setup, be_on, requested, soon,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     both("counts_kill_in_grant", Needs::On, counts_kill_in_grant).tolerates(&[Load, Checks]),
     both("counts_fault_in_grant", Needs::On, counts_fault_in_grant),
+    both(
+        "does_postponed_reschedule",
+        Needs::On,
+        does_postponed_reschedule,
+    )
+    .tolerates(&[]),
 ];
 
 /// The grant ended with the thread. That may have taken longer than the extension.
@@ -59,4 +71,47 @@ fn counts_fault_in_grant(env: Env, layout: Layout) -> Result<()> {
     })?;
     child.ensure_killed(Signal::SIGSEGV)?;
     ensure_died(&delta)
+}
+
+/// The competitor does not wait until the process that dies has freed its memory.
+fn does_postponed_reschedule(env: Env, layout: Layout) -> Result<()> {
+    /// To free it takes some milliseconds.
+    const MEMORY: usize = 64 << 20;
+    /// Nanoseconds that the child process has to set itself up.
+    const START: u64 = 100_000_000;
+    /// Nanoseconds within which the competitor gets the CPU: an extension, and the way to the death.
+    const SOON: u64 = 150_000;
+
+    set_extension_length(50_000)?;
+    be_on(env, CPU)?;
+    let ran_at = Arc::<AtomicU64>::default();
+    let theirs = Arc::clone(&ran_at);
+    let competitor = Competitor::acting(env, CPU, move || {
+        theirs.store(monotonic().unwrap_or(0), Ordering::Relaxed);
+    })?;
+    let memory = vec![1u8; MEMORY];
+    let due = monotonic()? + START;
+    competitor.wake(Due::At(due))?;
+    let child = Child::start(|| {
+        // Its own copy.
+        let mut memory = memory;
+        memory.iter_mut().step_by(4096).for_each(|byte| *byte = 2);
+        let setup = Setup::new(env, layout)?;
+        let timer = SignalTimer::new(Signal::SIGKILL as i32)?;
+        timer.fire(Due::At(due + 20_000))?;
+        while monotonic()? + 100_000 < due {}
+        let seen = setup.offer(requested(layout), 2 * START);
+        spin(PATIENCE);
+        check!(seen == Seen::Granted, "{seen:?}, and the thread lives");
+        Ok(())
+    })?;
+    child.ensure_killed(Signal::SIGKILL)?;
+    competitor.ensure_runs(1)?;
+    let after = ran_at.load(Ordering::Relaxed).saturating_sub(due);
+    check!(
+        after >= 20_000,
+        "no grant: the competitor ran after {after} ns"
+    );
+    check!(after <= SOON, "the competitor ran after {after} ns");
+    Ok(())
 }

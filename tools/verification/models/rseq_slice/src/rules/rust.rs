@@ -97,6 +97,14 @@ pub(super) fn end(k: &mut K<'_, '_>, how: Ending) {
     k.count(Event::Ended(how));
 }
 
+/// `end_and_resched()` of grant.rs.
+fn end_and_resched(k: &mut K<'_, '_>, how: Ending) {
+    if phase_with_grant(k) == Phase::Granted {
+        k.set_need_resched(Site::Exit);
+    }
+    end(k, how);
+}
+
 impl Rust {
     /// `make()` of grant.rs up to `withdraw()`. Interrupts are disabled.
     pub(super) fn make(self, k: &mut K<'_, '_>, cpu_may_grant: bool) -> bool {
@@ -299,10 +307,7 @@ impl Rules for Rust {
                 Next::At(At::EndFailed)
             }
             At::EndFailed => {
-                if phase_with_grant(k) == Phase::Granted {
-                    k.set_need_resched(Site::Exit);
-                }
-                end(k, Ending::Revoked);
+                end_and_resched(k, Ending::Revoked);
                 Next::Done(false)
             }
 
@@ -453,7 +458,7 @@ impl Rules for Rust {
     /// `rseq_slice_exit()` of rseq_slice.h.
     fn exit(&self, k: &mut K<'_, '_>) {
         if k.thread().rseq.granted {
-            end(k, Ending::Died);
+            end_and_resched(k, Ending::Died);
         }
     }
 }

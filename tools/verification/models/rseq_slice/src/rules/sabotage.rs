@@ -55,6 +55,8 @@ pub(crate) enum Sabotage {
     UncountedEntry,
     /// A thread's death is not counted.
     UncountedDeath,
+    /// A thread's death does not request the postponed reschedule.
+    DeathRequestsNothing,
     /// System call entry does not erase the control word.
     EntryKeepsWord,
     /// A grant keeps the result of an older yield.
@@ -101,6 +103,7 @@ impl Sabotage {
         (Self::UpdateRequestsNothing, Broken::LOST),
         (Self::UncountedEntry, Broken::MISCOUNTED),
         (Self::UncountedDeath, Broken::MISCOUNTED_DEATH),
+        (Self::DeathRequestsNothing, Broken::LOST_BY_DEATH),
         (Self::EntryKeepsWord, Broken::INCONSISTENT),
         (Self::FailureKeepsWord, Broken::INCONSISTENT),
         (Self::TimerEndsAnyGrant, Broken::STALE_TIMER),
@@ -326,8 +329,10 @@ impl Rules for Sabotaged {
     }
 
     fn exit(&self, k: &mut Kernel<'_, '_, At>) {
-        if self.0 != Sabotage::UncountedDeath {
-            Rust.exit(k);
+        match self.0 {
+            Sabotage::UncountedDeath => {}
+            Sabotage::DeathRequestsNothing if k.thread().rseq.granted => end(k, Ending::Died),
+            _ => Rust.exit(k),
         }
     }
 }
