@@ -54,7 +54,7 @@ bool rseq_slice_postpone_resched(bool lazy_only)
 		return false;
 
 	if (lazy_only) {
-		/* A request that is not lazy stays, and revokes the grant. */
+		/* A reschedule that is not lazy stays due, and revokes the grant. */
 		clear_thread_flag(TIF_NEED_RESCHED_LAZY);
 	} else {
 		clear_tsk_need_resched(current);
@@ -78,11 +78,16 @@ bool rseq_slice_postpone_resched(bool lazy_only)
 void rseq_slice_postpone_hrtick(ktime_t until)
 {
 #ifdef CONFIG_SCHED_HRTICK
-	struct hrtimer *timer = &this_rq()->hrtick_timer;
+	struct rq *rq = this_rq();
+	struct hrtimer *timer = &rq->hrtick_timer;
 
 	/* It is started on this CPU only, so that its callback does not run now. */
-	if (hrtimer_is_queued(timer) && hrtimer_get_expires(timer) < until)
-		hrtimer_start(timer, until, HRTIMER_MODE_ABS_PINNED_HARD);
+	if (!hrtimer_is_queued(timer) || hrtimer_get_expires(timer) >= until)
+		return;
+
+	/* Another CPU that is to end the time slice reads when the timer expires. */
+	guard(rq_lock)(rq);
+	hrtimer_start(timer, until, HRTIMER_MODE_ABS_PINNED_HARD);
 #endif
 }
 
@@ -101,7 +106,7 @@ static const char * const rseq_slice_policies[] = { "all", "lazy" };
 
 static void rseq_slice_set_policy(bool lazy_only)
 {
-	/* Static keys complain of a switch that overtakes another one. */
+	/* Concurrent switches of a static key trigger a warning. */
 	static DEFINE_MUTEX(lock);
 
 	guard(mutex)(&lock);
@@ -158,8 +163,8 @@ __setup("rseq_slice_ext_nsec=", rseq_slice_cmdline_length);
 /**
  * sys_rseq_slice_yield - Give up the CPU that a time slice extension retained
  *
- * The CPU is given up by the system call entry work that every grant sets. What is
- * left to do here is to tell user space of it.
+ * The CPU is given up by the system call entry work that every grant sets. This only
+ * returns the result.
  *
  * Return: 1 if the CPU was given up inside the grant by this call, 0 if there was
  *	   no grant or it had ended before.
@@ -194,7 +199,7 @@ static ssize_t rseq_slice_policy_write(struct file *file, const char __user *ubu
 }
 DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_policy);
 
-/* Before user space can run: usermode helpers may, from a later initcall level on. */
+/* Early enough: usermode helpers may run from a later initcall level on. */
 static int __init rseq_slice_init(void)
 {
 	rseq_slice_init_timers();
