@@ -136,13 +136,12 @@ impl<T> StaticPerCpu<MaybeUninit<T>> {
     ///
     /// # Safety
     ///
-    /// To be called once. No result of [`StaticPerCpu::assume_init()`] may be used before this
-    /// function has returned.
+    /// To be called once.
     pub unsafe fn init<I: PinInit<T>>(&'static self, init: impl Fn() -> I) {
         for cpu in possible_cpus() {
             // SAFETY: The slot is valid for writes. Access to it is only by what `assume_init()`
-            // returns, which nobody uses yet by the safety requirements. Per-CPU memory neither
-            // moves nor goes away.
+            // returns, which nobody has called yet by its safety requirements. Per-CPU memory
+            // neither moves nor goes away.
             unsafe { pin_init::raw_init(slot(self.0.get().cast::<T>(), cpu), init()) };
         }
     }
@@ -151,11 +150,11 @@ impl<T> StaticPerCpu<MaybeUninit<T>> {
     ///
     /// # Safety
     ///
-    /// [`StaticPerCpu::init()`] must have returned before the result is used.
+    /// [`StaticPerCpu::init()`] must have returned.
     #[inline]
-    pub const unsafe fn assume_init(&'static self) -> PerCpu<T> {
-        // INVARIANT: This is the address of a `StaticPerCpu`. The `T`s are initialized when the
-        // result is used, by the safety requirements.
+    pub unsafe fn assume_init(&'static self) -> PerCpu<T> {
+        // INVARIANT: This is the address of a `StaticPerCpu`, whose `T`s are initialized by the
+        // safety requirements.
         PerCpu(self.0.get().cast())
     }
 }
