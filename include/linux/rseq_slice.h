@@ -45,9 +45,9 @@ static __always_inline bool rseq_slice_extension_enabled(void)
  * @ti_work:	The work flags of the current task
  * @mask:	The work flags that forbid a grant
  *
- * Invoked in the exit loop with interrupts enabled. A grant is revoked, unless it is
- * live and the reschedule is lazy and all that is to be done. A new one goes to a task
- * that has the extension enabled and was interrupted in user mode.
+ * Invoked in the exit loop with interrupts enabled. A live grant is kept if the
+ * reschedule is lazy and no other work is due; otherwise a grant is revoked. A new one
+ * goes to a task that has the extension enabled and was interrupted in user mode.
  *
  * Return: true if the reschedule is postponed, false if it has to be done.
  */

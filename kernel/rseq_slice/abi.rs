@@ -125,7 +125,7 @@ impl Layout {
 
     /// What the grant decision does to the word. It turns a request into a grant, and leaves a word
     /// without a request alone. If `other_work` than the reschedule is pending, it erases the word.
-    pub(crate) const fn decide(self, other_work: bool) -> Modify {
+    pub(crate) const fn modification(self, other_work: bool) -> Modify {
         if other_work {
             return Modify::ERASE;
         }
@@ -262,25 +262,25 @@ mod tests {
         for byte in [1, 0x80, 0xff] {
             let old = bytes([byte, 0xaa, 0x12, 0x34]);
             assert_eq!(
-                apply(Layout::Bytes.decide(false), old),
+                apply(Layout::Bytes.modification(false), old),
                 bytes([0, 1, 0x12, 0x34])
             );
         }
-        assert_eq!(apply(Layout::Bits.decide(false), 1), 2);
+        assert_eq!(apply(Layout::Bits.modification(false), 1), 2);
     }
 
     #[test]
     fn a_decision_leaves_a_word_without_a_request_alone() {
         let old = bytes([0, 0xaa, 0x12, 0x34]);
-        assert_eq!(apply(Layout::Bytes.decide(false), old), old);
-        assert_eq!(apply(Layout::Bits.decide(false), !1), !1);
+        assert_eq!(apply(Layout::Bytes.modification(false), old), old);
+        assert_eq!(apply(Layout::Bits.modification(false), !1), !1);
     }
 
     #[test]
     fn a_decision_with_other_work_erases_any_word() {
         for layout in LAYOUTS {
             for old in [0, 1, 0x8000_0000, !0] {
-                assert_eq!(apply(layout.decide(true), old), 0);
+                assert_eq!(apply(layout.modification(true), old), 0);
             }
         }
     }

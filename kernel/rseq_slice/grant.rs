@@ -82,7 +82,7 @@ fn denied_by(deny: usize) -> usize {
 #[inline(always)]
 fn decide(thread: &Thread, layout: Layout, work: usize) -> Verdict {
     let other_work = work != 0;
-    let Modify { need, clear, set } = layout.decide(other_work);
+    let Modify { need, clear, set } = layout.modification(other_work);
 
     let Ok(word) = thread.slice_ctrl().modify_user_u32(need, clear, set) else {
         return Verdict::Kill;
@@ -143,16 +143,16 @@ fn make(
     });
 
     if let Some(why) = refusal {
-        withdraw(thread, why);
+        refuse_late(thread, why);
         return false;
     }
     true
 }
 
-/// Erases a grant that the control word shows but that could not be made.
+/// Refuses a request that the control word already shows as granted.
 #[cold]
 #[inline(never)]
-fn withdraw(thread: Thread, why: Refusal) {
+fn refuse_late(thread: Thread, why: Refusal) {
     trace::refuse(true, why);
 
     if thread.slice_ctrl().put_user_u32(0).is_err() {
@@ -194,7 +194,7 @@ pub(crate) fn revoke(thread: Thread) {
 
     match Ending::at_revocation(consistent) {
         Ending::Died => kill(thread),
-        ending => end(&thread, ending),
+        ending => finish(&thread, ending),
     }
 }
 
@@ -203,15 +203,15 @@ pub(crate) fn revoke(thread: Thread) {
 #[inline(never)]
 fn kill(thread: Thread) {
     if thread.has_grant() {
-        end(&thread, Ending::Died);
+        finish(&thread, Ending::Died);
     }
     // The decision may have turned a request in an inconsistent word into a grant.
     let _ = thread.slice_ctrl().put_user_u32(0);
     thread.force_sigsegv();
 }
 
-/// Ends the grant of `thread`.
-pub(crate) fn end(thread: &Thread, how: Ending) {
+/// Ends the grant of `thread`, and counts and traces how.
+pub(crate) fn finish(thread: &Thread, how: Ending) {
     thread.end();
 
     let (stat, name) = match how {
@@ -226,13 +226,13 @@ pub(crate) fn end(thread: &Thread, how: Ending) {
 
 /// Ends the grant of `thread` where no reschedule follows: requests the postponed one if it is
 /// still due.
-pub(crate) fn end_and_resched(thread: &Thread, how: Ending) {
+pub(crate) fn finish_and_resched(thread: &Thread, how: Ending) {
     let irq = local_interrupt_disable();
 
     if thread.phase_with_grant() == Phase::Granted {
         set_need_resched(&irq);
     }
-    end(thread, how);
+    finish(thread, how);
 }
 
 /// Revokes the grant of a thread after an update of user space erased the control word.
@@ -249,7 +249,7 @@ pub(crate) fn user_updated(thread: Thread) {
         thread.hide_grant();
         set_need_resched(&irq);
     } else {
-        end(&thread, Ending::Revoked);
+        finish(&thread, Ending::Revoked);
     }
 }
 
@@ -260,12 +260,12 @@ pub(crate) fn user_updated(thread: Thread) {
 /// pick the thread again before that, and the end of the exit loop would force another update. No
 /// other grant comes before the reschedule, because a pending signal forbids it, and the reschedule
 /// comes before the handler of the signal. If the update that follows fails again, the thread gets
-/// a second signal, as after any other revocation. That one kills unless the handler leaves the
-/// signal open.
+/// a second signal, as after any other revocation. The second one kills, unless the handler runs
+/// with `SA_NODEFER`.
 #[cold]
 pub(crate) fn update_failed(thread: Thread) {
-    // If the word is not accessible either, the signal tells.
+    // A fault needs no signal of its own.
     let _ = thread.slice_ctrl().put_user_u32(0);
 
-    end_and_resched(&thread, Ending::Revoked);
+    finish_and_resched(&thread, Ending::Revoked);
 }

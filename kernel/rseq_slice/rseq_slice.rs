@@ -36,18 +36,8 @@
 //! interrupted unlock of a robust futex is completed, by `rseq_event::user_irq`, which stays set
 //! until the thread leaves (`rseq_slice_clear_events()`).
 //!
-//! # Words
-//!
-//! - *request*, *grant*: what the control word says. A grant also exists in the kernel, as a phase
-//!   of the thread (`state::Phase`).
-//! - *refuse*: reschedule in spite of a request.
-//! - *revoke*: end a grant that the thread has not ended. *expire*: revoke because the timer fired.
-//! - *yield*, *abort*: end a grant by `rseq_slice_yield(2)`, by another system call.
-//! - *spent*: over for the scheduler, while user space may still see the grant.
-//! - *mode*: off, BYTES or BITS, as a thread sets by prctl. *layout*: how the control word is laid
-//!   out in a mode.
-//! - *consistent*: the control word agrees with the kernel's state. If not: a *violation*.
-//! - *update*: rseq's own write to the fields of `struct rseq` in user space, after a switch.
+//! The words are those of the glossary in
+//! [`rseq_slice.rst`](srctree/Documentation/userspace-api/rseq_slice.rst).
 //!
 //! # Layers
 //!
@@ -62,8 +52,9 @@ use kernel::{
     prelude::*,
     rseq::{
         is_slice_yield,
-        CurrentRseq,
-        ExitToUser, //
+        CurrentSlice,
+        ExitToUser,
+        SliceOwner, //
     }, //
 };
 
@@ -100,8 +91,8 @@ unsafe extern "C" fn rseq_slice_grant(
     ti_work: c_ulong,
     deny: c_ulong,
 ) -> bool {
-    // SAFETY: `curr` is `current` by the safety requirements.
-    let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    let thread = unsafe { CurrentSlice::from_raw(curr) };
     // SAFETY: This is the exit loop by the safety requirements. A grant starts a timer that
     // requests the withdrawn reschedule.
     let exit = unsafe { ExitToUser::assume(ti_work) };
@@ -122,8 +113,8 @@ unsafe extern "C" fn rseq_slice_grant(
 /// grant.
 #[export]
 unsafe extern "C" fn rseq_slice_keep(curr: *mut bindings::task_struct, ti_work: c_ulong) -> bool {
-    // SAFETY: `curr` is `current` by the safety requirements.
-    let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    let thread = unsafe { CurrentSlice::from_raw(curr) };
     // SAFETY: This is the exit loop by the safety requirements. A reschedule is withdrawn for a
     // live grant only, whose timer requests it.
     let exit = unsafe { ExitToUser::assume(ti_work) };
@@ -140,8 +131,8 @@ unsafe extern "C" fn rseq_slice_keep(curr: *mut bindings::task_struct, ti_work: 
 /// `curr` must be `current` and have a grant, and interrupts must be enabled.
 #[export]
 unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
-    // SAFETY: `curr` is `current` by the safety requirements.
-    let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    let thread = unsafe { CurrentSlice::from_raw(curr) };
 
     grant::revoke(thread.into());
 }
@@ -153,8 +144,8 @@ unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
 /// `curr` must be `current` and have a grant.
 #[export]
 unsafe extern "C" fn rseq_slice_user_updated(curr: *mut bindings::task_struct) {
-    // SAFETY: `curr` is `current` by the safety requirements.
-    let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    let thread = unsafe { CurrentSlice::from_raw(curr) };
 
     grant::user_updated(thread.into());
 }
@@ -166,8 +157,8 @@ unsafe extern "C" fn rseq_slice_user_updated(curr: *mut bindings::task_struct) {
 /// `curr` must be `current` and have a grant, and interrupts must be enabled.
 #[export]
 unsafe extern "C" fn __rseq_slice_update_failed(curr: *mut bindings::task_struct) {
-    // SAFETY: `curr` is `current` by the safety requirements.
-    let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    let thread = unsafe { CurrentSlice::from_raw(curr) };
 
     grant::update_failed(thread.into());
 }
@@ -183,13 +174,15 @@ unsafe extern "C" fn rseq_syscall_enter_work(syscall: c_long) {
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
     // SAFETY: `rseq_slice_init_timers()` was called before, by the safety requirements.
     let timers = unsafe { TIMERS.assume_init() };
+    // SAFETY: A timer bounds each grant.
+    let owner = unsafe { SliceOwner::claim() };
     let call = if is_slice_yield(syscall) {
         Call::Yield
     } else {
         Call::Other
     };
 
-    syscall::enter(&CurrentRseq::get().into(), call, irqs, timers);
+    syscall::enter(&CurrentSlice::get(owner).into(), call, irqs, timers);
 }
 
 /// Returns and forgets whether `rseq_slice_yield(2)` gave the CPU up inside a grant: 1 or 0.
@@ -199,8 +192,8 @@ unsafe extern "C" fn rseq_syscall_enter_work(syscall: c_long) {
 /// `curr` must be `current`.
 #[export]
 unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -> c_long {
-    // SAFETY: `curr` is `current` by the safety requirements.
-    let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    let thread = unsafe { CurrentSlice::from_raw(curr) };
 
     Thread::from(thread).take_yielded().into()
 }
@@ -212,7 +205,10 @@ unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -
 /// Always safe to call; `#[export]` requires `unsafe`.
 #[export]
 unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) -> c_int {
-    match prctl::call(&CurrentRseq::get().into(), arg2, arg3) {
+    // SAFETY: A timer bounds each grant.
+    let owner = unsafe { SliceOwner::claim() };
+
+    match prctl::call(&CurrentSlice::get(owner).into(), arg2, arg3) {
         Ok(value) => value,
         Err(error) => error.to_errno(),
     }
@@ -225,10 +221,10 @@ unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) ->
 /// `curr` must be `current` and have a grant.
 #[export]
 unsafe extern "C" fn __rseq_slice_exit(curr: *mut bindings::task_struct) {
-    // SAFETY: `curr` is `current` by the safety requirements.
-    let thread = unsafe { CurrentRseq::from_raw(curr) };
+    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    let thread = unsafe { CurrentSlice::from_raw(curr) };
 
-    grant::end_and_resched(&thread.into(), Ending::Died);
+    grant::finish_and_resched(&thread.into(), Ending::Died);
 }
 
 /// Initializes the timers.
@@ -238,7 +234,10 @@ unsafe extern "C" fn __rseq_slice_exit(curr: *mut bindings::task_struct) {
 /// To be called once, before there is user space.
 #[export]
 unsafe extern "C" fn rseq_slice_init_timers() {
+    // SAFETY: A timer bounds each grant.
+    let owner = unsafe { SliceOwner::claim() };
+
     // SAFETY: This is the only call, and nobody uses the timers before there is user space, by the
     // safety requirements.
-    unsafe { TIMERS.init(SliceTimer::new) };
+    unsafe { TIMERS.init(|| SliceTimer::new(owner)) };
 }

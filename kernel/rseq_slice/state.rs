@@ -10,7 +10,8 @@
 //!     +------+ <-------------------- +---------+             +-------+
 //!        ^      yielded  rseq_slice_yield(2)                     |
 //!        |      aborted  any other system call                   |
-//!        |      revoked  second resched that is not kept         |
+//!        |      revoked  second resched that is not kept,        |
+//!        |               or rseq's update failed                 |
 //!        |      died     killed, violation or fault              |
 //!        +-------------------------------------------------------+
 //!               revoked, died
@@ -79,8 +80,8 @@ pub(crate) enum Ending {
     Yielded,
     /// By another system call.
     Aborted,
-    /// By a second reschedule that is not kept, by an update of user space, or spent before a
-    /// system call.
+    /// By a second reschedule that is not kept, by an update of user space or the failure of one,
+    /// or spent before a system call.
     Revoked,
     /// With its thread, or by a violation or fault.
     Died,
@@ -128,8 +129,8 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// Decides for a thread without a grant that is about to reschedule on its way to user mode.
     ///
-    /// `word` is the control word before [`Layout::decide()`] was applied. `other_work` is any work
-    /// on the way besides the reschedule.
+    /// `word` is the control word before [`Layout::modification()`] was applied. `other_work` is
+    /// any work on the way besides the reschedule.
     pub(crate) const fn new(layout: Layout, word: u32, other_work: bool) -> Self {
         if !layout.is_consistent(word, false, layout.checked_at_exit()) {
             Self::Kill

@@ -23,7 +23,8 @@ use kernel::{
     },
     rseq::{
         self,
-        CurrentRseq, //
+        CurrentSlice,
+        SliceOwner, //
     },
     sched::{
         cond_resched,
@@ -31,10 +32,11 @@ use kernel::{
     }, //
 };
 
-/// The work at the entry of the first system call after a grant, before anything else of it.
+/// The work at the entry of the first system call after a grant: after syscall user dispatch, and
+/// before ptrace and seccomp.
 ///
-/// The grant may have ended in the meantime. Then the control word is checked, if it is checked at
-/// all, and the timer is cancelled, which bounds no grant. May sleep.
+/// If the grant has ended already, this only checks the control word, where that is checked, and
+/// cancels the timer. May sleep.
 pub(crate) fn enter(
     thread: &Thread,
     call: Call,
@@ -46,15 +48,20 @@ pub(crate) fn enter(
     if is_consistent(thread) {
         leave(thread, call, true, irqs, timers);
     } else {
-        violation(call, irqs, timers);
+        violation(thread.owner(), call, irqs, timers);
     }
 }
 
 /// Not inlined, and without `thread`, so that the path without a violation saves no registers.
 #[cold]
 #[inline(never)]
-fn violation(call: Call, irqs: LocalInterruptEnabled, timers: PerCpu<SliceTimer>) {
-    let thread = Thread::from(CurrentRseq::get());
+fn violation(
+    owner: SliceOwner,
+    call: Call,
+    irqs: LocalInterruptEnabled,
+    timers: PerCpu<SliceTimer>,
+) {
+    let thread = Thread::from(CurrentSlice::get(owner));
 
     thread.force_sigsegv();
     leave(&thread, call, false, irqs, timers);
@@ -80,7 +87,7 @@ fn leave(
     let Some((ending, resched)) = thread.phase().at_syscall(call, consistent) else {
         return;
     };
-    grant::end(thread, ending);
+    grant::finish(thread, ending);
     if ending == Ending::Yielded {
         thread.set_yielded();
     }

@@ -17,7 +17,7 @@ use core::{
 };
 use kernel::{
     interrupt::LocalInterruptDisabled,
-    rseq::CurrentRseq,
+    rseq::CurrentSlice,
     time::{
         Instant,
         Monotonic, //
@@ -48,7 +48,7 @@ const SHOWN: u8 = 1;
 const HIDDEN: u8 = 2;
 
 /// The thread that runs on this CPU, or that an interrupt on this CPU interrupted.
-pub(crate) struct Thread(CurrentRseq);
+pub(crate) struct Thread(CurrentSlice);
 
 impl Thread {
     /// The mode of the thread. A thread with [`Mode::OFF`] has no grant.
@@ -147,16 +147,16 @@ impl Thread {
     }
 }
 
-impl From<CurrentRseq> for Thread {
-    fn from(rseq: CurrentRseq) -> Self {
-        Self(rseq)
+impl From<CurrentSlice> for Thread {
+    fn from(slice: CurrentSlice) -> Self {
+        Self(slice)
     }
 }
 
 impl Deref for Thread {
-    type Target = CurrentRseq;
+    type Target = CurrentSlice;
 
-    fn deref(&self) -> &CurrentRseq {
+    fn deref(&self) -> &CurrentSlice {
         &self.0
     }
 }

@@ -3,11 +3,11 @@
 //! The timers that bound grants, one for each CPU.
 //!
 //! A timer is started when a grant is made and cancelled when a system call ends it. It is not
-//! cancelled when the grant ends otherwise: that would cost more than an expiry without effect, and
-//! the context switch is no place for it. So a timer can outlive its grant, and fire while another
-//! thread runs, or the same one without a grant. It does nothing then. A new grant on the CPU
-//! restarts it. CPU hotplug may have moved it to another CPU, whose current thread may have a grant
-//! of its own: the callback acts only on a grant that its own timer bounds.
+//! cancelled when the grant ends otherwise: that would cost more than a timer that fires without
+//! effect, and does not belong in the context switch. So a timer can outlive its grant, and fire
+//! while another thread runs, or the same one without a grant. It does nothing then. A new grant on
+//! the CPU restarts it. CPU hotplug may have moved it to another CPU, whose current thread may have
+//! a grant of its own: the callback acts only on a grant that its own timer bounds.
 
 use super::{
     state::Phase,
@@ -24,7 +24,8 @@ use kernel::{
     prelude::*,
     rseq::{
         trace,
-        CurrentRseq,
+        CurrentSlice,
+        SliceOwner,
         SliceStat, //
     },
     sched::set_need_resched,
@@ -45,13 +46,15 @@ use kernel::{
 pub(crate) struct SliceTimer {
     #[pin]
     timer: HrTimer<Self>,
+    owner: SliceOwner,
 }
 
 impl SliceTimer {
     /// A timer that is not queued.
-    pub(crate) fn new() -> impl PinInit<Self> {
+    pub(crate) fn new(owner: SliceOwner) -> impl PinInit<Self> {
         pin_init!(Self {
             timer <- HrTimer::new(),
+            owner,
         })
     }
 }
@@ -78,7 +81,7 @@ impl HrTimerCallback for SliceTimer {
     #[inline]
     fn run(this: Pin<&Self>, context: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         let irq = context.interrupts_disabled();
-        let thread = Thread::from(CurrentRseq::get());
+        let thread = Thread::from(CurrentSlice::get(this.owner));
 
         if thread.phase_for_timer(this, irq) == Phase::Granted {
             SliceStat::Expired.inc();

@@ -2,7 +2,10 @@
 
 #include <linux/percpu.h>
 
-/* For modules as the C originals, which are macros: inlined or exported. */
+/*
+ * Modules can call the C originals, which are macros. They reach these when the
+ * helpers are inlined into them or, otherwise, as exported functions.
+ */
 
 __rust_helper void *rust_helper_raw_cpu_ptr(void __percpu *ptr)
 {

@@ -4,7 +4,8 @@
 #include <linux/sched.h>
 
 /*
- * For modules as the C originals, which are inline: inlined or exported. None
+ * Modules can call the C originals, which are inline. They reach these when the
+ * helpers are inlined into them or, otherwise, as exported functions. None of them
  * withdraws a reschedule.
  */
 

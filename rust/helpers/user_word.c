@@ -2,7 +2,10 @@
 
 #include <linux/uaccess.h>
 
-/* For modules as the C originals, which are macros: inlined or exported. */
+/*
+ * Modules can access user memory, by the macros that these wrap. They reach these
+ * when the helpers are inlined into them or, otherwise, as exported functions.
+ */
 
 __rust_helper int rust_helper_get_user_u32(const u32 __user *uptr, u32 *word)
 {

@@ -32,6 +32,7 @@ use crate::{
 };
 use core::{
     mem::offset_of,
+    ops::Deref,
     pin::Pin,
     ptr::{
         self,
@@ -61,7 +62,6 @@ pub mod trace;
 ///
 /// assert!(!rseq.is_registered());
 /// assert!(!rseq.has_slice_ctrl());
-/// assert_eq!(rseq.slice_granted(), 0);
 /// ```
 pub struct CurrentRseq(NonNull<bindings::task_struct>, NotThreadSafe);
 
@@ -88,8 +88,8 @@ macro_rules! load {
     ($self:expr, $ty:ty, $($field:tt)+) => {{
         let field = as_atomic::<_, $ty>(field!($self, $($field)+));
 
-        // SAFETY: The task is valid by the type invariants, and all stores to the field are single
-        // ones by the thread itself or by interrupts on its CPU.
+        // SAFETY: The task is valid by the type invariants. All stores to the field are single
+        // ones: by the thread, by interrupts on its CPU, or by the scheduler while it does not run.
         unsafe { atomic_load(field, Relaxed) }
     }};
 }
@@ -211,14 +211,89 @@ impl CurrentRseq {
     }
 }
 
-/// The state of time slice extensions. The implementation of the extension gives it a meaning; for
-/// anyone else `granted` without a reschedule that is due has none.
-impl CurrentRseq {
+/// The right to change the state of slice extensions, which their implementation has.
+///
+/// The state says when a grant ends, and a grant keeps other threads from the CPU. So nobody else
+/// can change it without `unsafe`.
+#[derive(Clone, Copy)]
+pub struct SliceOwner(());
+
+impl SliceOwner {
+    /// Claims the right.
+    ///
+    /// # Safety
+    ///
+    /// To be used by the implementation of slice extensions only. Each grant that it stores must
+    /// end in bounded time.
+    #[inline]
+    pub const unsafe fn claim() -> Self {
+        Self(())
+    }
+}
+
+/// The current thread with the state of its slice extension, to which the [`SliceOwner`] gives a
+/// meaning.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::rseq::{
+///     CurrentSlice,
+///     SliceOwner, //
+/// };
+///
+/// // SAFETY: No grant is stored.
+/// let slice = CurrentSlice::get(unsafe { SliceOwner::claim() });
+///
+/// // A kernel thread has no control word to ask for a grant in.
+/// assert!(!slice.has_slice_ctrl());
+/// assert_eq!(slice.slice_enabled(), 0);
+/// assert_eq!(slice.slice_granted(), 0);
+/// ```
+pub struct CurrentSlice(CurrentRseq, SliceOwner);
+
+impl Deref for CurrentSlice {
+    type Target = CurrentRseq;
+
+    #[inline]
+    fn deref(&self) -> &CurrentRseq {
+        &self.0
+    }
+}
+
+impl CurrentSlice {
+    /// Wraps the `current` that C passes.
+    ///
+    /// # Safety
+    ///
+    /// `curr` must be `current`. The safety requirements of [`SliceOwner::claim()`] apply.
+    #[inline]
+    pub unsafe fn from_raw(curr: *mut bindings::task_struct) -> Self {
+        // SAFETY: `curr` is `current` by the safety requirements.
+        let rseq = unsafe { CurrentRseq::from_raw(curr) };
+        // SAFETY: The safety requirements are the same.
+        let owner = unsafe { SliceOwner::claim() };
+
+        Self(rseq, owner)
+    }
+
+    /// Gets `current`.
+    #[inline]
+    pub fn get(owner: SliceOwner) -> Self {
+        Self(CurrentRseq::get(), owner)
+    }
+
+    /// The right to change the state.
+    #[inline]
+    pub fn owner(&self) -> SliceOwner {
+        self.1
+    }
+
     /// Loads `rseq_slice_state::enabled`.
     #[inline]
     pub fn slice_enabled(&self) -> u8 {
         // CAST: The field is a `u8`, which has no atomic type of its own.
-        load!(self, i8, rseq.slice.state.__bindgen_anon_1.enabled) as u8
+        load!(self.0, i8, rseq.slice.state.__bindgen_anon_1.enabled) as u8
     }
 
     /// Stores `rseq_slice_state::enabled`.
@@ -226,7 +301,7 @@ impl CurrentRseq {
     pub fn set_slice_enabled(&self, enabled: u8) {
         // CAST: As in `slice_enabled()`.
         store!(
-            self,
+            self.0,
             i8,
             enabled as i8,
             rseq.slice.state.__bindgen_anon_1.enabled
@@ -237,7 +312,7 @@ impl CurrentRseq {
     #[inline]
     pub fn slice_granted(&self) -> u8 {
         // CAST: As in `slice_enabled()`.
-        load!(self, i8, rseq.slice.state.__bindgen_anon_1.granted) as u8
+        load!(self.0, i8, rseq.slice.state.__bindgen_anon_1.granted) as u8
     }
 
     /// Stores `rseq_slice_state::granted`.
@@ -245,7 +320,7 @@ impl CurrentRseq {
     pub fn set_slice_granted(&self, granted: u8) {
         // CAST: As in `slice_enabled()`.
         store!(
-            self,
+            self.0,
             i8,
             granted as i8,
             rseq.slice.state.__bindgen_anon_1.granted
@@ -255,19 +330,19 @@ impl CurrentRseq {
     /// Loads `rseq_slice::switches`.
     #[inline]
     pub fn slice_switches(&self) -> c_ulong {
-        load!(self, usize, rseq.slice.switches)
+        load!(self.0, usize, rseq.slice.switches)
     }
 
     /// Stores `rseq_slice::switches`.
     #[inline]
     pub fn set_slice_switches(&self, switches: c_ulong) {
-        store!(self, usize, switches, rseq.slice.switches);
+        store!(self.0, usize, switches, rseq.slice.switches);
     }
 
     /// Whether `rseq_slice::timer` is the address of `timer`.
     #[inline]
     pub fn slice_timer_is<T>(&self, timer: Pin<&T>) -> bool {
-        ptr::eq(load!(self, *const T, rseq.slice.timer), timer.get_ref())
+        ptr::eq(load!(self.0, *const T, rseq.slice.timer), timer.get_ref())
     }
 
     /// Stores the address of a timer, or null, to `rseq_slice::timer`.
@@ -275,21 +350,21 @@ impl CurrentRseq {
     pub fn set_slice_timer<T>(&self, timer: Option<Pin<&'static T>>) {
         let timer = timer.map_or(ptr::null(), |timer| ptr::from_ref(timer.get_ref()));
 
-        store!(self, *const T, timer, rseq.slice.timer);
+        store!(self.0, *const T, timer, rseq.slice.timer);
     }
 
     /// Loads `rseq_slice::yielded`.
     #[inline]
     pub fn slice_yielded(&self) -> u8 {
         // CAST: As in `slice_enabled()`.
-        load!(self, i8, rseq.slice.yielded) as u8
+        load!(self.0, i8, rseq.slice.yielded) as u8
     }
 
     /// Stores `rseq_slice::yielded`.
     #[inline]
     pub fn set_slice_yielded(&self, yielded: u8) {
         // CAST: As in `slice_enabled()`.
-        store!(self, i8, yielded as i8, rseq.slice.yielded);
+        store!(self.0, i8, yielded as i8, rseq.slice.yielded);
     }
 
     /// Stores `rseq_slice::begin`, which only tracepoints read.
@@ -300,22 +375,22 @@ impl CurrentRseq {
     {
         #[cfg(CONFIG_TRACEPOINTS)]
         // CAST: The field is a `u64`, which has no atomic type of its own.
-        store!(self, i64, _begin.as_nanos(), rseq.slice.begin);
+        store!(self.0, i64, _begin.as_nanos(), rseq.slice.begin);
     }
 
     /// Makes the next system call of the thread call `rseq_syscall_enter_work()` first.
     #[inline]
     pub fn set_syscall_work(&self) {
-        let work = field!(self, thread_info.syscall_work);
+        let work = field!(self.0, thread_info.syscall_work);
 
         // SAFETY: `work` belongs to a valid task. The bit operation is atomic.
         unsafe { bindings::set_bit(SLICE_WORK, work) };
     }
 
-    /// Undoes [`CurrentRseq::set_syscall_work()`].
+    /// Undoes [`CurrentSlice::set_syscall_work()`].
     #[inline]
     pub fn clear_syscall_work(&self) {
-        let work = field!(self, thread_info.syscall_work);
+        let work = field!(self.0, thread_info.syscall_work);
 
         // SAFETY: As in `set_syscall_work()`.
         unsafe { bindings::clear_bit(SLICE_WORK, work) };
@@ -332,6 +407,11 @@ const SLICE_WORK: usize = bindings::syscall_work_bit_SYSCALL_WORK_BIT_SYSCALL_RS
 /// the work flags that it found there.
 ///
 /// Modules cannot use it: the C functions that its methods call are not exported.
+///
+/// # Invariants
+///
+/// - The current thread is in the exit loop, and `work` are the work flags that it read there.
+/// - A reschedule that is postponed with the value happens in bounded time.
 ///
 /// # Examples
 ///
@@ -368,6 +448,7 @@ impl ExitToUser {
     /// - A reschedule that is postponed with the value must happen in bounded time.
     #[inline]
     pub unsafe fn assume(work: c_ulong) -> Self {
+        // INVARIANT: By the safety requirements.
         Self {
             work,
             _not_send: NotThreadSafe,
@@ -383,23 +464,23 @@ impl ExitToUser {
     /// Withdraws the reschedule that is due, or with `lazy_only` a lazy one. Returns false if this
     /// CPU must not postpone it; `rseq_slice_postpone_resched()` has the reasons.
     ///
-    /// One that another CPU requests at the same time may be withdrawn too. The request is kept in
-    /// two places, and an interrupt that reschedules must not see one without the other; so
-    /// interrupts are disabled.
+    /// One that another CPU requests at the same time may be withdrawn too. That a reschedule is
+    /// due is kept in two places, and an interrupt that reschedules must not see one without the
+    /// other. So interrupts are disabled.
     #[inline]
     pub fn postpone_resched(&self, lazy_only: bool, _irq: &LocalInterruptDisabled) -> bool {
-        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
-        // disables interrupts for the token with every preemption model.
+        // SAFETY: The thread is in the exit loop by the type invariants, and C disables interrupts
+        // for the token with every preemption model.
         unsafe { bindings::rseq_slice_postpone_resched(lazy_only) }
     }
 
-    /// Postpones the end of the time slice if the scheduler's timer was to find it before `until`,
-    /// when the grant expires that withdrew the reschedule. For a grant that may postpone any
-    /// reschedule; `rseq_slice_postpone_hrtick()` has the reason.
+    /// Postpones the end of the time slice to `until`, the end of a grant, if the scheduler's timer
+    /// would find it earlier. For grants that may postpone any reschedule;
+    /// `rseq_slice_postpone_hrtick()` has the reason.
     #[inline]
     pub fn postpone_hrtick(&self, until: Instant<Monotonic>, _irq: &LocalInterruptDisabled) {
-        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
-        // disables interrupts for the token with every preemption model.
+        // SAFETY: The thread is in the exit loop by the type invariants, and C disables interrupts
+        // for the token with every preemption model.
         unsafe { bindings::rseq_slice_postpone_hrtick(until.as_nanos()) };
     }
 
@@ -410,13 +491,24 @@ impl ExitToUser {
     /// enabled, as once in the C implementation, the CPU locks up (fixed there by ada54c2ba652).
     #[inline]
     pub fn rearm_deferred(&self, _irq: &LocalInterruptDisabled) {
-        // SAFETY: The thread is in the exit loop by the safety requirements of `assume()`, and C
-        // disables interrupts for the token with every preemption model.
+        // SAFETY: The thread is in the exit loop by the type invariants, and C disables interrupts
+        // for the token with every preemption model.
         unsafe { bindings::rseq_slice_rearm_deferred(self.work) };
     }
 }
 
 /// A counter of rseq's statistics in debugfs.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::rseq::SliceStat;
+///
+/// fn note_expiry() {
+///     SliceStat::Expired.inc();
+/// }
+/// # let _ = note_expiry;
+/// ```
 #[derive(Clone, Copy)]
 pub enum SliceStat {
     /// `rseq_stats::s_granted`.
@@ -490,7 +582,8 @@ pub fn slice_ext_nsecs() -> u32 {
 /// Whether `syscall`, as the entry code passes it, is `rseq_slice_yield(2)`.
 #[inline]
 pub fn is_slice_yield(syscall: c_long) -> bool {
-    // CAST: x32 has the numbers of x86-64, and bit 30 on top.
+    // x32 has the numbers of x86-64, and bit 30 on top.
+    // CAST: Bit 30 is the highest.
     #[cfg(CONFIG_X86_X32_ABI)]
     let syscall = syscall & !(bindings::__X32_SYSCALL_BIT as c_long);
 

@@ -69,7 +69,7 @@ TRACE_EVENT(rseq_slice_grant,
  * @work:	The work flags (_TIF_*) that forbade the grant, 0 for another reason
  * @switched:	Whether the reason is that the task was scheduled out meanwhile
  *
- * Neither means that this CPU must not postpone a reschedule, see
+ * If there is neither work nor a switch, this CPU must not postpone a reschedule, see
  * rseq_slice_postpone_resched().
  */
 TRACE_EVENT_CONDITION(rseq_slice_refuse,

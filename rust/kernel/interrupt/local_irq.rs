@@ -41,10 +41,9 @@ impl LocalInterruptEnabled {
     ///
     /// # Safety
     ///
-    /// Local interrupts must be enabled. Until the value is gone, another
-    /// [`LocalInterruptDisabled`] must not outlive a section of
-    /// [`with_disabled()`](Self::with_disabled) that it is made in, and no such section may be
-    /// entered while one exists.
+    /// Local interrupts must be enabled. As long as the value exists, no other
+    /// [`LocalInterruptDisabled`] may exist when [`with_disabled()`](Self::with_disabled) is
+    /// called, and none that is made in its section may outlive the section.
     #[inline]
     pub unsafe fn assume_enabled() -> Self {
         // INVARIANT: Interrupts are enabled by the safety requirements, and `with_disabled()`

@@ -42,6 +42,16 @@ macro_rules! static_branch_likely {
 pub use static_branch_likely;
 
 /// [`static_branch_unlikely!`](crate::static_branch_unlikely) of a key by its name.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(CONFIG_RSEQ_SLICE_EXTENSION_RUST)]
+/// # {
+/// let lazy_only: bool = kernel::static_branch_unlikely!(rseq_slice_lazy_key);
+/// # let _ = lazy_only;
+/// # }
+/// ```
 #[doc(hidden)]
 #[macro_export]
 macro_rules! static_branch_unlikely_by_name {

@@ -66,6 +66,18 @@ pub enum Refusal {
 /// Traces the refusal of a request, unless nothing was `requested`.
 ///
 /// That is for the tracepoint to see, so that nothing is computed while it is off.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::rseq::trace::{
+///     self,
+///     Refusal, //
+/// };
+///
+/// // No event.
+/// trace::refuse(false, Refusal::Cpu);
+/// ```
 #[inline]
 pub fn refuse(requested: bool, why: Refusal) {
     let (work, switched) = match why {

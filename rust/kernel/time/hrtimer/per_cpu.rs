@@ -134,6 +134,27 @@ where
     T::TimerMode: HardHrTimerMode,
 {
     /// The proof that interrupts are disabled, as they are in hard interrupt context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kernel::{
+    ///     sched::set_need_resched,
+    ///     time::hrtimer::{
+    ///         HardHrTimerMode,
+    ///         HasHrTimer,
+    ///         HrTimerCallbackContext, //
+    ///     }, //
+    /// };
+    ///
+    /// fn preempt<T>(context: &HrTimerCallbackContext<'_, T>)
+    /// where
+    ///     T: HasHrTimer<T>,
+    ///     T::TimerMode: HardHrTimerMode,
+    /// {
+    ///     set_need_resched(context.interrupts_disabled());
+    /// }
+    /// ```
     #[inline]
     pub fn interrupts_disabled(&self) -> &LocalInterruptDisabled {
         // SAFETY: By the type invariants this is the callback of a timer, and such a timer's

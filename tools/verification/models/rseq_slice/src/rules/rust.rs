@@ -89,24 +89,24 @@ fn mode(k: &K<'_, '_>) -> Mode {
     Mode::from_enabled(k.thread().rseq.enabled)
 }
 
-/// `end()` of grant.rs.
-pub(super) fn end(k: &mut K<'_, '_>, how: Ending) {
+/// `finish()` of grant.rs.
+pub(super) fn finish(k: &mut K<'_, '_>, how: Ending) {
     // Thread::end()
     k.thread_mut().rseq.timer = None;
     k.store_granted(false);
     k.count(Event::Ended(how));
 }
 
-/// `end_and_resched()` of grant.rs.
-fn end_and_resched(k: &mut K<'_, '_>, how: Ending) {
+/// `finish_and_resched()` of grant.rs.
+fn finish_and_resched(k: &mut K<'_, '_>, how: Ending) {
     if phase_with_grant(k) == Phase::Granted {
         k.set_need_resched(Site::Exit);
     }
-    end(k, how);
+    finish(k, how);
 }
 
 impl Rust {
-    /// `make()` of grant.rs up to `withdraw()`. Interrupts are disabled.
+    /// `make()` of grant.rs up to `refuse_late()`. Interrupts are disabled.
     pub(super) fn make(self, k: &mut K<'_, '_>, cpu_may_grant: bool) -> bool {
         if k.thread().rseq.sched_switch {
             return false;
@@ -230,7 +230,7 @@ impl Rules for Rust {
             // at_resched(), decide()
             At::Decide { other_work } => {
                 let layout = mode(k).layout();
-                let verdict = match k.modify_word(layout.decide(other_work)) {
+                let verdict = match k.modify_word(layout.modification(other_work)) {
                     Ok(word) => {
                         k.check_word_at_decision(word);
                         Verdict::new(layout, word, other_work)
@@ -262,7 +262,7 @@ impl Rules for Rust {
             }
             At::Kill => {
                 if k.thread().rseq.granted {
-                    end(k, Ending::Died);
+                    finish(k, Ending::Died);
                 }
                 let _ = k.erase_word();
                 k.segv();
@@ -297,7 +297,7 @@ impl Rules for Rust {
                 })
             }
             At::Revoked { how } => {
-                end(k, how);
+                finish(k, how);
                 Next::Done(false)
             }
 
@@ -307,7 +307,7 @@ impl Rules for Rust {
                 Next::At(At::EndFailed)
             }
             At::EndFailed => {
-                end_and_resched(k, Ending::Revoked);
+                finish_and_resched(k, Ending::Revoked);
                 Next::Done(false)
             }
 
@@ -321,7 +321,7 @@ impl Rules for Rust {
                     rseq.hidden = true;
                     k.set_need_resched(Site::Exit);
                 } else {
-                    end(k, Ending::Revoked);
+                    finish(k, Ending::Revoked);
                 }
                 Next::Done(false)
             }
@@ -346,7 +346,7 @@ impl Rules for Rust {
                 })
             }
             At::End { how, resched } => {
-                end(k, how);
+                finish(k, how);
                 if how == Ending::Yielded {
                     // Thread::set_yielded()
                     k.thread_mut().rseq.yielded = true;
@@ -458,7 +458,7 @@ impl Rules for Rust {
     /// `rseq_slice_exit()` of rseq_slice.h.
     fn exit(&self, k: &mut K<'_, '_>) {
         if k.thread().rseq.granted {
-            end_and_resched(k, Ending::Died);
+            finish_and_resched(k, Ending::Died);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     moment::Moment,
     property::Broken,
     rules::{
-        rust::{end, phase_with_grant, At, SPENT},
+        rust::{finish, phase_with_grant, At, SPENT},
         Errno, Next, Rules, Rust,
     },
     state::{Ending, Phase, Resched},
@@ -212,7 +212,7 @@ impl Rules for Sabotaged {
             }
             (Sabotage::NoRevocation, At::Revoked { .. }) => Next::Done(false),
             (Sabotage::UpdateRequestsNothing, At::UserUpdated) => {
-                end(k, Ending::Revoked);
+                finish(k, Ending::Revoked);
                 Next::Done(false)
             }
             (Sabotage::FailureOnlySpends, At::EndFailed) => Rust.resume(k, At::UserUpdated),
@@ -222,7 +222,7 @@ impl Rules for Sabotaged {
             }
             (Sabotage::FlagClearsEvents, At::UserUpdated) => {
                 let due = phase_with_grant(k) == Phase::Granted;
-                end(k, Ending::Revoked);
+                finish(k, Ending::Revoked);
                 if due {
                     k.set_need_resched(Site::Exit);
                 }
@@ -331,7 +331,7 @@ impl Rules for Sabotaged {
     fn exit(&self, k: &mut Kernel<'_, '_, At>) {
         match self.0 {
             Sabotage::UncountedDeath => {}
-            Sabotage::DeathRequestsNothing if k.thread().rseq.granted => end(k, Ending::Died),
+            Sabotage::DeathRequestsNothing if k.thread().rseq.granted => finish(k, Ending::Died),
             _ => Rust.exit(k),
         }
     }
