@@ -30,11 +30,11 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("yields", Needs::On, yields).tolerates(&[]),
-    both("aborts", Needs::On, aborts).tolerates(&[]),
-    both("revocations", Needs::On, revocations).tolerates(&[]),
-    both("expiries", Needs::On, expiries).tolerates(&[]),
-    both("death", Needs::On, death).tolerates(&[]),
+    both("yield_is_traced", Needs::On, yield_is_traced).tolerates(&[]),
+    both("abort_is_traced", Needs::On, abort_is_traced).tolerates(&[]),
+    both("revocation_is_traced", Needs::On, revocation_is_traced).tolerates(&[]),
+    both("expiry_is_traced", Needs::On, expiry_is_traced).tolerates(&[]),
+    both("death_is_traced", Needs::On, death_is_traced).tolerates(&[]),
     once("contest_adds_up", Needs::On, contest_adds_up).tolerates(&[]),
     both("refused_for_signal", Needs::On, refused_for_signal).tolerates(&[]),
     once("refused_for_task_work", Needs::On, refused_for_task_work).tolerates(&[]),
@@ -96,7 +96,7 @@ fn ensure_refusals(events: &[Event], number: u64, reason: &str, work: u64) -> Re
     Ok(())
 }
 
-fn yields(env: Env, layout: Layout) -> Result<()> {
+fn yield_is_traced(env: Env, layout: Layout) -> Result<()> {
     const WORK: u64 = 10_000;
     set_extension_length(LENGTH)?;
     let events = Events::start()?;
@@ -112,7 +112,7 @@ fn yields(env: Env, layout: Layout) -> Result<()> {
     ensure_ends(&events.all()?, "yielded", WORK..LENGTH.into())
 }
 
-fn aborts(env: Env, layout: Layout) -> Result<()> {
+fn abort_is_traced(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
     let events = Events::start()?;
     let setup = Setup::new(env, layout)?;
@@ -128,7 +128,7 @@ fn aborts(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// By a second competitor.
-fn revocations(env: Env, layout: Layout) -> Result<()> {
+fn revocation_is_traced(env: Env, layout: Layout) -> Result<()> {
     /// Nanoseconds from one competitor to the other, and what the first takes to get to the grant.
     const APART: u64 = 25_000;
     const WAY: u64 = 10_000;
@@ -149,7 +149,7 @@ fn revocations(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// A grant that expires is over after its length, and is revoked then.
-fn expiries(env: Env, layout: Layout) -> Result<()> {
+fn expiry_is_traced(env: Env, layout: Layout) -> Result<()> {
     /// Nanoseconds of the interrupt, and of the way to the end.
     const INTERRUPT: u64 = 20_000;
     set_extension_length(LENGTH)?;
@@ -180,7 +180,7 @@ fn expiries(env: Env, layout: Layout) -> Result<()> {
     ensure_ends(&others, "revoked", length..length + INTERRUPT)
 }
 
-fn death(env: Env, layout: Layout) -> Result<()> {
+fn death_is_traced(env: Env, layout: Layout) -> Result<()> {
     const AFTER: u64 = 20_000;
     set_extension_length(LENGTH)?;
     let events = Events::start()?;
