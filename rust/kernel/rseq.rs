@@ -88,8 +88,8 @@ macro_rules! load {
     ($self:expr, $ty:ty, $($field:tt)+) => {{
         let field = as_atomic::<_, $ty>(field!($self, $($field)+));
 
-        // SAFETY: The task is valid by the type invariants. All stores to the field are single
-        // ones: by the thread, by interrupts on its CPU, or by the scheduler while it does not run.
+        // SAFETY: The task is valid by the type invariants. Others store to the field in interrupts
+        // on its CPU, by single stores, or in the scheduler while the task does not run.
         unsafe { atomic_load(field, Relaxed) }
     }};
 }
@@ -223,8 +223,8 @@ impl SliceOwner {
     ///
     /// # Safety
     ///
-    /// To be used by the implementation of slice extensions only. Each grant that it stores must
-    /// end in bounded time.
+    /// Only the implementation of slice extensions may store anything with it, and each grant that
+    /// it stores must end in bounded time.
     #[inline]
     pub const unsafe fn claim() -> Self {
         Self(())
@@ -242,7 +242,7 @@ impl SliceOwner {
 ///     SliceOwner, //
 /// };
 ///
-/// // SAFETY: No grant is stored.
+/// // SAFETY: Nothing is stored.
 /// let slice = CurrentSlice::get(unsafe { SliceOwner::claim() });
 ///
 /// // A kernel thread has no control word to ask for a grant in.

@@ -171,11 +171,12 @@ fn not_after_withdrawal(env: Env, layout: Layout) -> Result<()> {
 /// A request of a thread that has the extension off is erased when the thread is scheduled out.
 fn not_when_disabled(env: Env, wanted: Layout) -> Result<()> {
     let setup = Setup::new(env, wanted)?;
-    let competitor = Competitor::urgent(env, CPU)?;
+    let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
     set_layout(None)?;
     check!(setup.ask(&competitor)? == Seen::Erased);
-    check!(competitor.runs() == 1);
+    // A thread of the kernel may come before it.
+    competitor.ensure_runs(1)?;
     delta.ensure(Counters::NOTHING)?;
     set_layout(Some(wanted))?;
     setup.obtain(&competitor)?;
