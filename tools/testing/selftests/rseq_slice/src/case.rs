@@ -25,6 +25,8 @@ pub(crate) enum Needs {
     Off,
     /// As `On`, with two CPUs.
     OnTwoCpus,
+    /// As `On`, with a preemption model that has lazy reschedules.
+    OnLazy,
     /// As `On`, in a kernel with `CONFIG_PREEMPT_RT`.
     OnRealtime,
     /// The extension is on, and timers are not exact.
@@ -40,15 +42,23 @@ impl Needs {
             Self::Absent if kernel.has_extension() => Some("needs a kernel without the extension"),
             Self::Absent => None,
             _ if !kernel.has_extension() => Some("the extension is compiled out"),
-            Self::Enabled | Self::On | Self::OnTwoCpus | Self::OnRealtime | Self::Coarse
+            Self::Enabled
+            | Self::On
+            | Self::OnTwoCpus
+            | Self::OnLazy
+            | Self::OnRealtime
+            | Self::Coarse
                 if !kernel.on =>
             {
                 Some("booted with rseq_slice_ext=0")
             }
-            Self::On | Self::OnTwoCpus | Self::OnRealtime if !kernel.exact => {
+            Self::On | Self::OnTwoCpus | Self::OnLazy | Self::OnRealtime if !kernel.exact => {
                 Some("booted with highres=off")
             }
             Self::Coarse if kernel.exact => Some("needs a boot with highres=off"),
+            Self::OnLazy if kernel.model.as_deref() == Some("full") => {
+                Some("booted with preempt=full")
+            }
             Self::OnRealtime if !kernel.realtime => Some("needs CONFIG_PREEMPT_RT"),
             Self::OnTwoCpus if kernel.cpus < 2 => Some("needs two CPUs"),
             Self::Counted if !kernel.counts => Some("needs CONFIG_RSEQ_STATS"),

@@ -68,7 +68,7 @@ fn attempt(case: &Case, env: Env) -> Result<(Verdict, Option<String>)> {
     let before = kernel.counts.then(counters).transpose()?;
     if matches!(
         case.needs(),
-        Needs::On | Needs::OnTwoCpus | Needs::OnRealtime
+        Needs::On | Needs::OnTwoCpus | Needs::OnLazy | Needs::OnRealtime
     ) {
         set_extension_length(match kernel.checks {
             None => LENGTH,

@@ -26,8 +26,10 @@ use crate::support::{
 pub(crate) const TESTS: &[Test] = &[
     both("is_postponed", Needs::On, is_postponed).tolerates(&[KernelThreads, Checks]),
     both("expires", Needs::On, expires).tolerates(&[KernelThreads, Checks]),
-    both("second_wakeup_keeps_grant", Needs::On, second_keeps).tolerates(&[KernelThreads, Checks]),
-    both("kept_grant_expires_in_time", Needs::On, kept_expires).tolerates(&[KernelThreads, Checks]),
+    both("second_wakeup_keeps_grant", Needs::OnLazy, second_keeps)
+        .tolerates(&[KernelThreads, Checks]),
+    both("kept_grant_expires_in_time", Needs::OnLazy, kept_expires)
+        .tolerates(&[KernelThreads, Checks]),
     both("realtime_wakeup_revokes", Needs::On, realtime_revokes)
         .tolerates(&[KernelThreads, Checks]),
     both("slice_end_keeps_grant", Needs::On, slice_end_keeps).tolerates(&[Checks]),

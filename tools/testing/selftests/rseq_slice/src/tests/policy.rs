@@ -35,7 +35,7 @@ pub(crate) const TESTS: &[Test] = &[
     .tolerates(&[Checks]),
     both(
         "lazy_postpones_normal_wakeup",
-        Needs::On,
+        Needs::OnLazy,
         lazy_postpones_normal_wakeup,
     )
     .tolerates(&[Checks]),
