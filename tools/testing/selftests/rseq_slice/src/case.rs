@@ -202,7 +202,7 @@ impl Case {
         if let Some(missing) = self.needs().missing_in(kernel) {
             return Some(missing.to_owned());
         }
-        let grants = matches!(self.needs(), Needs::On | Needs::OnTwoCpus);
+        let grants = matches!(self.needs(), Needs::On | Needs::OnTwoCpus | Needs::OnLazy);
         if grants && kernel.realtime && !self.test.bears(Disturbance::KernelThreads) {
             return Some("with CONFIG_PREEMPT_RT the kernel's own threads take part".to_owned());
         }
