@@ -42,19 +42,10 @@ impl Needs {
             Self::Absent if kernel.has_extension() => Some("needs a kernel without the extension"),
             Self::Absent => None,
             _ if !kernel.has_extension() => Some("the extension is compiled out"),
-            Self::Enabled
-            | Self::On
-            | Self::OnTwoCpus
-            | Self::OnLazy
-            | Self::OnRealtime
-            | Self::Coarse
-                if !kernel.on =>
-            {
+            _ if (self.grants() || matches!(self, Self::Enabled | Self::Coarse)) && !kernel.on => {
                 Some("booted with rseq_slice_ext=0")
             }
-            Self::On | Self::OnTwoCpus | Self::OnLazy | Self::OnRealtime if !kernel.exact => {
-                Some("booted with highres=off")
-            }
+            _ if self.grants() && !kernel.exact => Some("booted with highres=off"),
             Self::Coarse if kernel.exact => Some("needs a boot with highres=off"),
             Self::OnLazy if kernel.model.as_deref() == Some("full") => {
                 Some("booted with preempt=full")
@@ -65,6 +56,14 @@ impl Needs {
             Self::Off if kernel.on => Some("needs a boot with rseq_slice_ext=0"),
             _ => None,
         }
+    }
+
+    /// Whether grants are made and bounded.
+    pub(crate) fn grants(self) -> bool {
+        matches!(
+            self,
+            Self::On | Self::OnTwoCpus | Self::OnLazy | Self::OnRealtime
+        )
     }
 }
 
@@ -202,7 +201,7 @@ impl Case {
         if let Some(missing) = self.needs().missing_in(kernel) {
             return Some(missing.to_owned());
         }
-        let grants = matches!(self.needs(), Needs::On | Needs::OnTwoCpus | Needs::OnLazy);
+        let grants = self.needs().grants();
         if grants && kernel.realtime && !self.test.bears(Disturbance::KernelThreads) {
             return Some("with CONFIG_PREEMPT_RT the kernel's own threads take part".to_owned());
         }

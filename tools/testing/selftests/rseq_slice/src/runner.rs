@@ -13,7 +13,7 @@ use nix::unistd::{ForkResult, Pid, fork, pipe, setpgid};
 use rseq_slice_harness::child::{die_of_segv, ends_within};
 use rseq_slice_harness::{counters, set_extension_length};
 
-use crate::case::{Case, Needs, Skip, Verdict};
+use crate::case::{Case, Skip, Verdict};
 use crate::env::Env;
 use crate::expected::excuse;
 use crate::kmsg::Kmsg;
@@ -66,10 +66,7 @@ fn attempt(case: &Case, env: Env) -> Result<(Verdict, Option<String>)> {
     let kernel = env.kernel;
     let mut kmsg = Kmsg::open()?;
     let before = kernel.counts.then(counters).transpose()?;
-    if matches!(
-        case.needs(),
-        Needs::On | Needs::OnTwoCpus | Needs::OnLazy | Needs::OnRealtime
-    ) {
+    if case.needs().grants() {
         set_extension_length(match kernel.checks {
             None => LENGTH,
             Some(_) => LENGTH_WITH_CHECKS,
