@@ -63,6 +63,15 @@ bool rseq_slice_postpone_resched(bool lazy_only)
 	return true;
 }
 
+#ifdef CONFIG_SCHED_HRTICK
+/* Another CPU that is to end the time slice reads when the timer expires. */
+static noinline void rseq_slice_restart_hrtick(struct rq *rq, ktime_t expires)
+{
+	guard(rq_lock)(rq);
+	hrtimer_start(&rq->hrtick_timer, expires, HRTIMER_MODE_ABS_PINNED_HARD);
+}
+#endif
+
 /**
  * rseq_slice_postpone_hrtick - Postpone the end of the time slice to that of a grant
  * @until:	When the grant expires
@@ -82,12 +91,8 @@ void rseq_slice_postpone_hrtick(ktime_t until)
 	struct hrtimer *timer = &rq->hrtick_timer;
 
 	/* It is started on this CPU only, so that its callback does not run now. */
-	if (!hrtimer_is_queued(timer) || hrtimer_get_expires(timer) >= until)
-		return;
-
-	/* Another CPU that is to end the time slice reads when the timer expires. */
-	guard(rq_lock)(rq);
-	hrtimer_start(timer, until, HRTIMER_MODE_ABS_PINNED_HARD);
+	if (hrtimer_is_queued(timer) && hrtimer_get_expires(timer) < until)
+		rseq_slice_restart_hrtick(rq, until);
 #endif
 }
 
