@@ -22,13 +22,15 @@ use kernel::{
     },
     percpu::PerCpu,
     rseq::{
-        self,
+        slice::{
+            self,
+            ExitToUser,
+            SliceStat, //
+        },
         trace::{
             self,
             Refusal, //
-        },
-        ExitToUser,
-        SliceStat, //
+        }, //
     },
     sched::set_need_resched,
     time::{
@@ -71,8 +73,8 @@ pub(crate) fn at_resched(
 /// The work flags that forbid a grant, by the policy: `deny`, or an urgent reschedule as well.
 #[inline(always)]
 fn denied_by(deny: usize) -> usize {
-    if rseq::slice_ext_lazy_only() {
-        deny | rseq::NEED_RESCHED
+    if slice::ext_lazy_only() {
+        deny | slice::NEED_RESCHED
     } else {
         deny
     }
@@ -114,7 +116,7 @@ fn make(
     mut irqs: LocalInterruptEnabled,
     timers: PerCpu<SliceTimer>,
 ) -> bool {
-    let lazy_only = rseq::slice_ext_lazy_only();
+    let lazy_only = slice::ext_lazy_only();
     let refusal = irqs.with_disabled(|irq| {
         // After a switch the reschedule has happened, and the update of user space that follows
         // will erase the control word. One that is due now is another one.
@@ -127,7 +129,7 @@ fn make(
 
         let timer = timers.this_cpu();
         let now = Instant::fast_now();
-        let length = Delta::from_nanos(rseq::slice_ext_nsecs().into());
+        let length = Delta::from_nanos(slice::ext_nsecs().into());
         let end = now.saturating_add(length);
 
         SliceStat::Granted.inc();

@@ -12,7 +12,7 @@ use super::{
 };
 use kernel::{
     prelude::*,
-    rseq, //
+    rseq::slice, //
 };
 
 /// Handles the second and third argument of the call; the others are known to be zero.
@@ -33,7 +33,7 @@ pub(crate) fn call(thread: &Thread, op: usize, value: usize) -> Result<c_int> {
 }
 
 fn set(thread: &Thread, mode: Mode) -> Result {
-    if !rseq::slice_extension_enabled() {
+    if !slice::extension_enabled() {
         return Err(ENOTSUPP);
     }
     if !thread.is_registered() {

@@ -50,8 +50,8 @@ use kernel::{
     bindings,
     interrupt::LocalInterruptEnabled,
     prelude::*,
-    rseq::{
-        is_slice_yield,
+    rseq::slice::{
+        self,
         CurrentSlice,
         ExitToUser,
         SliceOwner, //
@@ -176,7 +176,7 @@ unsafe extern "C" fn rseq_syscall_enter_work(syscall: c_long) {
     let timers = unsafe { TIMERS.assume_init() };
     // SAFETY: A timer bounds each grant.
     let owner = unsafe { SliceOwner::claim() };
-    let call = if is_slice_yield(syscall) {
+    let call = if slice::is_yield(syscall) {
         Call::Yield
     } else {
         Call::Other

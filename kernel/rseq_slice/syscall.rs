@@ -23,8 +23,10 @@ use kernel::{
     },
     rseq::{
         self,
-        CurrentSlice,
-        SliceOwner, //
+        slice::{
+            CurrentSlice,
+            SliceOwner, //
+        }, //
     },
     sched::{
         cond_resched,

@@ -17,7 +17,7 @@ use core::{
 };
 use kernel::{
     interrupt::LocalInterruptDisabled,
-    rseq::CurrentSlice,
+    rseq::slice::CurrentSlice,
     time::{
         Instant,
         Monotonic, //

@@ -23,10 +23,12 @@ use kernel::{
     },
     prelude::*,
     rseq::{
-        trace,
-        CurrentSlice,
-        SliceOwner,
-        SliceStat, //
+        slice::{
+            CurrentSlice,
+            SliceOwner,
+            SliceStat, //
+        },
+        trace, //
     },
     sched::set_need_resched,
     time::{
