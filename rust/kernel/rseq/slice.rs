@@ -34,7 +34,6 @@ use crate::{
     types::NotThreadSafe, //
 };
 use core::{
-    mem::offset_of,
     ops::Deref,
     pin::Pin,
     ptr, //
@@ -371,6 +370,7 @@ impl SliceStat {
         #[cfg(CONFIG_RSEQ_STATS)]
         {
             use bindings::rseq_stats;
+            use core::mem::offset_of;
 
             let offset = match self {
                 Self::Granted => offset_of!(rseq_stats, s_granted),
