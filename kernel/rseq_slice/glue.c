@@ -124,7 +124,9 @@ static void rseq_slice_set_policy(bool lazy_only)
 /* Not while the kernel command line is parsed: preempt= may follow. */
 static void rseq_slice_check_policy(void)
 {
-	if (static_key_enabled(&rseq_slice_lazy_key) && !preempt_model_lazy())
+	bool lazy_only = IS_ENABLED(CONFIG_PREEMPT_RT) || static_key_enabled(&rseq_slice_lazy_key);
+
+	if (lazy_only && !preempt_model_lazy())
 		pr_warn_once("no slice extension will be granted: %s has no lazy reschedules\n",
 			     preempt_model_str());
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use rseq_slice_harness::timer::Due;
 use rseq_slice_harness::{Counters, Layout, sys};
 
-use crate::case::Disturbance::Checks;
+use crate::case::Disturbance::{Checks, KernelThreads};
 use crate::case::{Needs, Skip, Test, both, once};
 use crate::check::check;
 use crate::env::Env;
@@ -44,7 +44,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         lazy_grants_nothing_without_lazy_reschedules,
     )
-    .tolerates(&[]),
+    .tolerates(&[KernelThreads]),
 ];
 
 const TURNS: u64 = 20;
@@ -137,8 +137,10 @@ fn lazy_grants_nothing_without_lazy_reschedules(env: Env, layout: Layout) -> Res
         return Err(Skip("needs CONFIG_PREEMPT_DYNAMIC".into()).into());
     }
     set_model("full")?;
-    set_policy("lazy")?;
-    set_policy("lazy")?;
+    // With PREEMPT_RT every policy postpones lazy reschedules only.
+    let policy = if env.kernel.realtime { "all" } else { "lazy" };
+    set_policy(policy)?;
+    set_policy(policy)?;
     let log = Kmsg::from_boot()?.drain()?;
     let told = log
         .iter()
