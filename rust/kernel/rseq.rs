@@ -175,6 +175,8 @@ impl CurrentRseq {
     }
 
     /// Sends the thread a `SIGSEGV` that it can neither block nor ignore.
+    ///
+    /// For task context only: with `PREEMPT_RT` this takes a lock that sleeps.
     #[inline]
     pub fn force_sigsegv(&self) {
         // CAST: A signal number is small.
