@@ -25,13 +25,15 @@ __rust_helper int rust_helper_put_user_u32(u32 __user *uptr, u32 word)
 /*
  * One user access region around the whole read-modify-write: objtool rejects a
  * region that spans function calls, and not every build inlines the helpers.
+ *
+ * Without might_fault(): with lockdep it is a point of preemption, and a caller that
+ * decides whether a reschedule is postponed would be scheduled out there.
  */
 __rust_helper int rust_helper_modify_user_u32(u32 __user *uptr, u32 need, u32 clear,
 					      u32 set, u32 *old)
 {
 	u32 word;
 
-	might_fault();
 	scoped_user_rw_access(uptr, efault) {
 		unsafe_get_user(word, uptr, efault);
 		if (word & need)
