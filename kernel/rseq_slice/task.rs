@@ -25,10 +25,10 @@ use kernel::{
     uapi, //
 };
 
-/// The bytes of `struct rseq_slice_ctrl`.
-type CtrlBytes = uapi::rseq_slice_ctrl__bindgen_ty_1__bindgen_ty_1;
-
 const _: () = {
+    // The bytes of `struct rseq_slice_ctrl`.
+    use uapi::rseq_slice_ctrl__bindgen_ty_1__bindgen_ty_1 as CtrlBytes;
+
     assert!(abi::FLAG_AVAILABLE == uapi::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE);
     assert!(abi::FLAG_ENABLED == uapi::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_ENABLED);
     assert!(abi::PR_ENABLE as u32 == uapi::PR_RSEQ_SLICE_EXT_ENABLE);
