@@ -69,7 +69,7 @@ impl Mode {
     }
 
     /// The layout of the control word. It is [`Layout::Bytes`] where the extension is off, because
-    /// fewer bits of that are checked.
+    /// that layout has fewer checked bits.
     pub(crate) const fn layout(self) -> Layout {
         if self.has_bits() {
             Layout::Bits

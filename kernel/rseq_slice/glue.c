@@ -37,9 +37,8 @@ DEFINE_STATIC_KEY_FALSE(rseq_slice_lazy_key);
  * To be called in the exit loop with interrupts disabled. Not for modules, and not
  * for callers that cannot bound the delay.
  *
- * A grant lasts until its timer expires. Without high resolution mode, and while the
- * interrupts of hrtimers are held off because they hang, that is not when it is due
- * but some milliseconds later.
+ * A grant lasts until its timer fires. Without high resolution mode, or after an
+ * hrtimer hang, that may be milliseconds late.
  *
  * With core scheduling a task leaves user mode when a sibling of its CPU picks a task
  * that does not trust it. A grant would keep both there.
@@ -64,7 +63,7 @@ bool rseq_slice_postpone_resched(bool lazy_only)
 }
 
 #ifdef CONFIG_SCHED_HRTICK
-/* Another CPU that is to end the time slice reads when the timer expires. */
+/* Under the lock of the runqueue, because other CPUs read when the timer expires. */
 static noinline void rseq_slice_restart_hrtick(struct rq *rq, ktime_t expires)
 {
 	guard(rq_lock)(rq);
@@ -80,9 +79,9 @@ static noinline void rseq_slice_restart_hrtick(struct rq *rq, ktime_t expires)
  * withdrawn. Not for modules, and not where only lazy reschedules are postponed.
  *
  * A tick and the timer of the scheduler feature HRTICK may both find the end of a time
- * slice. If the tick comes first, the timer would request the reschedule that was
- * withdrawn once more, and not lazily. It is not cancelled: if the reschedule picks the
- * same task, nobody starts it again.
+ * slice. If the tick comes first, the timer would request the withdrawn reschedule
+ * again, and not lazily. It is not cancelled: if the reschedule picks the same task,
+ * nothing starts it again.
  */
 void rseq_slice_postpone_hrtick(ktime_t until)
 {
@@ -206,7 +205,7 @@ static ssize_t rseq_slice_policy_write(struct file *file, const char __user *ubu
 }
 DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_policy);
 
-/* Early enough: usermode helpers may run from a later initcall level on. */
+/* A core_initcall, because usermode helpers may run at later levels. */
 static int __init rseq_slice_init(void)
 {
 	rseq_slice_init_timers();

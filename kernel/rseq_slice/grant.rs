@@ -71,7 +71,6 @@ pub(crate) fn at_resched(
 }
 
 /// The work flags that forbid a grant, by the policy: `deny`, or an urgent reschedule as well.
-#[inline(always)]
 fn denied_by(deny: usize) -> usize {
     if slice::ext_lazy_only() {
         deny | slice::NEED_RESCHED
@@ -119,7 +118,7 @@ fn make(
     let lazy_only = slice::ext_lazy_only();
     let refusal = irqs.with_disabled(|irq| {
         // After a switch the reschedule has happened, and the update of user space that follows
-        // will erase the control word. One that is due now is another one.
+        // will erase the control word. A reschedule that is due now is a new one.
         if thread.sched_switch() {
             return Some(Refusal::Switched);
         }
@@ -162,11 +161,11 @@ fn refuse_late(thread: Thread, why: Refusal) {
     }
 }
 
-/// Postpones a lazy reschedule beside the one that the grant of `thread` has postponed. Returns
-/// whether that was possible.
+/// Postpones another lazy reschedule during the grant of `thread`. Returns whether that was
+/// possible.
 ///
-/// A tick that comes soon after the end of the time slice requests, lazily, the very reschedule
-/// that was postponed. The grant goes on to the end that its timer sets.
+/// A tick soon after the end of the time slice requests the postponed reschedule again, lazily. The
+/// grant goes on until its timer fires.
 pub(crate) fn keep(thread: Thread, exit: ExitToUser, mut irqs: LocalInterruptEnabled) -> bool {
     irqs.with_disabled(|irq| {
         let kept = thread.phase_with_grant() == Phase::Granted && exit.postpone_resched(true, irq);
@@ -240,8 +239,8 @@ pub(crate) fn finish_and_resched(thread: &Thread, how: Ending) {
 /// Revokes the grant of a thread after an update of user space erased the control word.
 ///
 /// In most cases the thread was scheduled out. If not, for example when `membarrier(2)` requested
-/// the update, the postponed reschedule is still due. It is requested, and ends the grant as after
-/// an expiry. Until then there is no other grant.
+/// the update, the postponed reschedule is still due. This requests it, and it revokes the grant as
+/// after an expiry. Until then there is no other grant.
 #[cold]
 pub(crate) fn user_updated(thread: Thread) {
     let irq = local_interrupt_disable();

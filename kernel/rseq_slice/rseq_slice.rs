@@ -32,9 +32,9 @@
 //! fast path finds a grant that is spent and not updated, and sends its thread through the loop
 //! again.
 //!
-//! Everything else works as without the extension: a restartable sequence is aborted, and an
-//! interrupted unlock of a robust futex is completed, by `rseq_event::user_irq`, which stays set
-//! until the thread leaves (`rseq_slice_clear_events()`).
+//! rseq aborts restartable sequences and completes interrupted unlocks of robust futexes as
+//! without the extension. It does so only if `rseq_event::user_irq` is set, which therefore stays
+//! set until the return to user mode (`rseq_slice_clear_events()`).
 //!
 //! The words are those of the glossary in
 //! [`rseq_slice.rst`](srctree/Documentation/userspace-api/rseq_slice.rst).
@@ -214,7 +214,8 @@ unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) ->
     }
 }
 
-/// Ends the grant of a thread that exits. What it does until it leaves the CPU may take long.
+/// Ends the grant of a thread that exits, and requests the postponed reschedule, because the exit
+/// can take long.
 ///
 /// # Safety
 ///

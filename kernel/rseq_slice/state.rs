@@ -10,7 +10,7 @@
 //!     +------+ <-------------------- +---------+             +-------+
 //!        ^      yielded  rseq_slice_yield(2)                     |
 //!        |      aborted  any other system call                   |
-//!        |      revoked  second resched that is not kept,        |
+//!        |      revoked  second resched that is not postponed,   |
 //!        |               or rseq's update failed                 |
 //!        |      died     killed, violation or fault              |
 //!        +-------------------------------------------------------+
@@ -80,8 +80,8 @@ pub(crate) enum Ending {
     Yielded,
     /// By another system call.
     Aborted,
-    /// By a second reschedule that is not kept, by an update of user space or the failure of one,
-    /// or spent before a system call.
+    /// By a second reschedule that is not postponed, by an update of user space or the failure of
+    /// one, or by a system call after it was spent.
     Revoked,
     /// With its thread, or by a violation or fault.
     Died,

@@ -33,8 +33,8 @@ const _: () = {
     assert!(abi::FLAG_ENABLED == uapi::rseq_cs_flags_RSEQ_CS_FLAG_SLICE_EXT_ENABLED);
     assert!(abi::PR_ENABLE as u32 == uapi::PR_RSEQ_SLICE_EXT_ENABLE);
     assert!(abi::PR_BITS as u32 == uapi::PR_RSEQ_SLICE_EXT_BITS);
-    assert!(abi::PR_GET as u32 == uapi::PR_RSEQ_SLICE_EXTENSION_GET);
-    assert!(abi::PR_SET as u32 == uapi::PR_RSEQ_SLICE_EXTENSION_SET);
+    assert!(abi::PR_GET == uapi::PR_RSEQ_SLICE_EXTENSION_GET as usize);
+    assert!(abi::PR_SET == uapi::PR_RSEQ_SLICE_EXTENSION_SET as usize);
     assert!(Layout::Bits.request() == uapi::rseq_slice_ext_RSEQ_SLICE_EXT_REQUEST);
     assert!(Layout::Bits.granted() == uapi::rseq_slice_ext_RSEQ_SLICE_EXT_GRANTED);
     assert!(offset_of!(CtrlBytes, request) == 0 && offset_of!(CtrlBytes, granted) == 1);
@@ -101,8 +101,8 @@ impl Thread {
     /// Enters [`Phase::Granted`], with a grant that `timer` bounds.
     ///
     /// Interrupts are disabled until the timer is started: the callback must not take the expiry of
-    /// an older grant for this one's. A yield that was not collected, because seccomp or a tracer
-    /// skipped the system call, is forgotten.
+    /// an older grant for this one's. If seccomp or a tracer skipped a `rseq_slice_yield(2)`, its
+    /// pending result is dropped.
     pub(crate) fn begin<T>(
         &self,
         now: Instant<Monotonic>,

@@ -175,8 +175,8 @@ impl<T> Clone for PerCpu<T> {
 impl<T> Copy for PerCpu<T> {}
 
 impl<T: Sync> PerCpu<T> {
-    /// The `T` of the CPU that runs the call. By the time it is used this may be another CPU's,
-    /// unless the caller cannot be moved.
+    /// The `T` of the CPU that runs the call. Unless preemption is disabled, the caller may migrate
+    /// to another CPU before it uses the `T`.
     #[inline]
     pub fn this_cpu(self) -> PerCpuRef<T> {
         // SAFETY: By the type invariants the pointer is the address of per-CPU data.

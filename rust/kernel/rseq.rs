@@ -139,8 +139,8 @@ impl CurrentRseq {
             .wrapping_byte_add(offset)
     }
 
-    /// Whether an update of user space is due because the thread was scheduled out since it was
-    /// interrupted in user mode, or for another reason.
+    /// Whether `rseq_event::sched_switch` is set: an update of user space is due, in most cases
+    /// because the thread was scheduled out.
     #[inline]
     pub fn sched_switch(&self) -> bool {
         load!(
@@ -186,6 +186,14 @@ impl CurrentRseq {
 }
 
 /// Whether `rseq_debug` is on.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::rseq;
+///
+/// pr_info!("rseq_debug is {}\n", if rseq::debug_enabled() { "on" } else { "off" });
+/// ```
 #[inline]
 pub fn debug_enabled() -> bool {
     #[cfg(CONFIG_RSEQ_DEBUG_DEFAULT_ENABLE)]

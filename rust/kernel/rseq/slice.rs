@@ -5,6 +5,22 @@
 //!
 //! C headers: [`include/linux/rseq_types.h`](srctree/include/linux/rseq_types.h),
 //! [`include/linux/rseq_slice.h`](srctree/include/linux/rseq_slice.h)
+//!
+//! # Examples
+//!
+//! The settings of the system:
+//!
+//! ```
+//! use kernel::rseq::slice;
+//!
+//! if slice::extension_enabled() {
+//!     let kind = if slice::ext_lazy_only() { "lazy" } else { "all" };
+//!
+//!     pr_info!("{} reschedules, {} ns\n", kind, slice::ext_nsecs());
+//! }
+//! # assert!((5_000..=50_000).contains(&slice::ext_nsecs()));
+//! # assert!(!slice::is_yield(-1));
+//! ```
 
 use super::{
     as_atomic,
@@ -39,15 +55,15 @@ use core::{
     ptr, //
 };
 
-/// The right to change the state of slice extensions, which their implementation has.
+/// Permission to change the state of slice extensions. Only their implementation has it.
 ///
-/// The state says when a grant ends, and a grant keeps other threads from the CPU. So nobody else
-/// can change it without `unsafe`.
+/// The state says when a grant ends, and a grant keeps other threads from the CPU. So other code
+/// cannot change it without `unsafe`.
 #[derive(Clone, Copy)]
 pub struct SliceOwner(());
 
 impl SliceOwner {
-    /// Claims the right.
+    /// Claims the permission.
     ///
     /// # Safety
     ///
@@ -94,7 +110,8 @@ macro_rules! store {
     ($self:expr, $ty:ty, $value:expr, $($field:tt)+) => {{
         let field = as_atomic::<_, $ty>(field!($self, $($field)+));
 
-        // SAFETY: As in `load!`.
+        // SAFETY: The task is valid by the type invariants. Others access the field in interrupts
+        // on its CPU, by single loads and stores, or in the scheduler while the task does not run.
         unsafe { atomic_store(field, $value, Relaxed) }
     }};
 }
@@ -109,7 +126,7 @@ impl CurrentSlice {
     pub unsafe fn from_raw(curr: *mut bindings::task_struct) -> Self {
         // SAFETY: `curr` is `current` by the safety requirements.
         let rseq = unsafe { CurrentRseq::from_raw(curr) };
-        // SAFETY: The safety requirements are the same.
+        // SAFETY: Whoever calls this meets the requirements of `claim()` too, as required.
         let owner = unsafe { SliceOwner::claim() };
 
         Self(rseq, owner)
@@ -121,7 +138,7 @@ impl CurrentSlice {
         Self(CurrentRseq::get(), owner)
     }
 
-    /// The right to change the state.
+    /// The permission to change the state.
     #[inline]
     pub fn owner(&self) -> SliceOwner {
         self.1
@@ -130,14 +147,14 @@ impl CurrentSlice {
     /// Loads `rseq_slice_state::enabled`.
     #[inline]
     pub fn slice_enabled(&self) -> u8 {
-        // CAST: The field is a `u8`, which has no atomic type of its own.
+        // CAST: The field is a `u8`, which has no atomic type.
         load!(self.0, i8, rseq.slice.state.__bindgen_anon_1.enabled) as u8
     }
 
     /// Stores `rseq_slice_state::enabled`.
     #[inline]
     pub fn set_slice_enabled(&self, enabled: u8) {
-        // CAST: As in `slice_enabled()`.
+        // CAST: The field is a `u8`, which has no atomic type.
         store!(
             self.0,
             i8,
@@ -149,14 +166,14 @@ impl CurrentSlice {
     /// Loads `rseq_slice_state::granted`.
     #[inline]
     pub fn slice_granted(&self) -> u8 {
-        // CAST: As in `slice_enabled()`.
+        // CAST: The field is a `u8`, which has no atomic type.
         load!(self.0, i8, rseq.slice.state.__bindgen_anon_1.granted) as u8
     }
 
     /// Stores `rseq_slice_state::granted`.
     #[inline]
     pub fn set_slice_granted(&self, granted: u8) {
-        // CAST: As in `slice_enabled()`.
+        // CAST: The field is a `u8`, which has no atomic type.
         store!(
             self.0,
             i8,
@@ -194,14 +211,14 @@ impl CurrentSlice {
     /// Loads `rseq_slice::yielded`.
     #[inline]
     pub fn slice_yielded(&self) -> u8 {
-        // CAST: As in `slice_enabled()`.
+        // CAST: The field is a `u8`, which has no atomic type.
         load!(self.0, i8, rseq.slice.yielded) as u8
     }
 
     /// Stores `rseq_slice::yielded`.
     #[inline]
     pub fn set_slice_yielded(&self, yielded: u8) {
-        // CAST: As in `slice_enabled()`.
+        // CAST: The field is a `u8`, which has no atomic type.
         store!(self.0, i8, yielded as i8, rseq.slice.yielded);
     }
 
@@ -212,7 +229,7 @@ impl CurrentSlice {
         C: ClockSource,
     {
         #[cfg(CONFIG_TRACEPOINTS)]
-        // CAST: The field is a `u64`, which has no atomic type of its own.
+        // CAST: The field is a `u64`, which has no atomic type.
         store!(self.0, i64, _begin.as_nanos(), rseq.slice.begin);
     }
 
@@ -230,7 +247,7 @@ impl CurrentSlice {
     pub fn clear_syscall_work(&self) {
         let work = field!(self.0, thread_info.syscall_work);
 
-        // SAFETY: As in `set_syscall_work()`.
+        // SAFETY: `work` belongs to a valid task. The bit operation is atomic.
         unsafe { bindings::clear_bit(SLICE_WORK, work) };
     }
 }
@@ -286,7 +303,8 @@ impl ExitToUser {
     /// - A reschedule that is postponed with the value must happen in bounded time.
     #[inline]
     pub unsafe fn assume(work: c_ulong) -> Self {
-        // INVARIANT: By the safety requirements.
+        // INVARIANT: The thread is in the exit loop with this work, and reschedules that are
+        // postponed happen in bounded time, by the safety requirements.
         Self {
             work,
             _not_send: NotThreadSafe,
@@ -302,9 +320,9 @@ impl ExitToUser {
     /// Withdraws the reschedule that is due, or with `lazy_only` a lazy one. Returns false if this
     /// CPU must not postpone it; `rseq_slice_postpone_resched()` has the reasons.
     ///
-    /// One that another CPU requests at the same time may be withdrawn too. That a reschedule is
-    /// due is kept in two places, and an interrupt that reschedules must not see one without the
-    /// other. So interrupts are disabled.
+    /// One that another CPU requests at the same time may be withdrawn too. `need_resched` is stored
+    /// in two places, and an interrupt that reschedules must not see one without the other. So
+    /// interrupts are disabled.
     #[inline]
     pub fn postpone_resched(&self, lazy_only: bool, _irq: &LocalInterruptDisabled) -> bool {
         // SAFETY: The thread is in the exit loop by the type invariants, and C disables interrupts

@@ -65,7 +65,7 @@ pub enum Refusal {
 
 /// Traces the refusal of a request, unless nothing was `requested`.
 ///
-/// That is for the tracepoint to see, so that nothing is computed while it is off.
+/// The tracepoint checks `requested`, so that nothing is computed while it is off.
 ///
 /// # Examples
 ///
