@@ -283,7 +283,8 @@ static void (*const tests[])(const char *name, const char *layout) = {
 #endif
 };
 static const char *const names[] = {
-	"yield", "yield_without_grant", "abort", "expiry", "faulting_fast_call",
+	"yield_returns_1", "yield_without_grant_returns_0", "getpid_ends_grant",
+	"grant_expires", "faulting_fast_call_ends_grant",
 };
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
 
@@ -309,12 +310,12 @@ static int run(void)
 	}
 	say_number(3 + 2 * TESTS);
 	say("\n");
-	result(!error && area.flags == AVAILABLE, "registration", "");
+	result(!error && area.flags == AVAILABLE, "registration_sets_flags", "");
 	if (error)
 		return 1;
 	become(10);
 	pid = competitor();
-	result(!wants(1) && sys(SYS_prctl, PR_RSEQ_SLICE_EXTENSION, 1, 0) == 1, "prctl", ".bytes");
+	result(!wants(1) && sys(SYS_prctl, PR_RSEQ_SLICE_EXTENSION, 1, 0) == 1, "prctl_enables", ".bytes");
 	request = 1;
 	granted = 1 << 8;
 	for (i = 0; i < TESTS; i++)

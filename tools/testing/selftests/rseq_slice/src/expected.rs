@@ -35,7 +35,10 @@ const C: &[(&str, &str)] = &[
         "consistency.request_after_revocation_lives",
         "request-is-violation",
     ),
-    ("consistency.handler_returns", "request-is-violation"),
+    (
+        "consistency.handler_return_with_request_lives",
+        "request-is-violation",
+    ),
     ("yields.work_from_x32.bytes", "x32-yield-aborts"),
     (
         "lost.never_to_membarrier.bytes",
@@ -79,7 +82,10 @@ const C: &[(&str, &str)] = &[
         "userfault.at_check_delays_thread_only.bytes",
         "entry-reschedules-again",
     ),
-    ("beside.uretprobe.bytes", "request-is-violation"),
+    (
+        "beside.uretprobe_loses_no_restart.bytes",
+        "request-is-violation",
+    ),
 ];
 
 /// Cases that pass on both, because they assert the behaviour of the implementation that runs.
@@ -92,7 +98,7 @@ const BOTH: &[(&str, &str)] = &[
         "violation-counts-as-end",
     ),
     (
-        "fault.open_in_handler_runs_it.bytes",
+        "fault.unblocked_in_handler_runs_it.bytes",
         "unwritable-grant-lasts",
     ),
 ];

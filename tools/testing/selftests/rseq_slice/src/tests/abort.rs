@@ -21,14 +21,23 @@ use crate::env::Env;
 use crate::support::{CPU, Child, Competitor, CounterDelta, Setup, handle, hits, soon};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("getpid", Needs::On, getpid),
-    both("write", Needs::On, write),
-    both("sleep", Needs::On, sleep),
-    both("unknown_call", Needs::On, unknown_call),
-    both("disable", Needs::On, disable),
-    both("unregister", Needs::On, unregister),
-    both("exit", Needs::On, exit),
-    both("return_from_handler", Needs::On, return_from_handler).tolerates(&[Load, Checks]),
+    both("getpid_ends_grant", Needs::On, getpid_ends_grant),
+    both("write_ends_grant", Needs::On, write_ends_grant),
+    both("sleep_ends_grant", Needs::On, sleep_ends_grant),
+    both(
+        "unknown_call_ends_grant",
+        Needs::On,
+        unknown_call_ends_grant,
+    ),
+    both("disable_ends_grant", Needs::On, disable_ends_grant),
+    both("unregister_ends_grant", Needs::On, unregister_ends_grant),
+    both("exit_ends_grant", Needs::On, exit_ends_grant),
+    both(
+        "handler_return_ends_grant",
+        Needs::On,
+        handler_return_ends_grant,
+    )
+    .tolerates(&[Load, Checks]),
 ];
 
 /// Makes a system call inside of a grant and checks all that is the same for all of them.
@@ -51,14 +60,14 @@ fn abort<T>(env: Env, layout: Layout, call: impl FnOnce() -> T) -> Result<(Setup
     Ok((setup, result))
 }
 
-fn getpid(env: Env, layout: Layout) -> Result<()> {
+fn getpid_ends_grant(env: Env, layout: Layout) -> Result<()> {
     // SAFETY: The call takes no pointer.
     let (_, pid) = abort(env, layout, || unsafe { libc::syscall(libc::SYS_getpid) })?;
     check!(pid == i64::from(process::id()));
     Ok(())
 }
 
-fn write(env: Env, layout: Layout) -> Result<()> {
+fn write_ends_grant(env: Env, layout: Layout) -> Result<()> {
     let (reader, writer) = pipe()?;
     let (mut reader, mut writer) = (File::from(reader), File::from(writer));
     let (_, result) = abort(env, layout, || writer.write(b"text"))?;
@@ -69,7 +78,7 @@ fn write(env: Env, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn sleep(env: Env, layout: Layout) -> Result<()> {
+fn sleep_ends_grant(env: Env, layout: Layout) -> Result<()> {
     let time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 100_000,
@@ -81,7 +90,7 @@ fn sleep(env: Env, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn unknown_call(env: Env, layout: Layout) -> Result<()> {
+fn unknown_call_ends_grant(env: Env, layout: Layout) -> Result<()> {
     // SAFETY: There is no such call.
     let call = || Errno::result(unsafe { libc::syscall(9999) });
     let (_, result) = abort(env, layout, call)?;
@@ -89,14 +98,14 @@ fn unknown_call(env: Env, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn disable(env: Env, wanted: Layout) -> Result<()> {
+fn disable_ends_grant(env: Env, wanted: Layout) -> Result<()> {
     let (_setup, result) = abort(env, wanted, || set_layout(None))?;
     result?;
     check!(layout()?.is_none());
     Ok(())
 }
 
-fn unregister(env: Env, wanted: Layout) -> Result<()> {
+fn unregister_ends_grant(env: Env, wanted: Layout) -> Result<()> {
     let setup = Setup::new(env, wanted)?;
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
@@ -108,7 +117,7 @@ fn unregister(env: Env, wanted: Layout) -> Result<()> {
     delta.ensure(Counters::aborts(1))
 }
 
-fn exit(env: Env, layout: Layout) -> Result<()> {
+fn exit_ends_grant(env: Env, layout: Layout) -> Result<()> {
     let delta = CounterDelta::start()?;
     let child = Child::start(|| {
         let setup = Setup::new(env, layout)?;
@@ -122,7 +131,7 @@ fn exit(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// A signal does not end a grant, but the return from its handler is a system call.
-fn return_from_handler(env: Env, layout: Layout) -> Result<()> {
+fn handler_return_ends_grant(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;

@@ -37,7 +37,12 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::On,
         violation_after_revocation_kills,
     ),
-    once("handler_returns", Needs::On, handler_returns).tolerates(&[Load, Checks]),
+    once(
+        "handler_return_with_request_lives",
+        Needs::On,
+        handler_return_with_request_lives,
+    )
+    .tolerates(&[Load, Checks]),
     once(
         "unchecked_without_grant",
         Needs::On,
@@ -174,7 +179,7 @@ fn violation_after_revocation_kills(env: Env) -> Result<()> {
 }
 
 /// The return from a signal handler is such a system call.
-fn handler_returns(env: Env) -> Result<()> {
+fn handler_return_with_request_lives(env: Env) -> Result<()> {
     ensure_fine(|| {
         let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
         handle(Signal::SIGUSR1)?;

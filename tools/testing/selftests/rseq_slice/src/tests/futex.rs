@@ -22,28 +22,32 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("unlock_is_whole_after_expiry", Needs::On, |env, layout| {
-        handled(env, layout, End::Expiry)
-    })
-    .tolerates(&[]),
-    both("unlock_is_whole_after_wakeup", Needs::On, |env, layout| {
-        handled(env, layout, End::Wakeup)
-    })
+    both(
+        "unlock_is_complete_after_expiry",
+        Needs::On,
+        |env, layout| handled(env, layout, End::Expiry),
+    )
     .tolerates(&[]),
     both(
-        "unlock_is_whole_after_membarrier",
+        "unlock_is_complete_after_wakeup",
+        Needs::On,
+        |env, layout| handled(env, layout, End::Wakeup),
+    )
+    .tolerates(&[]),
+    both(
+        "unlock_is_complete_after_membarrier",
         Needs::OnTwoCpus,
         |env, layout| handled(env, layout, End::Membarrier),
     )
     .tolerates(&[]),
     both(
-        "unlock_is_whole_when_killed_at_expiry",
+        "unlock_is_complete_when_killed_at_expiry",
         Needs::On,
         |env, layout| killed(env, layout, End::Expiry),
     )
     .tolerates(&[]),
     both(
-        "unlock_is_whole_when_killed_at_membarrier",
+        "unlock_is_complete_when_killed_at_membarrier",
         Needs::OnTwoCpus,
         |env, layout| killed(env, layout, End::Membarrier),
     )

@@ -25,7 +25,7 @@ use crate::support::{
 
 pub(crate) const TESTS: &[Test] = &[
     both("is_postponed", Needs::On, is_postponed).tolerates(&[KernelThreads, Checks]),
-    both("expires", Needs::On, expires).tolerates(&[KernelThreads, Checks]),
+    both("grant_expires", Needs::On, grant_expires).tolerates(&[KernelThreads, Checks]),
     both("second_wakeup_keeps_grant", Needs::OnLazy, second_keeps)
         .tolerates(&[KernelThreads, Checks]),
     both("kept_grant_expires_in_time", Needs::OnLazy, kept_expires)
@@ -129,7 +129,7 @@ fn is_postponed(env: Env, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn expires(env: Env, layout: Layout) -> Result<()> {
+fn grant_expires(env: Env, layout: Layout) -> Result<()> {
     let setup = setup(env, layout)?;
     let competitor = Competitor::new(env)?;
     let delta = CounterDelta::start()?;

@@ -42,14 +42,14 @@ macro_rules! tests {
 }
 
 tests! {
-    "whole_before_request": Before,
-    "whole_with_request": Requested,
-    "whole_in_fault_of_grant": FaultOfGrant,
-    "whole_in_grant": Granted,
-    "whole_after_expiry": Expired,
-    "whole_after_expiry_in_kernel": ExpiredInKernel,
-    "whole_after_revocation": Revoked,
-    "whole_at_yield": AtYield,
+    "restarts_when_due_before_request": Before,
+    "restarts_when_due_with_request": Requested,
+    "restarts_when_due_in_fault_of_grant": FaultOfGrant,
+    "restarts_when_due_in_grant": Granted,
+    "restarts_when_due_after_expiry": Expired,
+    "restarts_when_due_after_expiry_in_kernel": ExpiredInKernel,
+    "restarts_when_due_after_revocation": Revoked,
+    "restarts_when_due_at_yield": AtYield,
 }
 
 /// Where in the life of a grant something happens to the sequence.

@@ -36,16 +36,36 @@ pub(crate) const TESTS: &[Test] = &[
     both("expiry_is_traced", Needs::On, expiry_is_traced).tolerates(&[]),
     both("death_is_traced", Needs::On, death_is_traced).tolerates(&[]),
     once("contest_adds_up", Needs::On, contest_adds_up).tolerates(&[]),
-    both("refused_for_signal", Needs::On, refused_for_signal).tolerates(&[]),
-    once("refused_for_task_work", Needs::On, refused_for_task_work).tolerates(&[]),
-    both("refused_for_urgent", Needs::On, refused_for_urgent).tolerates(&[]),
     both(
-        "refused_after_switch",
-        Needs::OnTwoCpus,
-        refused_after_switch,
+        "refusal_for_signal_is_traced",
+        Needs::On,
+        refusal_for_signal_is_traced,
     )
     .tolerates(&[]),
-    both("refused_by_cpu", Needs::Coarse, refused_by_cpu).tolerates(&[]),
+    once(
+        "refusal_for_task_work_is_traced",
+        Needs::On,
+        refusal_for_task_work_is_traced,
+    )
+    .tolerates(&[]),
+    both(
+        "refusal_for_urgent_is_traced",
+        Needs::On,
+        refusal_for_urgent_is_traced,
+    )
+    .tolerates(&[]),
+    both(
+        "refusal_after_switch_is_traced",
+        Needs::OnTwoCpus,
+        refusal_after_switch_is_traced,
+    )
+    .tolerates(&[]),
+    both(
+        "refusal_by_cpu_is_traced",
+        Needs::Coarse,
+        refusal_by_cpu_is_traced,
+    )
+    .tolerates(&[]),
     both("no_request_is_no_refusal", Needs::On, no_request).tolerates(&[]),
 ];
 
@@ -253,7 +273,7 @@ fn contest_adds_up(_: Env) -> Result<()> {
     Ok(())
 }
 
-fn refused_for_signal(env: Env, layout: Layout) -> Result<()> {
+fn refusal_for_signal_is_traced(env: Env, layout: Layout) -> Result<()> {
     let events = Events::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
@@ -309,7 +329,7 @@ fn count_cpu_time() -> Result<()> {
 /// A tick ends the turn of a thread and sees that a timer of its CPU time has expired, which is left
 /// to task work. Without such a timer there is a grant, whose word the next request overwrites: the BITS
 /// layout does not allow that.
-fn refused_for_task_work(env: Env) -> Result<()> {
+fn refusal_for_task_work_is_traced(env: Env) -> Result<()> {
     const TURN: &str = "/proc/sys/kernel/sched_rr_timeslice_ms";
     /// Nanoseconds with several turns in them. The first one of each thread has the length of before.
     const LONG: u64 = 260_000_000;
@@ -342,7 +362,7 @@ fn refused_for_task_work(env: Env) -> Result<()> {
 }
 
 /// A real-time thread wants the CPU where only lazy reschedules are postponed.
-fn refused_for_urgent(env: Env, layout: Layout) -> Result<()> {
+fn refusal_for_urgent_is_traced(env: Env, layout: Layout) -> Result<()> {
     let events = Events::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
@@ -357,7 +377,7 @@ fn refused_for_urgent(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// The decision waits for the page of the word, and the thread is scheduled out there.
-fn refused_after_switch(env: Env, layout: Layout) -> Result<()> {
+fn refusal_after_switch_is_traced(env: Env, layout: Layout) -> Result<()> {
     set_debug(false)?;
     let events = Events::start()?;
     let (setup, remote, state) = set_up(env, layout)?;
@@ -378,7 +398,7 @@ fn refused_after_switch(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// Nothing would bound a grant.
-fn refused_by_cpu(env: Env, layout: Layout) -> Result<()> {
+fn refusal_by_cpu_is_traced(env: Env, layout: Layout) -> Result<()> {
     /// Nanoseconds, with a tick in them whatever their period.
     const LONG: u64 = 50_000_000;
     let events = Events::start()?;

@@ -23,16 +23,31 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("deadline", Needs::OnTwoCpus, deadline).tolerates(&[]),
-    both("fair_server", Needs::OnTwoCpus, fair_server).tolerates(&[]),
-    both("sched_ext", Needs::OnTwoCpus, sched_ext).tolerates(&[]),
+    both(
+        "deadline_throttling_loses_no_restart",
+        Needs::OnTwoCpus,
+        deadline_throttling_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "fair_server_loses_no_restart",
+        Needs::OnTwoCpus,
+        fair_server_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "sched_ext_loses_no_restart",
+        Needs::OnTwoCpus,
+        sched_ext_loses_no_restart,
+    )
+    .tolerates(&[]),
 ];
 
 const MILLI: u64 = 1_000_000;
 
 /// Holders of the deadline class use up their runtime and are throttled. Their competitors have earlier
 /// deadlines.
-fn deadline(env: Env, layout: Layout) -> Result<()> {
+fn deadline_throttling_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     handle(Signal::SIGXCPU)?;
     let holders = Holders::start(&HolderSetup {
         holder: Arc::new(|| set_deadline(2 * MILLI, 8 * MILLI)),
@@ -53,7 +68,7 @@ fn deadline(env: Env, layout: Layout) -> Result<()> {
 
 /// Holders are real-time threads, and the scheduler lets starving threads of the normal class run
 /// in front of them for a while.
-fn fair_server(env: Env, layout: Layout) -> Result<()> {
+fn fair_server_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     const ENOUGH: u64 = 20;
     ensure_distribution()?;
     let file = |cpu, name| format!("/sys/kernel/debug/sched/fair_server/cpu{cpu}/{name}");
@@ -108,7 +123,7 @@ fn fair_server(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// All threads of the normal class are scheduled by a BPF scheduler.
-fn sched_ext(env: Env, layout: Layout) -> Result<()> {
+fn sched_ext_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let scheduler = Extensible::load()?;
     check!(scheduler.is_on()?, "the scheduler did not start");
     let holders = Holders::start(&HolderSetup::new(env, layout))?;

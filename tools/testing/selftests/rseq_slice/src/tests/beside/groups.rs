@@ -17,13 +17,28 @@ use crate::ktap::diagnose;
 use crate::support::{Child, Group, HolderSetup, Holders};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("bandwidth", Needs::OnTwoCpus, bandwidth).tolerates(&[]),
-    both("freezer", Needs::OnTwoCpus, freezer).tolerates(&[]),
-    both("cpuset", Needs::OnTwoCpus, cpuset).tolerates(&[]),
+    both(
+        "bandwidth_limit_loses_no_restart",
+        Needs::OnTwoCpus,
+        bandwidth_limit_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "freezer_loses_no_restart",
+        Needs::OnTwoCpus,
+        freezer_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "cpuset_change_loses_no_restart",
+        Needs::OnTwoCpus,
+        cpuset_change_loses_no_restart,
+    )
+    .tolerates(&[]),
 ];
 
 /// The group uses its quota up all the time, so that holders are throttled.
-fn bandwidth(env: Env, layout: Layout) -> Result<()> {
+fn bandwidth_limit_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let group = Group::new(&["cpu"])?;
     group.set("cpu.max", "1000 2500")?;
     group.enter()?;
@@ -37,7 +52,7 @@ fn bandwidth(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// The whole process is frozen again and again, wherever its threads are.
-fn freezer(env: Env, layout: Layout) -> Result<()> {
+fn freezer_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     const TIMES: u64 = 40;
     /// Milliseconds.
     const PATIENCE: u64 = 100;
@@ -69,9 +84,9 @@ fn freezer(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// The CPUs of the group change all the time, which moves its threads.
-fn cpuset(env: Env, layout: Layout) -> Result<()> {
+fn cpuset_change_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     const SETS: [&str; 3] = ["0", "1", "0-1"];
-    let group = Group::new(&["cpuset"])?;
+    let group = Group::new(&["cpuset_change_loses_no_restart"])?;
     group.set("cpuset.cpus", "0-1")?;
     group.enter()?;
     let holders = Holders::start(&HolderSetup::new(env, layout))?;

@@ -25,11 +25,36 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("swap", Needs::OnTwoCpus, swap).tolerates(&[]),
-    both("migration", Needs::OnTwoCpus, migration).tolerates(&[]),
-    both("numa_balancing", Needs::OnTwoCpus, numa_balancing).tolerates(&[]),
-    both("huge_pages", Needs::OnTwoCpus, huge_pages).tolerates(&[]),
-    both("ksm", Needs::OnTwoCpus, ksm).tolerates(&[]),
+    both(
+        "swap_loses_no_restart",
+        Needs::OnTwoCpus,
+        swap_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "page_migration_loses_no_restart",
+        Needs::OnTwoCpus,
+        page_migration_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "numa_balancing_loses_no_restart",
+        Needs::OnTwoCpus,
+        numa_balancing_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "huge_page_collapse_loses_no_restart",
+        Needs::OnTwoCpus,
+        huge_page_collapse_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "ksm_page_is_copied_by_answer",
+        Needs::OnTwoCpus,
+        ksm_page_is_copied_by_answer,
+    )
+    .tolerates(&[]),
 ];
 
 const PAGE: usize = Page::SIZE as usize;
@@ -63,7 +88,7 @@ fn pages() -> Result<Vec<Page>> {
 }
 
 /// The areas are swapped out.
-fn swap(env: Env, layout: Layout) -> Result<()> {
+fn swap_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let swap = Swap::on()?;
     let pages = pages()?;
     beside(env, layout, &pages, "pswpin", 20, || {
@@ -77,7 +102,7 @@ fn swap(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// The areas move from one node of memory to the other and back.
-fn migration(env: Env, layout: Layout) -> Result<()> {
+fn page_migration_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let pages = pages()?;
     let turn = Cell::new(0);
     beside(env, layout, &pages, "pgmigrate_success", 20, || {
@@ -87,7 +112,7 @@ fn migration(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// The kernel takes pages away for a moment to find out which node uses them.
-fn numa_balancing(env: Env, layout: Layout) -> Result<()> {
+fn numa_balancing_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     const SETTINGS: [(&str, &str); 3] = [
         ("scan_delay_ms", "1"),
         ("scan_period_min_ms", "1"),
@@ -122,7 +147,7 @@ fn numa_balancing(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// The areas get into a huge page, and out of it again.
-fn huge_pages(env: Env, layout: Layout) -> Result<()> {
+fn huge_page_collapse_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     const HUGE: usize = 2 << 20;
     const MADV_COLLAPSE: libc::c_int = 25;
     let region = Page::huge()?;
@@ -164,7 +189,7 @@ fn is_shared(address: usize) -> Result<bool> {
 /// The page of an area with a request in it becomes a shared one, which the answer has to copy.
 ///
 /// A kernel that preempts itself switches the thread out after the copy, and refuses then.
-fn ksm(env: Env, layout: Layout) -> Result<()> {
+fn ksm_page_is_copied_by_answer(env: Env, layout: Layout) -> Result<()> {
     const ROUNDS: u64 = 12;
     /// Nanoseconds until the request is given up.
     const MERGE: u64 = 400_000_000;

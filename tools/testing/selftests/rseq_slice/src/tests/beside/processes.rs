@@ -25,15 +25,35 @@ use crate::support::{
 };
 
 pub(crate) const TESTS: &[Test] = &[
-    both("io_uring", Needs::OnTwoCpus, io_uring).tolerates(&[]),
-    both("kvm", Needs::OnTwoCpus, kvm).tolerates(&[]),
-    both("single_step", Needs::OnTwoCpus, single_step).tolerates(&[]),
-    both("audit", Needs::On, audit).tolerates(&[]),
+    both(
+        "io_uring_loses_no_restart",
+        Needs::OnTwoCpus,
+        io_uring_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "kvm_loses_no_restart",
+        Needs::OnTwoCpus,
+        kvm_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "single_step_aborts_each_sequence",
+        Needs::OnTwoCpus,
+        single_step_aborts_each_sequence,
+    )
+    .tolerates(&[]),
+    both(
+        "audited_yield_returns_1",
+        Needs::On,
+        audited_yield_returns_1,
+    )
+    .tolerates(&[]),
 ];
 
 /// Each holder has workers of io_uring, which are threads of its process and tell it when they are
 /// done.
-fn io_uring(env: Env, layout: Layout) -> Result<()> {
+fn io_uring_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     // Finds out whether there is such a thing.
     drop(Ring::new()?);
     let completed = Arc::new(AtomicU64::new(0));
@@ -70,7 +90,7 @@ fn io_uring(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// Each holder is the CPU of a virtual machine as well.
-fn kvm(env: Env, layout: Layout) -> Result<()> {
+fn kvm_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     // Finds out whether there is such a thing.
     Machine::new()?.run()?;
     let exits = Arc::new(AtomicU64::new(0));
@@ -135,7 +155,7 @@ fn stepped(env: Env, layout: Layout) -> Result<()> {
 
 /// A debugger steps through sequences instruction by instruction, while somebody else wants the CPU
 /// all the time.
-fn single_step(env: Env, layout: Layout) -> Result<()> {
+fn single_step_aborts_each_sequence(env: Env, layout: Layout) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         let delta = CounterDelta::start()?;
@@ -173,7 +193,7 @@ fn single_step(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// Each yield is audited, which takes its time at the entry and the exit of the call.
-fn audit(env: Env, layout: Layout) -> Result<()> {
+fn audited_yield_returns_1(env: Env, layout: Layout) -> Result<()> {
     const YIELDS: u64 = 20;
     let audit = Audit::start(NR_RSEQ_SLICE_YIELD)?;
     // Only threads that are new have what audit needs.

@@ -14,10 +14,30 @@ use crate::ktap::diagnose;
 use crate::support::{BOTH_CPUS, HolderSetup, Holders, Sampling, Tracing, probed};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("function_tracer", Needs::OnTwoCpus, function_tracer).tolerates(&[]),
-    both("samples", Needs::OnTwoCpus, samples).tolerates(&[]),
-    both("uprobe", Needs::OnTwoCpus, uprobe).tolerates(&[]),
-    both("uretprobe", Needs::OnTwoCpus, uretprobe).tolerates(&[]),
+    both(
+        "function_tracer_loses_no_restart",
+        Needs::OnTwoCpus,
+        function_tracer_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "sampling_loses_no_restart",
+        Needs::OnTwoCpus,
+        sampling_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "uprobe_loses_no_restart",
+        Needs::OnTwoCpus,
+        uprobe_loses_no_restart,
+    )
+    .tolerates(&[]),
+    both(
+        "uretprobe_loses_no_restart",
+        Needs::OnTwoCpus,
+        uretprobe_loses_no_restart,
+    )
+    .tolerates(&[]),
 ];
 
 /// Tracers make the way out of the kernel longer.
@@ -27,7 +47,7 @@ const LENGTH: u32 = 50_000;
 const PERIOD: u64 = 250_000;
 
 /// Every function of the kernel is traced on its way in, and then on its way out as well.
-fn function_tracer(env: Env, layout: Layout) -> Result<()> {
+fn function_tracer_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let tracing = Tracing::open()?;
     set_extension_length(LENGTH)?;
     for tracer in ["function", "function_graph"] {
@@ -47,7 +67,7 @@ fn function_tracer(env: Env, layout: Layout) -> Result<()> {
 }
 
 /// Both CPUs are sampled from a timer's interrupt, several times in a grant.
-fn samples(env: Env, layout: Layout) -> Result<()> {
+fn sampling_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     const PERIOD: u64 = 10_000;
     set_extension_length(LENGTH)?;
     let samplings = BOTH_CPUS.map(|cpu| Sampling::start(cpu, PERIOD));
@@ -83,14 +103,14 @@ fn with_probe(env: Env, layout: Layout, address: usize, returns: bool) -> Result
 }
 
 /// A probe in front of the last store of a sequence, often inside of a grant.
-fn uprobe(env: Env, layout: Layout) -> Result<()> {
+fn uprobe_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let [_, inside] = probed();
     with_probe(env, layout, inside, false)
 }
 
 /// A function returns to a system call that the kernel has planted, with a request pending or a grant
 /// live.
-fn uretprobe(env: Env, layout: Layout) -> Result<()> {
+fn uretprobe_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let [function, _] = probed();
     with_probe(env, layout, function, true)
 }

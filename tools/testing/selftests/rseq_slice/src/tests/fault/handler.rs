@@ -33,9 +33,9 @@ pub(crate) const TESTS: &[Test] = &[
     )
     .tolerates(&[Load, KernelThreads]),
     both(
-        "open_in_handler_runs_it",
+        "unblocked_in_handler_runs_it",
         Needs::OnTwoCpus,
-        open_in_handler_runs_it,
+        unblocked_in_handler_runs_it,
     )
     .tolerates(&[Load]),
 ];
@@ -83,7 +83,7 @@ fn expire(env: Env, layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
 /// The handler runs, and the word still shows the grant that has ended: nobody could write it. Where
 /// the first system call of the handler is checked that is a violation, and it runs once more. On C
 /// the grant has not ended, and a handler does not help.
-fn open_in_handler_runs_it(env: Env, layout: Layout) -> Result<()> {
+fn unblocked_in_handler_runs_it(env: Env, layout: Layout) -> Result<()> {
     let body = || {
         let (runs, word) = expire(env, layout, SaFlags::SA_NODEFER)?;
         diagnose(format_args!(

@@ -25,7 +25,7 @@ use crate::support::{
 
 pub(crate) const TESTS: &[Test] = &[
     both(
-        "whole_when_class_changes",
+        "restarts_when_due_if_class_changes",
         Needs::OnTwoCpus,
         |env, layout| {
             changed(env, layout, Class::Requester, false, |env, thread, _| {
@@ -35,7 +35,7 @@ pub(crate) const TESTS: &[Test] = &[
     )
     .tolerates(&[]),
     both(
-        "whole_when_nice_changes",
+        "restarts_when_due_if_nice_changes",
         Needs::OnTwoCpus,
         |env, layout| {
             // The scheduler acts on it only if the CPU has another thread.
@@ -45,7 +45,7 @@ pub(crate) const TESTS: &[Test] = &[
     )
     .tolerates(&[]),
     both(
-        "whole_when_affinity_changes",
+        "restarts_when_due_if_affinity_changes",
         Needs::OnTwoCpus,
         |env, layout| {
             changed(env, layout, Class::Requester, true, |_, thread, _| {

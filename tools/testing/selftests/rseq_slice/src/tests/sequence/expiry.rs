@@ -24,15 +24,15 @@ use crate::support::{
 
 pub(crate) const TESTS: &[Test] = &[
     both(
-        "whole_while_expiry_awaits_page",
+        "restarts_when_due_while_expiry_awaits_page",
         Needs::OnTwoCpus,
-        whole_while_expiry_awaits_page,
+        restarts_when_due_while_expiry_awaits_page,
     )
     .tolerates(&[]),
     both(
-        "whole_while_expiry_reads_page",
+        "restarts_when_due_while_expiry_reads_page",
         Needs::OnTwoCpus,
-        whole_while_expiry_reads_page,
+        restarts_when_due_while_expiry_reads_page,
     )
     .tolerates(&[]),
 ];
@@ -85,7 +85,7 @@ fn since(start: u64, at: &AtomicU64) -> Option<u64> {
 
 /// The page of the area is fetched by a program, and another thread has the CPU meanwhile. What the
 /// thread does in the kernel when the grant expires is a page fault of its own.
-fn whole_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
+fn restarts_when_due_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     /// Nanoseconds from the fault to the end of the grant.
     const FIRST: u64 = 8_000;
@@ -159,7 +159,7 @@ fn whole_while_expiry_awaits_page(env: Env, layout: Layout) -> Result<()> {
 
 /// The page of the area is in memory but not mapped. A competitor wakes while the update of user space
 /// handles that.
-fn whole_while_expiry_reads_page(env: Env, layout: Layout) -> Result<()> {
+fn restarts_when_due_while_expiry_reads_page(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 30_000;
     const TURNS: u64 = 200;
     set_debug(false)?;

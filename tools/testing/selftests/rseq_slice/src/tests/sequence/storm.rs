@@ -18,11 +18,13 @@ use crate::ktap::diagnose;
 use crate::support::{BOTH_CPUS, Class, CounterDelta, Page, PerCpu, Worker, set_class};
 
 pub(crate) const TESTS: &[Test] = &[
-    both("whole_in_expiry_storm", Needs::OnTwoCpus, |env, layout| {
-        storm(env, layout, false)
-    }),
     both(
-        "whole_in_expiry_storm_debug",
+        "restarts_when_due_in_expiry_storm",
+        Needs::OnTwoCpus,
+        |env, layout| storm(env, layout, false),
+    ),
+    both(
+        "restarts_when_due_in_expiry_storm_debug",
         Needs::OnTwoCpus,
         |env, layout| storm(env, layout, true),
     ),
