@@ -21,7 +21,7 @@ const LONG: usize = 10;
 /// The `count` programs of `seed`. Program number `n` does not depend on `count`.
 pub fn programs(seed: u64, count: usize) -> impl Iterator<Item = Program> {
     (0..count as u64).map(move |number| {
-        Author {
+        Generator {
             rng: Pcg64::new(u128::from(seed), u128::from(number)),
             steps: Vec::new(),
             who: Who::Main,
@@ -31,7 +31,7 @@ pub fn programs(seed: u64, count: usize) -> impl Iterator<Item = Program> {
     })
 }
 
-struct Author {
+struct Generator {
     rng: Pcg64,
     steps: Vec<Step>,
     who: Who,
@@ -39,7 +39,7 @@ struct Author {
     in_sequences: bool,
 }
 
-impl Author {
+impl Generator {
     fn push(&mut self, op: Op) {
         let who = if op.goes_elsewhere() {
             Who::Main

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Child processes that may die of what they do, or never end.
+//! Child processes that may be killed, or never end.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::{fs, io};
 
 use libc::pid_t;
 
-/// Makes this process the one that inherits what its children leave behind, and keeps those that
-/// die of a signal from leaving memory dumps and messages in the kernel's log. The messages are switched
+/// Makes this process the subreaper of its descendants, and keeps those that are killed by a signal
+/// from leaving memory dumps and messages in the kernel's log. The messages are switched
 /// off for the whole system, and stay so.
 ///
 /// # Errors

@@ -73,7 +73,7 @@ pub fn take_over_speed(speed: u64) {
 
 /// Nanoseconds since some moment, the same for all threads of the process and its forked children.
 pub fn now() -> u64 {
-    // What the counter says before is no moment.
+    // The start of the scale is measured first: earlier values of the counter would be negative.
     calibrate();
     moment_of(ticks())
 }
@@ -110,7 +110,7 @@ pub fn spin_while(nanos: u64, going: impl FnMut() -> bool) -> bool {
 
 /// Like [`spin_while`], but makes a pause only every microsecond or so.
 ///
-/// Where QEMU counts instructions, a pause is the other CPUs' turn and takes the host as long as
+/// Where QEMU counts instructions, a pause lets the other CPUs run and takes the host as long as
 /// hundreds of instructions.
 pub fn spin_long_while(nanos: u64, going: impl FnMut() -> bool) -> bool {
     spin_in_turns::<32>(nanos, going)

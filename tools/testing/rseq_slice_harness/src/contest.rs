@@ -36,7 +36,7 @@ pub struct Outcome<W> {
     pub operations: Vec<u64>,
     /// The time that counts.
     pub time: Duration,
-    /// How long threads that had to wait for the lock took until they gave it back, from the first
+    /// How long threads that had to wait for the lock took until they released it, from the first
     /// operation to the last.
     pub waits: W,
     /// Operations from the first to the last.
@@ -107,7 +107,7 @@ struct Shared<L> {
     stop: AtomicBool,
 }
 
-/// What a thread has to tell in the end.
+/// What a thread reports at its end.
 struct Report<W> {
     waits: W,
     ends: Ends,

@@ -2,7 +2,7 @@
 
 //! The control word, as the thread that registered it sees it.
 //!
-//! Only interrupts on the thread's own CPU change the word behind its back, so that plain volatile
+//! Besides the thread only interrupts on its own CPU change the word, so that plain volatile
 //! accesses between compiler fences suffice.
 
 use std::sync::atomic::{Ordering, compiler_fence};
@@ -156,7 +156,7 @@ impl Control for Bits<'_> {
 mod tests {
     use super::*;
 
-    /// Plays the kernel: grants if there is a request.
+    /// Acts as the kernel: grants if there is a request.
     fn grant(area: &Area, layout: fn(bool) -> u32) {
         assert_eq!(area.slice_ctrl(), layout(false));
         area.set_slice_ctrl(layout(true));

@@ -39,7 +39,7 @@ pub trait RawLock: Default + Sync {
     /// Waits for a while, at most until `try_enter` may succeed or until `stop`.
     fn wait(&self, turn: &mut Self::Turn, stop: &AtomicBool);
 
-    /// Gives the lock back.
+    /// Releases the lock.
     ///
     /// # Safety
     ///
@@ -74,12 +74,12 @@ impl<L: RawLock, T> Guarded<L, T> {
         self.data.into_inner()
     }
 
-    /// Runs `work` on the data under the lock, inside a request for an extension; gives up as soon
-    /// as `stop` is set. Returns how long a thread that had to wait took from then until it gave the
-    /// lock back or up, `None` if it did not have to: the clock is not read under the lock.
+    /// Runs `work` on the data under the lock, inside a request for an extension; stops waiting as soon
+    /// as `stop` is set. Returns how long a thread that had to wait took from then until it released the
+    /// lock or stopped waiting, `None` if it did not have to: the clock is not read under the lock.
     ///
     /// The request covers the attempt to take the lock, because a preemption right after it hurts
-    /// just as much. Whether it covers the wait as well is for the [`Pattern`] to say.
+    /// just as much. Whether it covers the wait as well depends on the [`Pattern`].
     pub fn with<C: Control>(
         &self,
         requests: &mut Requests<'_, C>,
@@ -100,7 +100,7 @@ impl<L: RawLock, T> Guarded<L, T> {
             }
             requests.resume();
         }
-        // SAFETY: The lock is held, and given back only below.
+        // SAFETY: The lock is held, and released only below.
         work(unsafe { &mut *self.data.get() });
         // SAFETY: As above.
         unsafe { self.lock.leave() };
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(shared.into_inner(), THREADS as u64 * ROUNDS);
     }
 
-    /// A thread that waits for a lock which nobody gives back ends with `stop`, and each of its
+    /// A thread that waits for a lock which nobody releases ends with `stop`, and each of its
     /// requests once.
     fn gives_up<L: RawLock>(pattern: Pattern) {
         let (shared, stop) = (Guarded::<L, ()>::new(()), AtomicBool::new(false));

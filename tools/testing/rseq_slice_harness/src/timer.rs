@@ -77,7 +77,7 @@ const fn quiet_from(moment: u64, slack: u64) -> u64 {
 /// more than that, and returns it. Of the time between two ticks it takes the first moment that is far
 /// enough from both, or one less than `slack` nanoseconds later.
 ///
-/// The work that a tick brings along may make the kernel refuse a request, and rightly so.
+/// The work that a tick brings along may make the kernel refuse a request, which is correct.
 ///
 /// # Errors
 ///

@@ -14,8 +14,8 @@ struct Descriptor {
     abort_ip: u64,
 }
 
-/// A restartable sequence without an instruction in it. The kernel never restarts it: it takes the
-/// pointer away from a thread that it schedules out.
+/// A restartable sequence without an instruction in it. The kernel never restarts it: it clears
+/// the pointer of a thread that it schedules out.
 static NOWHERE: Descriptor = Descriptor {
     version: 0,
     flags: 0,

@@ -70,7 +70,7 @@ pub(crate) fn compute(rounds: u32) {
     }
 }
 
-/// Sections until `wanted` grants were given back; needs a [`Competitor`].
+/// Sections until `wanted` grants were yielded; needs a [`Competitor`].
 pub(crate) fn grants(wanted: u32) -> Result<()> {
     let word = control_word().context("the extension is off in this thread")?;
     // SAFETY: A control word is two bytes long.

@@ -2,8 +2,8 @@
 
 //! The memory in which the threads of a program have their areas.
 //!
-//! It is used by address, because programs take it away from under themselves. A program that
-//! accesses what is not there dies of it, which is an outcome like others.
+//! It is used by address, because programs unmap it while they use it. A program that accesses memory
+//! that is not there is killed, which is an outcome like others.
 
 use std::cell::Cell;
 use std::ptr::with_exposed_provenance_mut;
@@ -29,7 +29,7 @@ pub(crate) struct Page {
     readable: AtomicBool,
 }
 
-/// Those of the main and the second thread, and of what goes on in the place of the main thread.
+/// Those of the main and the second thread, and of the thread or process that continues the program.
 static PAGES: [Page; 3] = [const {
     Page {
         address: AtomicUsize::new(0),
@@ -132,7 +132,7 @@ impl Page {
         outcome(unsafe { libc::madvise(address, LEN, libc::MADV_DONTNEED) }.into())
     }
 
-    /// Takes the page away.
+    /// Unmaps the page.
     pub(crate) fn unmap(&self) -> i64 {
         self.readable.store(false, SeqCst);
         let address = with_exposed_provenance_mut(self.address.load(SeqCst));
@@ -205,7 +205,7 @@ impl Page {
             return 0;
         }
         // SAFETY: The field lies in our page and is aligned. Should the page go away in this very
-        // moment, the process dies, as it is meant to.
+        // moment, the process is killed, as intended.
         unsafe { self.field::<u32>(offset).read_volatile() }
     }
 

@@ -110,7 +110,7 @@ fn repeat(
         *last = now;
         let end = end(how, counted)?;
         broken = broken.or(end.broken_rule(counted.died));
-        if shared().torn.load(SeqCst) != 0 {
+        if shared().not_restarted.load(SeqCst) != 0 {
             let rule = || format!("a sequence was not restarted in repetition {repetition}: {end}");
             broken = broken.or_else(|| Some(rule()));
         }

@@ -23,7 +23,7 @@ use crate::shared::{Totals, shared};
 struct Look {
     restarted: u32,
     /// It ran to its end, although the thread was switched out inside.
-    torn: u32,
+    not_restarted: u32,
     /// The CPU, the sum of the counts and the membarrier calls at the start.
     cpu: u32,
     sum: u32,
@@ -100,7 +100,7 @@ macro_rules! watched_sequence {
             "lea rax, [rip + 70b]",
             "cmp qword ptr [{area} + {cs}], rax",
             "jne 77f",
-            "mov dword ptr [{look} + {torn}], 1",
+            "mov dword ptr [{look} + {not_restarted}], 1",
             "77:",
         ],
         totals = in(reg) &raw const shared().totals,
@@ -112,7 +112,7 @@ macro_rules! watched_sequence {
         sum = const offset_of!(Look, sum),
         known = const offset_of!(Look, begun),
         cpu = const offset_of!(Look, cpu),
-        torn = const offset_of!(Look, torn),
+        not_restarted = const offset_of!(Look, not_restarted),
         out("rax") _, out("rcx") _, out("rdx") _,
         $($operands)*)
     };
@@ -120,7 +120,7 @@ macro_rules! watched_sequence {
 
 /// Notes the result of a sequence. Returns whether it has to be entered again.
 fn was_restarted(look: &Look) -> bool {
-    shared().torn.fetch_add(look.torn, SeqCst);
+    shared().not_restarted.fetch_add(look.not_restarted, SeqCst);
     shared().totals.restarts.fetch_add(look.restarted, SeqCst);
     look.restarted != 0
 }
@@ -143,7 +143,7 @@ impl Watched {
 /// counter shows `deadline`, then stores a byte.
 fn wait(page: &Page, deadline: u64, watched: &Watched, to: *mut u8) {
     let (area, mut look) = (page.area(), Look::default());
-    // SAFETY: The words live; the area is ours, and where it is not the process dies of it. At a
+    // SAFETY: The words live; the area is ours, and where it is not the process is killed. At a
     // restart nothing is changed but what is declared to be.
     unsafe {
         watched_sequence!(area, &raw mut look, [

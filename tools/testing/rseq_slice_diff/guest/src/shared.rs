@@ -86,7 +86,7 @@ pub(crate) struct Shared {
     pub(crate) handler_result: AtomicI64,
     pub(crate) code: AtomicI32,
     /// Sequences that should have been restarted and were not.
-    pub(crate) torn: AtomicU32,
+    pub(crate) not_restarted: AtomicU32,
     slots: [Slot; Program::MAX_STEPS],
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn find() -> Result<()> {
 }
 
 impl Shared {
-    /// Forgets the last run.
+    /// Clears the results of the last run.
     pub(crate) fn reset(&self) {
         let fresh = MaybeUninit::<[Slot; Program::MAX_STEPS]>::zeroed();
         // SAFETY: All zeros is a valid value of atomics.
@@ -143,7 +143,7 @@ impl Shared {
         self.handler_word.store(0, SeqCst);
         self.handler_result.store(0, SeqCst);
         self.code.store(0, SeqCst);
-        self.torn.store(0, SeqCst);
+        self.not_restarted.store(0, SeqCst);
     }
 
     /// The slot of a step.

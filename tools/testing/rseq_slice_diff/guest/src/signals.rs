@@ -14,7 +14,7 @@ use crate::shared::shared;
 
 /// The exit status of a process whose handler for `SIGSEGV` does not help, and of one whose handler is
 /// to end it.
-const HELPLESS: i32 = 99;
+const STILL_FAULTS: i32 = 99;
 const DONE: i32 = 98;
 /// So many times is `SIGSEGV` handled.
 const PATIENCE: u32 = 3;
@@ -31,7 +31,7 @@ const fn number(signal: Signal) -> i32 {
     }
 }
 
-/// Forgets what happened to the process that this one was forked from.
+/// Clears what was counted in the process that this one was forked from.
 pub(crate) fn start() {
     SEGVS.store(0, SeqCst);
 }
@@ -63,7 +63,7 @@ extern "C" fn on_signal(signal: i32, info: *const libc::siginfo_t, _context: *co
     let how = if signal == libc::SIGSEGV {
         if SEGVS.fetch_add(1, SeqCst) >= PATIENCE {
             // SAFETY: Ends the process.
-            unsafe { libc::_exit(HELPLESS) };
+            unsafe { libc::_exit(STILL_FAULTS) };
         }
         &FOR_SEGV
     } else {

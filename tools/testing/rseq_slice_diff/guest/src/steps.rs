@@ -328,7 +328,7 @@ pub(crate) fn complete(index: usize, result: &Done) {
         shared
             .slot(index)
             .complete(result.value, result.timeout, word, flags);
-        // Somebody ran between the looks: what was seen does not belong together.
+        // Another thread ran between the reads: the values are not of one moment.
         if shared.totals.sum() == sum {
             return;
         }

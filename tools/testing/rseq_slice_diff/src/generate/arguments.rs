@@ -6,9 +6,9 @@ use rand_pcg::rand_core::RngCore;
 use rseq_slice_diff_program::arg::{Delay, Hex, Text};
 use rseq_slice_diff_program::op::Op;
 
-use super::Author;
+use super::Generator;
 
-impl Author {
+impl Generator {
     /// A number below `bound`.
     pub(super) fn below(&mut self, bound: u32) -> u32 {
         // The bias is of no importance, and the stream does not depend on anybody's algorithm.

@@ -6,10 +6,10 @@ use rseq_slice_diff_program::arg::{Call, Event, Fault, Handler, Hex, Place, Prot
 use rseq_slice_diff_program::op::Op;
 use rseq_slice_diff_program::program::Who;
 
-use super::Author;
+use super::Generator;
 use super::arguments::{prctl, written};
 
-impl Author {
+impl Generator {
     /// Something global.
     pub(super) fn phrase_before(&mut self) -> Op {
         let text = self.pick(&["1", "1", "y", "0"]);

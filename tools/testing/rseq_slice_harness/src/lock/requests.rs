@@ -20,7 +20,7 @@ pub enum Pattern {
 pub struct Ends {
     /// Nobody wanted the CPU meanwhile.
     pub undisturbed: u64,
-    /// Granted, and given back in time.
+    /// Granted, and yielded in time.
     pub yielded: u64,
     /// Granted, and ended by the kernel after the last look.
     pub too_late: u64,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use super::{LOOKS, RawLock};
 
 /// A ticket lock. A waiter whose turn comes while it is off its CPU keeps all others waiting, which
-/// no extension for the holder can cure.
+/// no extension for the holder can prevent.
 #[repr(align(64))]
 #[derive(Default)]
 pub struct TicketLock {

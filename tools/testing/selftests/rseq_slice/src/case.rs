@@ -36,7 +36,7 @@ pub(crate) enum Needs {
 }
 
 impl Needs {
-    /// Why `kernel` does not do, if so.
+    /// Why a test that needs this cannot run on `kernel`, if so.
     pub(crate) fn missing_in(self, kernel: &Kernel) -> Option<&'static str> {
         match self {
             Self::Absent if kernel.has_extension() => Some("needs a kernel without the extension"),
@@ -106,7 +106,7 @@ impl Test {
         Self { tolerates, ..self }
     }
 
-    fn bears(&self, disturbance: Disturbance) -> bool {
+    fn holds_beside(&self, disturbance: Disturbance) -> bool {
         self.tolerates.contains(&disturbance)
     }
 
@@ -193,7 +193,7 @@ impl Case {
 
     /// Whether it holds while programs of the normal class keep the CPUs busy.
     pub(crate) fn holds_under_load(&self) -> bool {
-        self.test.bears(Disturbance::Load)
+        self.test.holds_beside(Disturbance::Load)
     }
 
     /// Why it cannot run on `kernel`, if so.
@@ -202,13 +202,13 @@ impl Case {
             return Some(missing.to_owned());
         }
         let grants = self.needs().grants();
-        if grants && kernel.realtime && !self.test.bears(Disturbance::KernelThreads) {
+        if grants && kernel.realtime && !self.test.holds_beside(Disturbance::KernelThreads) {
             return Some("with CONFIG_PREEMPT_RT the kernel's own threads take part".to_owned());
         }
         let checks = kernel
             .checks
-            .filter(|_| grants && !self.test.bears(Disturbance::Checks))?;
-        Some(format!("{checks} takes more time than there is"))
+            .filter(|_| grants && !self.test.holds_beside(Disturbance::Checks))?;
+        Some(format!("{checks} makes the kernel too slow"))
     }
 
     pub(crate) fn run(&self, env: Env) -> Result<()> {

@@ -15,12 +15,11 @@ pub(crate) struct Env {
 
 impl Env {
     pub(crate) fn new(kernel: Kernel, grants: u64) -> Self {
-        /// Nanoseconds that a system call and a tick take, with what that may bring.
+        /// Nanoseconds that a system call and a tick take, including side effects.
         const LEAD: u64 = 60_000;
-        /// Long enough for the timers of other programs to fire before, which are not set anew before
-        /// those programs get the CPU back; for a kernel that is full of checks; and for a competitor
-        /// to get its order where only lazy reschedules are postponed, which takes several changes of
-        /// its class.
+        /// Long enough for the timers of other programs to fire first (they are armed again only when
+        /// those programs run); for a kernel with checks; and for a competitor to get its order where
+        /// only lazy reschedules are postponed, which takes several changes of its class.
         const LONG_LEAD: u64 = 400_000;
         Self {
             grants,

@@ -14,7 +14,7 @@ use rseq_slice_harness::{
     Counters, DebugfsError, Implementation, extension_length, implementation, set_extension_length,
 };
 
-use crate::features::{debts, remember};
+use crate::features;
 
 /// Where debugfs keeps the switch for the consistency checks.
 pub(crate) const DEBUG: &str = "/sys/kernel/debug/rseq/debug";
@@ -33,7 +33,7 @@ pub(crate) const CPU1_ONLINE: &str = "/sys/devices/system/cpu/cpu1/online";
 pub(crate) struct Kernel {
     /// `None`: the extension is compiled out.
     implementation: Option<Implementation>,
-    /// The extension is on. Taken from the command line, not from the extension's own word.
+    /// The extension is on. Taken from the command line, not from what the extension reports.
     pub(crate) on: bool,
     /// What `rseq_slice_ext=` says if it says nothing sensible.
     pub(crate) bad_switch: Option<String>,
@@ -58,16 +58,16 @@ pub(crate) struct Kernel {
     /// `CONFIG_PREEMPT_RT`: only lazy reschedules are postponed, and the timers of other than
     /// real-time threads expire in a real-time thread.
     pub(crate) realtime: bool,
-    /// What the scheduler owes to threads of the normal class. Tests with `CONFIG_PREEMPT_RT` have it
-    /// forget that.
-    debts: Vec<&'static str>,
+    /// The [features](crate::features) of the scheduler that were enabled at the start, with
+    /// `CONFIG_PREEMPT_RT`. Tests disable them there.
+    sched_features: Vec<&'static str>,
     /// The option that makes the kernel check itself all the time, if `/proc/config.gz` has one.
     pub(crate) checks: Option<&'static str>,
     /// Other programs keep the CPUs busy.
     loaded: bool,
 }
 
-/// Options with which the kernel takes a multiple of its time.
+/// Options that make the kernel several times slower.
 const CHECKS: [&str; 4] = [
     "CONFIG_KASAN",
     "CONFIG_KCSAN",
@@ -86,7 +86,7 @@ impl Kernel {
                 .next_back()
         };
         let switch = value("rseq_slice_ext");
-        let sense = switch.map(truth);
+        let sense = switch.map(parse_bool);
         let exact = !cmdline
             .split_ascii_whitespace()
             .any(|word| word == "highres=off");
@@ -101,7 +101,10 @@ impl Kernel {
             known => Some(known?),
         };
         let realtime = fs::read_to_string("/proc/version")?.contains("PREEMPT_RT");
-        let debts = if realtime { debts()? } else { Vec::new() };
+        let sched_features = match realtime {
+            true => features::enabled()?,
+            false => Vec::new(),
+        };
         Ok(Self {
             implementation,
             on: implementation.is_some() && sense.flatten().unwrap_or(true),
@@ -120,7 +123,7 @@ impl Kernel {
                 .map(str::to_owned),
             model: model()?,
             realtime,
-            debts,
+            sched_features,
             checks: checks(),
             loaded,
         })
@@ -139,8 +142,8 @@ impl Kernel {
         self.implementation.is_some()
     }
 
-    /// Whether not all that happens is in the hands of a test: on a kernel that is full of checks,
-    /// where the kernel's own threads want the CPU as competitors do, and under load.
+    /// Whether outside activity can disturb a test: on a kernel with such checks, where the kernel's own
+    /// threads want the CPU as competitors do, and under load.
     pub(crate) const fn disturbs(&self) -> bool {
         self.checks.is_some() || self.realtime || self.loaded
     }
@@ -154,9 +157,9 @@ impl Kernel {
         self.implementation.expect("the extension is compiled out")
     }
 
-    /// What is wrong with counts of a stretch at both ends of which there was no grant: every grant must
-    /// have ended in one of the ways that are counted. The C implementation loses some, and must not
-    /// invent any.
+    /// What is wrong with the counts of a period that began and ended without a grant: every grant must
+    /// have ended in one of the ways that are counted. The C implementation does not count all ends, but
+    /// must not count more ends than grants.
     pub(crate) fn imbalance(&self, delta: Counters) -> Option<String> {
         let good = match self.implementation() {
             Implementation::Rust => delta.adds_up(),
@@ -165,7 +168,7 @@ impl Kernel {
         (!good).then(|| format!("grants and their ends do not add up: {delta:?}"))
     }
 
-    /// Puts back what a test may have changed and not put back.
+    /// Restores what a test may have changed and not restored.
     pub(crate) fn restore(&self) -> Result<()> {
         if self.has_extension() {
             set_extension_length(self.length)?;
@@ -174,7 +177,7 @@ impl Kernel {
             set_policy(policy)?;
         }
         set_debug(self.debug)?;
-        remember(&self.debts)?;
+        features::restore(&self.sched_features)?;
         if let Some(model) = &self.model {
             set_model(model)?;
         }
@@ -265,7 +268,7 @@ fn checks() -> Option<&'static str> {
 }
 
 /// How the kernel reads a boolean parameter.
-fn truth(word: &str) -> Option<bool> {
+fn parse_bool(word: &str) -> Option<bool> {
     let mut letters = word.bytes().map(|letter| letter.to_ascii_lowercase());
     match (letters.next(), letters.next()) {
         (Some(b'e' | b'y' | b't' | b'1'), _) | (Some(b'o'), Some(b'n')) => Some(true),

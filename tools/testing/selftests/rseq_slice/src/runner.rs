@@ -32,10 +32,10 @@ fn limit(env: Env) -> Duration {
     Duration::from_micros(CASE + env.grants * per_grant)
 }
 
-/// Nanoseconds of an extension for the cases that do not care: so many that the few instructions
-/// which a case runs inside of a grant do not use them up.
+/// Nanoseconds of an extension for the cases that set none: enough for the few instructions that a case
+/// runs inside of a grant.
 const LENGTH: u32 = 20_000;
-/// The same where the way out of the kernel is full of checks.
+/// The same on a kernel with checks on its exit path.
 const LENGTH_WITH_CHECKS: u32 = 50_000;
 
 const FAILED: i32 = 1;
@@ -46,10 +46,10 @@ const ATTEMPTS: u32 = 5;
 
 /// Runs `case` and leaves nothing of it behind.
 ///
-/// What the kernel itself gets wrong is not forgiven by another attempt.
+/// What the kernel itself gets wrong fails at once, without another attempt.
 pub(crate) fn run(case: &Case, env: Env) -> Result<Verdict> {
-    let hopeful = env.kernel.disturbs() && excuse(case, env.kernel).is_none();
-    let mut left = if hopeful { ATTEMPTS } else { 1 };
+    let retries = env.kernel.disturbs() && excuse(case, env.kernel).is_none();
+    let mut left = if retries { ATTEMPTS } else { 1 };
     loop {
         let (verdict, wrong) = attempt(case, env)?;
         left -= 1;
@@ -129,7 +129,7 @@ fn in_child(case: &Case, env: Env) -> Result<Verdict> {
     })
 }
 
-/// Makes the child the head of a process group, mortal, and fast from the start.
+/// Makes the child the leader of a process group, has SIGSEGV kill it, and maps its program.
 fn prepare() -> Result<()> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     die_of_segv()?;

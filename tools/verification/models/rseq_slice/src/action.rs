@@ -232,7 +232,7 @@ impl fmt::Display for Action {
                 UserOp::Request => write!(f, "{tid}: user: requests"),
                 UserOp::Clear => write!(f, "{tid}: user: clears the request"),
                 UserOp::ForgeGrant => write!(f, "{tid}: user: forges the grant"),
-                UserOp::Scribble => write!(f, "{tid}: user: scribbles"),
+                UserOp::SetUndefinedBit => write!(f, "{tid}: user: sets an undefined bit"),
                 UserOp::Begin => write!(f, "{tid}: user: begins a sequence"),
                 UserOp::Commit => write!(f, "{tid}: user: commits the sequence"),
                 UserOp::Touch => write!(f, "{tid}: user: touches a page that is not there"),

@@ -17,7 +17,7 @@ pub(crate) enum UserOp {
     /// Inverts the bit of the grant in the control word.
     ForgeGrant,
     /// Sets a bit of the control word that has no meaning.
-    Scribble,
+    SetUndefinedBit,
     /// Begins a restartable sequence.
     Begin,
     /// Commits it.

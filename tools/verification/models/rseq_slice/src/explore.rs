@@ -129,7 +129,7 @@ pub(crate) fn explore<R: Rules>(rules: R, config: Config, wanted: Option<Propert
         .iter()
         .filter_map(|&property| {
             let path = discoveries.remove(property.name)?;
-            Some((property, trace::tell(&rules, &config, path.into_vec())))
+            Some((property, trace::describe(&rules, &config, path.into_vec())))
         })
         .collect();
 

@@ -34,7 +34,7 @@ pub(crate) struct Ghost {
     /// The last grant, until the thread is in user mode without it.
     pub(crate) last: Option<Last>,
     /// If a reschedule was postponed and the scheduler did not run since: its latest moment.
-    pub(crate) owed: Option<Moment>,
+    pub(crate) postponed_until: Option<Moment>,
     /// The counted grants less the counted ends.
     pub(crate) open: i8,
     pub(crate) gave_up: GaveUp,
@@ -59,7 +59,7 @@ impl Ghost {
     /// For a thread that never had a grant.
     pub(crate) const NEW: Self = Self {
         last: None,
-        owed: None,
+        postponed_until: None,
         open: 0,
         gave_up: GaveUp::No,
         forged: false,

@@ -184,7 +184,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
             if thread.rseq.granted {
                 self.break_property(Broken::POSTPONED_AGAIN);
             }
-            self.check_owed();
+            self.check_postponed();
             if !thread.by_irq {
                 self.break_property(Broken::NO_INTERRUPT);
             }
@@ -265,12 +265,12 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
         let thread = *self.thread();
         let pending = thread.work & which;
 
-        self.check_owed();
+        self.check_postponed();
         if !pending.is_empty() {
             if !self.config.postponable().contains(pending) {
                 self.break_property(Broken::URGENT);
             }
-            self.thread_mut().ghost.owed = Some(bound);
+            self.thread_mut().ghost.postponed_until = Some(bound);
             self.postponed = true;
         }
         self.thread_mut().work -= which;
@@ -286,8 +286,8 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
             self.break_property(Broken::POSTPONED_AGAIN);
         }
         let thread = self.thread_mut();
-        if !pending.is_empty() && thread.ghost.owed.is_none() {
-            thread.ghost.owed = thread.rseq.expires;
+        if !pending.is_empty() && thread.ghost.postponed_until.is_none() {
+            thread.ghost.postponed_until = thread.rseq.expires;
         }
         thread.work -= which;
         self.log.cover(Cover::KEPT);
@@ -295,8 +295,8 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
     }
 
     /// Checks that no reschedule is still due that an earlier step has postponed.
-    fn check_owed(&mut self) {
-        if self.thread().ghost.owed.is_some() && !self.postponed {
+    fn check_postponed(&mut self) {
+        if self.thread().ghost.postponed_until.is_some() && !self.postponed {
             self.break_property(Broken::POSTPONED_AGAIN);
         }
     }
@@ -342,7 +342,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
         self.spent = keep || out;
         let thread = self.thread_mut();
         thread.work -= Work::ANY_RESCHED;
-        thread.ghost.owed = None;
+        thread.ghost.postponed_until = None;
         if out {
             thread.switches = 1;
             if let Some(last) = &mut thread.ghost.last {

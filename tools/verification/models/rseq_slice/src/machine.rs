@@ -161,7 +161,7 @@ fn user<A: Copy>(thread: &mut Thread<A>, op: UserOp) {
             };
             thread.ghost.forged = true;
         }
-        UserOp::Scribble => {
+        UserOp::SetUndefinedBit => {
             thread.word |= if bits {
                 4
             } else {

@@ -6,7 +6,9 @@ use crate::{
     abi::Layout,
     config::{
         Config,
-        UserOp::{self, Begin, Call as Makes, Clear, Commit, ForgeGrant, Request, Scribble, Touch},
+        UserOp::{
+            self, Begin, Call as Makes, Clear, Commit, ForgeGrant, Request, SetUndefinedBit, Touch,
+        },
     },
     property::Broken,
     rules::Sabotage,
@@ -18,7 +20,7 @@ const HOSTILE: &[UserOp] = &[
     Request,
     Clear,
     ForgeGrant,
-    Scribble,
+    SetUndefinedBit,
     Touch,
     Makes(Call::Yield),
     Makes(Call::Other),

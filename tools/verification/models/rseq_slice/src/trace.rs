@@ -13,7 +13,7 @@ use crate::{
 /// # Panics
 ///
 /// If the exploration did not take this path.
-pub(crate) fn tell<R: Rules>(
+pub(crate) fn describe<R: Rules>(
     rules: &R,
     config: &Config,
     path: Vec<(World<R::At>, Option<Action>)>,

@@ -95,7 +95,7 @@ impl<A: Copy> World<A> {
     pub(crate) fn tick(&mut self) {
         self.moments(|moment| moment.0 -= 1);
         for thread in &mut self.threads {
-            if let Some(bound) = &mut thread.ghost.owed {
+            if let Some(bound) = &mut thread.ghost.postponed_until {
                 bound.0 = (bound.0 - 1).max(0);
             }
         }
@@ -103,10 +103,12 @@ impl<A: Copy> World<A> {
 
     /// Whether a tick changes anything.
     pub(crate) fn can_tick(&mut self) -> bool {
-        let mut pending = self
-            .threads
-            .iter()
-            .any(|thread| thread.ghost.owed.is_some_and(|bound| !bound.is_due()));
+        let mut pending = self.threads.iter().any(|thread| {
+            thread
+                .ghost
+                .postponed_until
+                .is_some_and(|bound| !bound.is_due())
+        });
 
         self.moments(|moment| pending |= *moment >= Moment::NOW);
         pending
@@ -207,12 +209,12 @@ impl<A: Copy> World<A> {
             let bounded = slot.base == Some(cpu)
                 && slot.owner == Some(tid)
                 && Some(slot.expires) == thread.rseq.expires;
-            let owed = thread.ghost.owed;
+            let postponed_until = thread.ghost.postponed_until;
 
             if matches!(thread.pc, Pc::Dead) {
                 broken.set(
                     Broken::LOST_BY_DEATH,
-                    owed.is_some()
+                    postponed_until.is_some()
                         && !(thread.rseq.granted && bounded)
                         && !thread.work.intersects(Work::ANY_RESCHED),
                 );
@@ -225,11 +227,11 @@ impl<A: Copy> World<A> {
             );
             broken.set(
                 Broken::LATE,
-                owed.is_some_and(Moment::is_due) && !self.is_timer_due(config, cpu),
+                postponed_until.is_some_and(Moment::is_due) && !self.is_timer_due(config, cpu),
             );
             broken.set(
                 Broken::LOST,
-                owed.is_some()
+                postponed_until.is_some()
                     && !thread.rseq.granted
                     && !thread.work.intersects(Work::ANY_RESCHED),
             );

@@ -98,8 +98,7 @@ impl Guests {
         Ok(answers.collect())
     }
 
-    /// Runs the jobs on one kernel, with another boot after each program that the kernel did not
-    /// survive.
+    /// Runs the jobs on one kernel, with another boot after each program that crashed the kernel.
     fn run_on(
         &self,
         kernel: Implementation,
@@ -107,10 +106,10 @@ impl Guests {
         seed: u64,
         number: usize,
     ) -> Result<Report> {
-        /// A kernel that dies more often than that is not worth comparing.
-        const DEATHS: usize = 5;
+        /// A kernel that crashes more often than that is not compared.
+        const CRASHES: usize = 5;
         let mut all = Report::default();
-        let mut deaths = 0;
+        let mut crashes = 0;
         // After an incomplete report the next boot tells which program it was.
         let mut each = false;
         while all.done < jobs.len() {
@@ -118,7 +117,7 @@ impl Guests {
             let name = format!(
                 "{}-{number}.{}",
                 name(kernel),
-                deaths * 2 + usize::from(each)
+                crashes * 2 + usize::from(each)
             );
             let status = self.boot(kernel, jobs, from, seed, each, &name)?;
             let report = read(&self.log(&name), kernel)?;
@@ -135,13 +134,13 @@ impl Guests {
                 self.log(&name).display()
             );
             if each {
-                deaths += 1;
+                crashes += 1;
                 ensure!(
-                    deaths <= DEATHS,
-                    "the {kernel:?} kernel died {deaths} times"
+                    crashes <= CRASHES,
+                    "the {kernel:?} kernel crashed {crashes} times"
                 );
                 let why = format!(
-                    "the {kernel:?} kernel did not survive it: status {status} of scripts/boot, see {}",
+                    "the {kernel:?} kernel crashed: status {status} of scripts/boot, see {}",
                     self.log(&name).display()
                 );
                 all.samples.remove(&all.done);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Code that runs in a process of its own, because it is going to die there.
+//! Code that runs in a process of its own, because it is going to be killed.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -39,7 +39,7 @@ pub(crate) fn take_short_slices() -> Result<()> {
 }
 
 /// Puts the calling thread into the deadline class, with a runtime in each period, in
-/// nanoseconds. More than that is punished, and sends SIGXCPU.
+/// nanoseconds. A thread that exceeds it is throttled and gets SIGXCPU.
 pub(crate) fn set_deadline(runtime: u64, period: u64) -> Result<()> {
     const SIGNAL_OVERRUNS: u64 = 0x04;
     set(&Attributes {

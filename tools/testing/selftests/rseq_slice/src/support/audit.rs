@@ -79,7 +79,7 @@ impl Audit {
         self.ask(message, &rule)
     }
 
-    /// Sends a message and waits until the kernel has agreed. Records that come in between are lost.
+    /// Sends a message and waits for the acknowledgment of the kernel. Records that come in between are lost.
     fn ask(&self, message: u16, words: &[u32]) -> Result<()> {
         let len = u32::try_from(HEADER + size_of_val(words))?;
         let kind = u32::from(message) | u32::from(NLM_F_REQUEST_ACK) << 16;

@@ -41,8 +41,8 @@ enum Alarm {
 
 /// A thread that sleeps until a timer wakes it, notes the time, and sleeps again.
 ///
-/// It wakes up in a timer interrupt of the CPU that armed the timer and is entitled to the CPU that
-/// it is bound to at once.
+/// It wakes up in a timer interrupt of the CPU that armed the timer and preempts, on the CPU that it is
+/// bound to, what runs there.
 pub(crate) struct Competitor {
     env: Env,
     class: Class,
@@ -163,7 +163,7 @@ impl Competitor {
 
     /// Waits until the competitor has run once more than `runs` times, and does not count that run.
     #[track_caller]
-    pub(super) fn forget_run(&self, runs: u64) -> Result<()> {
+    pub(super) fn discount_run(&self, runs: u64) -> Result<()> {
         self.ensure_runs(runs + 1)?;
         self.runs.count.fetch_sub(1, Ordering::Relaxed);
         Ok(())
@@ -185,8 +185,8 @@ impl Competitor {
     }
 }
 
-/// A competitor of the normal scheduling class, which preempts lazily where the kernel knows such a
-/// thing.
+/// A competitor of the normal scheduling class, which preempts lazily where the kernel has lazy
+/// preemption.
 pub(crate) fn fair_competitor(env: Env, cpu: usize) -> Result<Competitor> {
     Competitor::start(env, cpu, Class::Fair, || ())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers that each CPU has one of, and threads that count them up in restartable sequences: a torn
-//! one loses a count.
+//! Per-CPU numbers, and threads that increment them in restartable sequences: a sequence that is not
+//! restarted when it has to be loses a count.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,19 +38,19 @@ impl Pace {
     }
 }
 
-/// The numbers.
+/// A number for each CPU.
 #[derive(Default)]
 pub(crate) struct PerCpu([AtomicU64; BOTH_CPUS.len()]);
 
 impl PerCpu {
-    /// Counts up the number of the CPU in a sequence with those steps in front. Returns how it ended.
+    /// Increments the number of the CPU in a sequence that does `steps` first. Returns how it ended.
     pub(crate) fn count(&self, area: &Area, steps: Vec<Step<'_>>) -> Result<Outcome> {
         let cpu = area.cpu_id() as usize;
         check!(cpu < self.0.len(), "on CPU {cpu}");
         let outcome = Sequence::counting(area, steps, &self.0[cpu]).run(cpu)?;
         check!(
-            outcome.how != How::Torn,
-            "a sequence is torn at step {}",
+            outcome.how != How::NotRestarted,
+            "a sequence was not restarted, at step {}",
             outcome.step
         );
         Ok(outcome)
@@ -58,7 +58,7 @@ impl PerCpu {
 
     /// Counts with a request in the sequence. Returns whether it was not aborted.
     ///
-    /// The control word is the caller's to look at afterwards: the request may be there still, and a
+    /// The caller has to look at the control word afterwards: the request may be there still, and a
     /// signal aborts the sequence but does not end a grant.
     pub(crate) fn count_requesting(&self, area: &Area, pace: Pace) -> Result<bool> {
         Ok(self.count(area, pace.steps(area))?.how == How::Done)
@@ -74,13 +74,13 @@ impl PerCpu {
             .sum();
         check!(
             counts == done,
-            "{done} sequences counted to {counts}: some are torn"
+            "{done} sequences counted to {counts}: some were not restarted"
         );
         Ok(())
     }
 }
 
-/// Numbers without a pattern that matters.
+/// Pseudo-random numbers.
 pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
@@ -124,7 +124,7 @@ impl Worker {
         self.done
     }
 
-    /// How often a yield said 1.
+    /// How often a yield returned 1.
     pub(crate) const fn yields(&self) -> u64 {
         self.yields
     }
@@ -132,10 +132,10 @@ impl Worker {
     /// Counts once, or is restarted. A few grants are ended by another call than the yield. Returns
     /// whether there was a grant afterwards.
     ///
-    /// What the sequence does on the way is a page fault, if it gets a page.
+    /// With `page` the sequence takes a page fault.
     pub(crate) fn section(&mut self, counts: &PerCpu, page: Option<Page>) -> Result<bool> {
         let (request, grant) = (requested(self.layout), granted(self.layout));
-        let fate = self.numbers.below(100);
+        let chance = self.numbers.below(100);
         let area = self.registration.area();
         let pace = Pace {
             request,
@@ -144,16 +144,16 @@ impl Worker {
         };
         let mut steps = pace.steps(area);
         steps.extend(page.map(Step::touch));
-        if fate < self.outlasting {
+        if chance < self.outlasting {
             steps.push(Step::wait_while_word(area, grant, PATIENCE));
         }
         match counts.count(area, steps)?.how {
             How::Done => self.done += 1,
             How::Aborted | How::Elsewhere => {}
-            How::Torn => fail!("a torn sequence"),
+            How::NotRestarted => fail!("a sequence was not restarted"),
         }
         let seen = area.slice_ctrl() == grant;
-        if fate >= 95 && seen {
+        if chance >= 95 && seen {
             null_call();
         }
         let withdrawn = match self.layout {

@@ -154,7 +154,7 @@ impl Extensible {
         Ok(scheduler)
     }
 
-    /// Whether the kernel has not thrown it out.
+    /// Whether the kernel has not ejected the scheduler.
     pub(crate) fn is_on(&self) -> Result<bool> {
         Ok(fs::read_to_string(STATE)?.trim() == "enabled")
     }

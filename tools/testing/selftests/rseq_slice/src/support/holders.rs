@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads with grants and restartable sequences, to let something else work beside them.
+//! Threads with grants and restartable sequences, beside which a test does something else.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ pub(crate) type Prepare = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 /// What a thread does after each sequence.
 pub(crate) type Between = Box<dyn FnMut() -> Result<()>>;
 
-/// What the threads are like.
+/// How the threads are set up.
 #[derive(Clone)]
 pub(crate) struct HolderSetup {
     pub(crate) env: Env,
@@ -73,12 +73,12 @@ pub(crate) struct Share {
     /// Sequences that were not aborted.
     pub(crate) counted: u64,
     pub(crate) aborted: u64,
-    /// Yields that said 1.
+    /// Yields that returned 1.
     pub(crate) yields: u64,
 }
 
-/// Withdraws what is in the word, and gives up the grant that there may be.
-fn give_up(area: &Area, request: u32) -> Result<bool> {
+/// Withdraws the request, and yields the grant that there may be.
+fn withdraw_and_yield(area: &Area, request: u32) -> Result<bool> {
     area.clear_bits_in_slice_ctrl(request);
     Ok(area.slice_ctrl() != 0 && sys::rseq_slice_yield()? == 1)
 }
@@ -105,13 +105,13 @@ fn hold(
             true => share.counted += 1,
             false => share.aborted += 1,
         }
-        share.yields += u64::from(give_up(area, request)?);
+        share.yields += u64::from(withdraw_and_yield(area, request)?);
         between()?;
     }
     Ok(share)
 }
 
-fn come_and_go(area: &Area, counts: &PerCpu, over: &AtomicBool, period: u64) -> Result<Share> {
+fn wake_and_count(area: &Area, counts: &PerCpu, over: &AtomicBool, period: u64) -> Result<Share> {
     let mut share = Share::default();
     for turn in 0_u64.. {
         if over.load(Ordering::Relaxed) {
@@ -141,8 +141,8 @@ pub(crate) struct Holders {
     competitors: Vec<Thread>,
 }
 
-/// Skips a test on a kernel that has not the control groups which all distributions have: how much
-/// has to happen beside holders depends on what else is at work there.
+/// Skips a test on a kernel without the control groups that all distributions have: how often something
+/// has to happen beside holders depends on what else runs there.
 pub(crate) fn ensure_distribution() -> Result<()> {
     match Path::new("/sys/fs/cgroup").exists() {
         true => Ok(()),
@@ -162,8 +162,8 @@ impl Holders {
         };
         let delta = CounterDelta::start()?;
         let (ready, started) = mpsc::channel();
-        // What acts on the threads comes in time, however busy they are; nor do they keep each other
-        // from starting, who are of this class until then.
+        // This thread acts on the others in time, however busy they are. They start in this class, so
+        // that they do not keep each other from starting.
         set_class(env, Class::Realtime)?;
         pin_to(&BOTH_CPUS)?;
         let holders = (0..THREADS)
@@ -203,7 +203,7 @@ impl Holders {
                     set_class(env, Class::Fair)?;
                     prepare()?;
                     let area = registration.area();
-                    reported(come_and_go(area, &counts, &over, period), &failure)
+                    reported(wake_and_count(area, &counts, &over, period), &failure)
                 })
             })
             .collect();
@@ -267,8 +267,8 @@ impl Holders {
         count()
     }
 
-    /// Ends the threads. Expects that all their sequences are whole, and that they did what they are
-    /// for.
+    /// Ends the threads. Expects that no sequence has missed its restart, and that there were grants,
+    /// restarts and sequences of all threads.
     pub(crate) fn end(self) -> Result<Counters> {
         self.over.store(true, Ordering::Relaxed);
         let ended = |threads: Vec<Thread>| -> Result<Share> {
@@ -297,7 +297,7 @@ impl Holders {
                 && holders.aborted > 0
                 && tally.granted > 0
                 && competitors.counted > 0,
-            "nothing to see: {holders:?}, competitors {competitors:?}"
+            "not all of it happened: {holders:?}, competitors {competitors:?}"
         );
         Ok(tally)
     }

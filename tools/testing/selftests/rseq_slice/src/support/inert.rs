@@ -11,7 +11,7 @@ use super::setup::{CPU, be_on, requested};
 use crate::check::check;
 use crate::env::Env;
 
-/// Registers with and without a wish for the extension, and expects the flags to stay zero.
+/// Registers with and without `RSEQ_FLAG_SLICE_EXT_DEFAULT_ON`, and expects the flags to stay zero.
 pub(crate) fn ensure_flags_stay_zero() -> Result<()> {
     for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
         let registration = Registration::with_flags(flags)?;

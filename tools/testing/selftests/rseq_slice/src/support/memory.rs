@@ -14,7 +14,7 @@ use rseq_slice_harness::{Area, Registration};
 
 const LEN: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// A private anonymous page, never freed: a registered area may live in it.
+/// A private anonymous page, never freed: a registered area may be in it.
 #[derive(Clone, Copy)]
 pub(crate) struct Page(NonNull<u8>);
 
@@ -103,7 +103,7 @@ impl Page {
         Ok(())
     }
 
-    /// Takes the page away.
+    /// Unmaps the page.
     pub(crate) fn unmap(self) -> Result<()> {
         // SAFETY: As for `protect`.
         unsafe { munmap(self.0.cast(), LEN.get()) }?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel does to pages behind the back of their owners.
+//! What the kernel does to pages without the owner's involvement.
 
 use std::fs;
 use std::os::unix::fs::FileExt;

@@ -19,9 +19,9 @@ use rseq_slice_harness::{Layout, pin_to};
 
 use super::class::{Class, set_class_of};
 use super::competitor::Competitor;
-use super::hand::Hand;
 use super::loss::droppable_page;
 use super::memory::Page;
+use super::remote_worker::RemoteWorker;
 use super::sequence::interfere;
 use super::setup::{CPU, OTHER_CPU, Setup, be_on};
 use super::signals::handle;
@@ -46,7 +46,7 @@ pub(crate) const MEMBARRIER: u32 = 1 << 5;
 pub(crate) struct OrderedSetup {
     pub(crate) setup: Setup,
     pub(crate) competitor: Competitor,
-    pub(crate) hand: Hand,
+    pub(crate) worker: RemoteWorker,
     /// Woken by [`PREEMPT`].
     second: Competitor,
     /// How often that was.
@@ -63,11 +63,11 @@ impl OrderedSetup {
         handle(Signal::SIGUSR1)?;
         prepare_membarrier()?;
         let wakeups = Arc::<AtomicU64>::default();
-        let hand = Hand::new(env, actions(env, page, event, Arc::clone(&wakeups)))?;
+        let worker = RemoteWorker::new(env, actions(env, page, event, Arc::clone(&wakeups)))?;
         Ok(Self {
             setup,
             competitor,
-            hand,
+            worker,
             second,
             wakeups,
         })
@@ -79,9 +79,9 @@ impl OrderedSetup {
         // The thread would keep the other CPU from finishing.
         spin_while(5 * PATIENCE, || {
             let _ = pin_to(&[CPU]);
-            !self.hand.is_idle()
+            !self.worker.is_idle()
         });
-        self.hand.ensure_idle()?;
+        self.worker.ensure_idle()?;
         pin_to(&[CPU])?;
         self.second
             .ensure_runs(self.wakeups.load(Ordering::Relaxed))

@@ -23,15 +23,15 @@ use crate::env::Env;
 /// A moment that does not come.
 const NEVER: u64 = u64::MAX;
 
-/// An action that waits for its sign on [`OTHER_CPU`].
+/// An action that waits on [`OTHER_CPU`].
 pub(crate) struct Remote {
     go: Arc<AtomicBool>,
     thread: JoinHandle<Result<()>>,
 }
 
 impl Remote {
-    /// Gets `action` ready. The other CPU spins until the sign is given, so that no system call
-    /// is needed for it.
+    /// Gets `action` ready. The other CPU spins until [`go`](Self::go), so that no system call
+    /// is needed to start the action.
     pub(crate) fn ready(action: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Self> {
         let go = Arc::new(AtomicBool::new(false));
         let there = Arc::new(AtomicBool::new(false));
@@ -50,7 +50,7 @@ impl Remote {
         Ok(Self { go, thread })
     }
 
-    /// Gives the sign. Makes no system call.
+    /// Starts the action. Makes no system call.
     pub(crate) fn go(&self) {
         self.go.store(true, Ordering::Release);
     }

@@ -18,7 +18,7 @@ use super::vdso::Unlock;
 /// What stands for the pending operation.
 const PENDING: u64 = 0x1000;
 
-/// So many moments are an instruction apart. More than taking and releasing the lock takes.
+/// How many moments, one instruction apart, a sweep has: more than taking and releasing the lock takes.
 pub(crate) const PASSES: u64 = 32;
 
 /// A robust futex and what its owner notes beside it. An operation is pending whenever the lock is
@@ -65,7 +65,7 @@ impl Lock {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) signals: u64,
-    /// The thread was interrupted after the release, before the operation was forgotten.
+    /// The thread was interrupted after the release, before the pending operation was cleared.
     pub(crate) inside: u64,
     /// The lock was released and the operation pending.
     pub(crate) half_done: u64,
@@ -104,7 +104,7 @@ fn instruction(context: &libc::ucontext_t) -> usize {
 
 extern "C" fn look(_: i32, _: *mut libc::siginfo_t, context: *mut c_void) {
     let Some(watch) = WATCH.get() else { return };
-    // SAFETY: The kernel hands the interrupted context to the handler.
+    // SAFETY: The kernel passes the interrupted context to the handler.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };
     let inside = watch.section.contains(&instruction(context)) && watch.lock.is_released();
     let count = |counter: &AtomicU64, yes| counter.fetch_add(u64::from(yes), Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl Owner {
     /// After so many more instructions, of [`PASSES`], takes and releases the lock until a signal comes,
     /// but not more than `times`. Returns whether one came.
     ///
-    /// Makes no pause: where QEMU counts instructions, other CPUs would have their turns there, and
+    /// Makes no pause: where QEMU counts instructions, other CPUs would run in the pauses only, and
     /// never interrupt the unlock.
     pub(crate) fn unlock_until_signal(&self, instructions: u64, times: u64) -> bool {
         let thread = self.thread.as_raw() as u32;

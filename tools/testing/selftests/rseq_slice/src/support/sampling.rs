@@ -85,8 +85,8 @@ impl Sampling {
         })
     }
 
-    /// Throws the samples away that there are, and returns how many bytes there were up to now.
-    pub(crate) fn skim(&self) -> u64 {
+    /// Discards the samples, and returns how many bytes there were up to now.
+    pub(crate) fn discard(&self) -> u64 {
         // SAFETY: Inside of the kernel's page.
         let (head, tail) = unsafe {
             let word = |offset| self.buffer.as_ptr().add(offset).cast::<u64>();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Restartable sequences that do what a list of steps says, and notice when they are torn: somebody
-//! else had the CPU since their start, and they were not restarted.
+//! Restartable sequences that do what a list of steps says, and notice when they are not restarted
+//! although another thread had the CPU since their start.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -97,15 +97,16 @@ fn word_of(area: &Area) -> *const u32 {
     ptr::from_ref(area).wrapping_byte_add(SLICE_CTRL).cast()
 }
 
-/// How often somebody had the CPU of a setup, or its thread was told of something.
+/// How often another thread had the CPU of a setup, or its thread handled a signal or was the target of
+/// membarrier(2).
 static INTERFERENCES: AtomicU64 = AtomicU64::new(0);
 
-/// Says that a sequence on the CPU of a setup which has begun before has to be restarted.
+/// Notes that a sequence on the CPU of a setup which has begun before has to be restarted.
 pub(crate) fn interfere() {
     INTERFERENCES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How often that was said.
+/// How often that was noted.
 pub(crate) fn interferences() -> u64 {
     INTERFERENCES.load(Ordering::Relaxed)
 }
@@ -118,7 +119,7 @@ pub(crate) enum How {
     /// The kernel aborted it.
     Aborted,
     /// It was not aborted although it had to be.
-    Torn,
+    NotRestarted,
     /// It began on another CPU than it was to.
     Elsewhere,
 }
@@ -137,7 +138,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Sequence<'a> {
     area: &'a Area,
     steps: Vec<Step<'a>>,
-    /// It is torn if that has changed.
+    /// If that has changed, the sequence has to be restarted.
     watched: &'a AtomicU64,
     /// Its last instruction stores there what it has seen of `watched`, plus 1.
     committed: &'a AtomicU64,
@@ -181,7 +182,9 @@ impl<'a> Sequence<'a> {
     /// Runs the sequence, which is to begin on `cpu`.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn run(&self, cpu: usize) -> Result<Outcome> {
-        use x86_64::{ABORTED, Answer, DONE, ELSEWHERE, Program, TORN, rseq_slice_sequence};
+        use x86_64::{
+            ABORTED, Answer, DONE, ELSEWHERE, NOT_RESTARTED, Program, rseq_slice_sequence,
+        };
 
         const { assert!(size_of::<Step<'_>>() == Step::SIZE) };
         let program = Program {
@@ -198,7 +201,7 @@ impl<'a> Sequence<'a> {
         let how = match answer.how {
             DONE => How::Done,
             ABORTED => How::Aborted,
-            TORN => How::Torn,
+            NOT_RESTARTED => How::NotRestarted,
             ELSEWHERE => How::Elsewhere,
             other => fail!("a sequence ended with {other}"),
         };

@@ -32,7 +32,7 @@ pub(crate) fn be_on(env: Env, cpu: usize) -> Result<()> {
     pin_to(&[cpu])?;
     set_class(env, Class::Requester)?;
     if env.only_lazy() {
-        features::forget()?;
+        features::disable()?;
     }
     calibrate();
     Ok(())
@@ -163,9 +163,8 @@ impl Setup {
     /// Gets a grant against `competitor` and returns when it was first seen. The competitor is still
     /// waiting.
     ///
-    /// What was no attempt at all is repeated, and leaves no trace: the competitor ran before the
-    /// request was made, as the other CPU was slow, or one of the kernel's own threads came before
-    /// the competitor.
+    /// Another attempt is made, and the run of the competitor not counted, if it ran before the request
+    /// was made, as the other CPU was slow, or if one of the kernel's own threads came before it.
     #[track_caller]
     pub(crate) fn obtain(&self, competitor: &Competitor) -> Result<u64> {
         self.obtain_when(competitor, |_| Ok(()))
@@ -193,7 +192,7 @@ impl Setup {
                 return self.ensure_granted(seen, competitor.runs() - runs, at);
             }
             self.set_word(0);
-            competitor.forget_run(runs)?;
+            competitor.discount_run(runs)?;
         }
     }
 

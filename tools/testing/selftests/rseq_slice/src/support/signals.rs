@@ -16,7 +16,7 @@ extern "C" fn count(_signal: i32) {
     HITS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Counts `signal` from now on instead of dying of it.
+/// Counts `signal` from now on instead of being killed by it.
 pub(crate) fn handle(signal: Signal) -> Result<()> {
     HITS.store(0, Ordering::Relaxed);
     let action = SigAction::new(

@@ -40,14 +40,14 @@ impl Ticker {
         })
     }
 
-    /// Is always there on `cpu`, and takes what nobody else wants.
+    /// Runs on `cpu` whenever no other thread wants it.
     pub(crate) fn idle(env: Env, cpu: usize) -> Result<Self> {
         Self::start(env, cpu, Class::Idle, |_| {
             spin_long_while(10_000, || true);
         })
     }
 
-    /// A CPU that goes away and comes back gets the thread back as well.
+    /// A CPU that goes offline and comes online again gets the thread back.
     fn start(
         env: Env,
         cpu: usize,
@@ -65,7 +65,7 @@ impl Ticker {
                     break;
                 }
                 if turn % 64 == 0 {
-                    // Fails while the CPU is away.
+                    // Fails while the CPU is offline.
                     let _ = pin_to(&[cpu]);
                 }
                 want(turn);

@@ -9,7 +9,7 @@ use rseq_slice_harness::timer::await_quiet;
 
 use crate::env::Env;
 
-/// Nanoseconds after which a competitor that did not get the CPU, not even late, is declared lost.
+/// Nanoseconds after which a test fails whose competitor did not get the CPU, not even late.
 pub(crate) const PATIENCE: u64 = 2_000_000;
 
 /// A moment of [`monotonic`](rseq_slice_harness::timer::monotonic), [`Env::lead`] from now or a little

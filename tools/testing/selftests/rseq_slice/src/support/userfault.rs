@@ -86,8 +86,8 @@ impl Userfault {
         Ok(())
     }
 
-    /// Takes the page away and returns what was in it.
-    pub(crate) fn take(&self) -> Result<Vec<u8>> {
+    /// Drops the page and returns its content.
+    pub(crate) fn drop_page(&self) -> Result<Vec<u8>> {
         let (start, len) = (self.page.area().as_ptr(), Page::SIZE as usize);
         // SAFETY: The page is never unmapped. What its thread writes meanwhile may be lost.
         let content = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) }.to_vec();
@@ -105,7 +105,7 @@ impl Userfault {
         Ok(())
     }
 
-    /// Puts the content back, and lets those go on who wait for it.
+    /// Restores the content, and wakes the threads that wait for it.
     pub(crate) fn answer(&self, content: &[u8]) -> Result<()> {
         let mut copy = Copy {
             dst: self.address(),

@@ -18,10 +18,10 @@ const SYMBOL: &str = "__vdso_futex_robust_list64_try_unlock";
 /// Takes the lock, the id of the thread that has it, and where the pending operation is noted.
 type TryUnlock = unsafe extern "C" fn(*const AtomicU32, u32, *const AtomicU64) -> u32;
 
-/// The function that unlocks, then forgets the pending operation.
+/// The function that unlocks, then clears the pending operation.
 pub(super) struct Unlock {
     function: TryUnlock,
-    /// From the first instruction after the lock is released to the end of the one that forgets.
+    /// From the first instruction after the lock is released to the end of the one that clears it.
     pub(super) section: Range<usize>,
 }
 

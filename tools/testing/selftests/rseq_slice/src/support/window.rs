@@ -3,7 +3,7 @@
 //! The window between the look at the control word and the system call, instruction by instruction.
 //!
 //! A restartable sequence covers the window, so that the kernel tells whether it switched the thread
-//! out there. Every instruction of the window leaves its mark in a register: what the registers hold
+//! out there. Every instruction of the window changes a register: what the registers hold
 //! at the abort tells where the interrupt came.
 
 use anyhow::Result;
@@ -21,7 +21,7 @@ pub(crate) const INSTRUCTIONS: [&str; 5] = ["read", "test", "branch", "number", 
 pub(crate) struct Walk {
     /// There was a grant before the delay.
     pub(crate) obtained: bool,
-    /// What the yield returned. `None`: the word said no grant, and it was not called.
+    /// What the yield returned. `None`: the word showed no grant, and it was not called.
     pub(crate) yielded: Option<i64>,
     /// The thread was switched out in front of this one of the [`INSTRUCTIONS`].
     pub(crate) interrupted: Option<usize>,

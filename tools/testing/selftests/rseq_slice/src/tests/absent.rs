@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel without `CONFIG_RSEQ_SLICE_EXTENSION` knows the calls and nothing behind them.
+//! A kernel without `CONFIG_RSEQ_SLICE_EXTENSION` has rseq(2) and prctl(2), but nothing of the extension.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ fn flags_stay_zero(_: Env) -> Result<()> {
     ensure_flags_stay_zero()
 }
 
-/// Everything is not supported, registered or not, but for what no operation takes.
+/// Good arguments are ENOTSUPP, with or without a registration, and bad ones are EINVAL.
 fn prctl_is_not_supported(_: Env) -> Result<()> {
     let refused = || -> Result<()> {
         for (args, errno) in [

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What else a distribution's kernel has at work, beside threads that have grants or on them.
+//! What else runs on a distribution's kernel, beside threads that have grants or inside of them.
 //!
-//! Where nothing else is said, the threads are those of [`Holders`](crate::support::Holders): none of
-//! their restartable sequences may be torn, and each of their grants ends.
+//! Where nothing else is said, the threads are those of [`Holders`](crate::support::Holders): each of
+//! their restartable sequences is restarted if it has to be, and each of their grants ends.
 
 mod classes;
 mod groups;

@@ -65,7 +65,7 @@ fn bad_switch_is_reported(env: Env) -> Result<()> {
     Ok(())
 }
 
-/// The same for the length. C does not know the word.
+/// The same for the length. C has no such parameter.
 fn bad_length_is_reported(env: Env) -> Result<()> {
     let word = env.kernel.length_word.as_ref();
     let Some(word) = word.filter(|_| env.kernel.length_at_boot().is_none()) else {

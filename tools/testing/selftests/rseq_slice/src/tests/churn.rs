@@ -2,7 +2,7 @@
 
 //! Many grants, while everything changes that an administrator can change: CPUs come and go, threads
 //! are moved, the length of an extension, `rseq_debug` and the preemption model are set. The threads
-//! count in restartable sequences, none of which may be torn.
+//! count in restartable sequences, each of which is restarted if it has to be.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn start(layout: Layout, seed: u64, short_slices: bool, shared: &Arc<Shared>) ->
     Ok(Thread { thread, id })
 }
 
-/// Kinds of changes. Each comes once before chance decides.
+/// Kinds of changes. Each is made once, before they are picked at random.
 const KINDS: u64 = 5;
 
 /// How often each thing was changed.
@@ -120,7 +120,7 @@ fn change(
             set_debug(numbers.below(2) == 0)?;
             changes.debug += 1;
         }
-        // A full one would leave nothing to postpone where only lazy reschedules are.
+        // Where only lazy reschedules are postponed, `full` would leave none.
         2 if env.kernel.model.is_some() && !env.kernel.realtime => {
             set_model(if changes.models % 2 == 0 {
                 "full"
@@ -199,7 +199,7 @@ fn loses_no_grant(env: Env) -> Result<()> {
         if granted >= target && changes.turns >= KINDS {
             break;
         }
-        // What became of one that ended is said when it is joined.
+        // The error of one that ended is reported when it is joined.
         if workers.iter().any(|worker| worker.thread.is_finished()) {
             break;
         }

@@ -90,7 +90,7 @@ fn unchanged_word_lives(env: Env) -> Result<()> {
     })
 }
 
-/// The thread dies of the violation, and so does its grant. C counts the call instead.
+/// The violation kills the thread, and the grant dies with it. C counts the call instead.
 fn violation_in_grant_kills(env: Env) -> Result<()> {
     set_debug(true)?;
     for violation in violations() {
@@ -111,7 +111,7 @@ fn violation_in_grant_kills(env: Env) -> Result<()> {
     Ok(())
 }
 
-/// The bytes that nobody owns have to be 0, although the grant keeps what is in them.
+/// The reserved bytes have to be 0, although the grant keeps what is in them.
 fn reserved_byte_kills(env: Env) -> Result<()> {
     set_debug(true)?;
     for (reserved, dies) in [([0, 0], false), ([1, 0], true), ([0, 0x80], true)] {
@@ -224,7 +224,7 @@ fn unchecked_without_grant(env: Env) -> Result<()> {
     Ok(())
 }
 
-/// Without `rseq_debug` nobody looks: the grant goes by the kernel's state.
+/// Without `rseq_debug` nothing is checked: the kernel's state alone decides.
 fn unchecked_without_rseq_debug(env: Env) -> Result<()> {
     set_debug(false)?;
     let setup = Setup::new(env, LAYOUT)?;

@@ -32,7 +32,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// The grant ended with the thread. That may have taken longer than the extension.
 #[track_caller]
-fn ensure_died(delta: &CounterDelta) -> Result<()> {
+fn ensure_counted_as_died(delta: &CounterDelta) -> Result<()> {
     let died = Counters {
         expired: delta.counted()?.map_or(0, |tally| tally.expired),
         ..Counters::deaths(1)
@@ -54,7 +54,7 @@ fn counts_kill_in_grant(env: Env, layout: Layout) -> Result<()> {
         Ok(())
     })?;
     child.ensure_killed(Signal::SIGKILL)?;
-    ensure_died(&delta)
+    ensure_counted_as_died(&delta)
 }
 
 fn counts_fault_in_grant(env: Env, layout: Layout) -> Result<()> {
@@ -70,7 +70,7 @@ fn counts_fault_in_grant(env: Env, layout: Layout) -> Result<()> {
         Ok(())
     })?;
     child.ensure_killed(Signal::SIGSEGV)?;
-    ensure_died(&delta)
+    ensure_counted_as_died(&delta)
 }
 
 /// The competitor does not wait until the process that dies has freed its memory.
@@ -79,7 +79,7 @@ fn does_postponed_reschedule(env: Env, layout: Layout) -> Result<()> {
     const MEMORY: usize = 64 << 20;
     /// Nanoseconds that the child process has to set itself up.
     const START: u64 = 100_000_000;
-    /// Nanoseconds within which the competitor gets the CPU: an extension, and the way to the death.
+    /// Nanoseconds within which the competitor gets the CPU: an extension, and the path to the exit of the thread.
     const SOON: u64 = 150_000;
 
     set_extension_length(50_000)?;

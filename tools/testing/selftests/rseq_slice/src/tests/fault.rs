@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel cannot reach the control word: the process dies of it, and nobody else.
+//! The kernel cannot access the control word: that kills the process, and no other one.
 
 mod handler;
 
@@ -66,8 +66,8 @@ pub(crate) const TESTS: &[Test] = &[
     both("refusal_writes_no_zero", Needs::On, refusal_writes_no_zero).tolerates(&[]),
 ];
 
-/// Somebody else still gets what he asks for.
-fn others_unhurt(env: Env, layout: Layout) -> Result<()> {
+/// Other threads still get grants.
+fn others_get_grants(env: Env, layout: Layout) -> Result<()> {
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     setup.obtain(&competitor)?;
@@ -82,25 +82,25 @@ fn on_page(env: Env, layout: Layout, loss: Loss) -> Result<(LosablePage, Setup)>
     Ok((page, setup))
 }
 
-/// Where a program has met its fault, by what the counters say of its grants.
-enum Met {
-    /// Where it was to.
-    Here,
-    /// Too late: the other CPU took the whole extension to take the page away.
+/// Where a program faulted, according to the counters of its grants.
+enum Site {
+    /// Where the test wants it.
+    Intended,
+    /// After the extension: the other CPU took that long to make the page inaccessible.
     Later,
-    /// That cannot be.
-    Nowhere,
+    /// Elsewhere.
+    Wrong,
 }
 
-impl From<bool> for Met {
+impl From<bool> for Site {
     fn from(right: bool) -> Self {
-        if right { Self::Here } else { Self::Nowhere }
+        if right { Self::Intended } else { Self::Wrong }
     }
 }
 
-/// Expects `program` to be killed by a fault of the kernel in whatever way the memory goes away, `met`
-/// where it was to. Prints how many faults that were.
-fn each_loss<M: Into<Met>>(
+/// Expects `program` to be killed by a fault of the kernel for each cause of faults, at the site that
+/// `met` tells. Prints how many faults that were.
+fn each_loss<M: Into<Site>>(
     env: Env,
     site: &str,
     layout: Layout,
@@ -113,17 +113,17 @@ fn each_loss<M: Into<Met>>(
         ensure_dies(Signal::SIGSEGV, || program(loss)).with_context(|| format!("{loss:?}"))?;
         let tally = delta.tally()?;
         match met(&tally).into() {
-            Met::Here => faults += 1,
-            Met::Later => later += 1,
-            Met::Nowhere => fail!("{loss:?}: {tally:?}"),
+            Site::Intended => faults += 1,
+            Site::Later => later += 1,
+            Site::Wrong => fail!("{loss:?}: {tally:?}"),
         }
     }
     diagnose(format_args!("{faults} faults at {site}, {later} later"));
     check!(faults > 0);
-    others_unhurt(env, layout)
+    others_get_grants(env, layout)
 }
 
-/// A reschedule is due while the page is gone. With a request in it that can still be read, the
+/// A reschedule is due while the page is inaccessible. With a request in it that can still be read, the
 /// decision itself faults.
 fn at_grant_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
@@ -151,8 +151,8 @@ fn without_request_kills(env: Env, layout: Layout) -> Result<()> {
     })
 }
 
-/// Gets a grant and has the page taken away by the other CPU while that is live. Returns once it is
-/// gone; nothing may touch it then.
+/// Gets a grant and has the other CPU make the page inaccessible while it is live. Returns after that;
+/// nothing may access the page then.
 fn lose_in_grant(
     env: Env,
     layout: Layout,
@@ -176,7 +176,7 @@ fn lose_in_grant(
     Ok(setup)
 }
 
-/// One grant, which ended somehow: how is the kernel's business, if only it is counted.
+/// One grant: any ending is accepted if it is counted.
 fn one(tally: &Counters) -> bool {
     tally.granted == 1 && tally.adds_up()
 }
@@ -205,9 +205,9 @@ fn at_revocation_kills(env: Env, layout: Layout) -> Result<()> {
 fn at_call(env: Env, layout: Layout, call: fn()) -> Result<()> {
     set_extension_length(50_000)?;
     let met = |tally: &Counters| match tally.expired {
-        _ if !one(tally) => Met::Nowhere,
-        0 => Met::Here,
-        _ => Met::Later,
+        _ if !one(tally) => Site::Wrong,
+        0 => Site::Intended,
+        _ => Site::Later,
     };
     each_loss(env, "system call entry", layout, met, |loss| {
         let _setup = lose_in_grant(env, layout, loss, |_| Ok(()))?;
@@ -217,11 +217,11 @@ fn at_call(env: Env, layout: Layout, call: fn()) -> Result<()> {
     })
 }
 
-/// A thread sleeps in a fault of its own during a grant, and the page of its area is gone when it comes
-/// back: not the end of the grant faults, but the update of user space that the switch made necessary.
+/// A thread sleeps in a fault of its own during a grant, and the page of its area is inaccessible when it
+/// runs again: not the end of the grant faults, but the update of user space after the switch.
 fn at_update_in_grant_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
-    // Finds out whether this can run.
+    // Skips the test where there is none.
     drop(Userfault::new(Page::new()?)?);
     let revoked = |tally: &Counters| one(tally) && tally.revoked == 1;
     each_loss(env, "the update in a grant", layout, revoked, |loss| {
@@ -234,7 +234,7 @@ fn at_update_in_grant_kills(env: Env, layout: Layout) -> Result<()> {
         let gone = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&gone);
         let remote = Remote::ready(move || {
-            let content = faults.take()?;
+            let content = faults.drop_page()?;
             theirs.store(true, Ordering::Release);
             faults.wait()?;
             page.lose()?;
@@ -269,7 +269,7 @@ fn refusal_writes_no_zero(env: Env, layout: Layout) -> Result<()> {
         match Child::start(|| ticks_without_write(layout))?.wait()? {
             WaitStatus::Exited(_, 0) => {
                 diagnose(format_args!("switched out in {killed} attempts"));
-                return others_unhurt(env, layout);
+                return others_get_grants(env, layout);
             }
             WaitStatus::Signaled(_, Signal::SIGSEGV, _) => killed += 1,
             other => fail!("the child process ended with {other:?}"),
@@ -318,7 +318,7 @@ fn at_prctl_kills(env: Env, wanted: Layout) -> Result<()> {
             std::mem::forget(page.page().register()?);
             set_layout(from)?;
             page.lose()?;
-            // A signal that is pending would be mistaken for one of these calls.
+            // A signal that is pending already would be attributed to one of these calls.
             check!(layout()? == from);
             set_layout(from)?;
             let result = set_layout(to);
@@ -328,7 +328,7 @@ fn at_prctl_kills(env: Env, wanted: Layout) -> Result<()> {
     Ok(())
 }
 
-/// A registration of memory that is gone fails, and nothing is registered then.
+/// A registration of inaccessible memory fails, and nothing is registered then.
 fn at_registration_is_efault(env: Env, wanted: Layout) -> Result<()> {
     let mut faults = 0;
     for loss in Loss::ALL {
@@ -346,5 +346,5 @@ fn at_registration_is_efault(env: Env, wanted: Layout) -> Result<()> {
     }
     diagnose(format_args!("{faults} faults at the registration"));
     check!(faults == 2 * Loss::ALL.len());
-    others_unhurt(env, wanted)
+    others_get_grants(env, wanted)
 }

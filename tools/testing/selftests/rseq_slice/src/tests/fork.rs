@@ -50,7 +50,7 @@ fn copies_mode(env: Env, wanted: Layout) -> Result<()> {
     delta.ensure(Counters::yields(2))
 }
 
-/// The grant ends with the entry into fork; the child has none, and nothing to report.
+/// The grant ends with the entry into fork; the child has none, and its yield returns 0.
 fn copies_no_grant(env: Env, layout: Layout) -> Result<()> {
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;

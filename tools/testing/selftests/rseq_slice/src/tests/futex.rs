@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The vDSO's unlock of a robust futex, interrupted after the release, is complete when a signal
-//! comes: the kernel forgets the pending operation if it knows that the thread was interrupted in
+//! comes: the kernel clears the pending operation if it knows that the thread was interrupted in
 //! user mode. It has to know that still when a grant has ended meanwhile.
 
 use anyhow::Result;
@@ -123,13 +123,13 @@ impl Unlocking {
             if request {
                 self.setup.request();
             }
-            // The other CPU has its turns here.
+            // Lets the other CPU run.
             spin(ORDERS);
             let early = self.owner.signals() != before;
             let signalled = early || self.owner.unlock_until_signal(moment % PASSES, UNLOCKS);
             self.setup.set_word(0);
             check!(signalled, "the signal never came");
-            // Nobody is left then who could disturb the next step.
+            // No thread is left then that could disturb the next step.
             spin(self.env.lead());
             if !early {
                 return Ok(());
@@ -183,7 +183,7 @@ fn barrier(command: libc::c_int) -> Result<()> {
 
 fn send(thread: Pid, signal: Signal) {
     let (process, signal) = (getpid().as_raw(), signal as i32);
-    // A thread that a signal has killed already is gone.
+    // Fails if a signal has killed the thread already.
     // SAFETY: The call takes no pointer.
     unsafe { libc::syscall(libc::SYS_tgkill, process, thread.as_raw(), signal) };
 }
@@ -215,7 +215,7 @@ fn handled(env: Env, layout: Layout, end: End) -> Result<()> {
 fn killed(env: Env, layout: Layout, end: End) -> Result<()> {
     const SIGNAL: Signal = Signal::SIGTERM;
     let lock = Lock::shared()?;
-    // What is missing is noticed here, and what is measured, the children have already.
+    // Skips the test here, not in a child, and calibrates the clock once for all of them.
     Owner::new(lock)?;
     if end == End::Membarrier {
         register()?;

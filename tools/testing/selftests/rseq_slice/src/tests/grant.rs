@@ -89,7 +89,7 @@ fn can_follow_grant(env: Env, layout: Layout) -> Result<()> {
     delta.ensure(Counters::yields(20))
 }
 
-/// A competitor of the normal class that preempts when the scheduler finds it fair.
+/// A competitor of the normal class, which the scheduler does not always let preempt.
 fn postpones_lazy_reschedule(env: Env, layout: Layout) -> Result<()> {
     let competitor = fair_competitor(env, CPU)?;
     let registration = Registration::new()?;
@@ -100,7 +100,7 @@ fn postpones_lazy_reschedule(env: Env, layout: Layout) -> Result<()> {
     let delta = CounterDelta::start()?;
     let mut yields = 0;
     // Others of the normal class may want the CPU too, so that only this much is certain: sooner or
-    // later a request made while somebody waits is granted.
+    // later a request made while another thread waits is granted.
     for _ in 0..50 {
         let runs = competitor.runs();
         competitor.wake_soon()?;
@@ -216,7 +216,7 @@ fn takes_any_request_byte(env: Env) -> Result<()> {
     Ok(())
 }
 
-/// The bytes that nobody owns stay through the grant, and go with it.
+/// The reserved bytes stay during the grant, and are erased with it.
 fn keeps_reserved_bytes(env: Env) -> Result<()> {
     set_debug(false)?;
     let setup = Setup::new(env, Layout::Bytes)?;
@@ -231,7 +231,7 @@ fn keeps_reserved_bytes(env: Env) -> Result<()> {
     Ok(())
 }
 
-/// After unregistration the memory is the program's again.
+/// After unregistration the kernel does not write to the memory any more.
 fn leaves_unregistered_memory_alone(env: Env) -> Result<()> {
     be_on(env, CPU)?;
     let competitor = Competitor::new(env, CPU)?;

@@ -57,13 +57,13 @@ static HANDLED: AtomicU64 = AtomicU64::new(0);
 static IN_GRANT: AtomicU64 = AtomicU64::new(0);
 static YIELDS_IN_HANDLER: AtomicU64 = AtomicU64::new(0);
 
-/// Withdraws a request and gives up what has become of it. Returns how many yields that were.
-fn give_up(area: &Area, request: u32) -> u64 {
+/// Withdraws a request and yields the grant that it may have become. Returns how many yields returned 1.
+fn withdraw_and_yield(area: &Area, request: u32) -> u64 {
     area.clear_bits_in_slice_ctrl(request);
     u64::from(area.slice_ctrl() != 0 && matches!(sys::rseq_slice_yield(), Ok(1)))
 }
 
-/// Requests, whatever it has interrupted, waits for a while, and gives up what it may have got.
+/// Requests, whatever it has interrupted, waits for a while, and yields the grant that it may have got.
 extern "C" fn request_again(_: i32) {
     /// Longer than it takes until the competitor that is meant for the handler wakes up.
     const WAIT: u64 = 8_000;
@@ -76,7 +76,7 @@ extern "C" fn request_again(_: i32) {
     area.set_bits_in_slice_ctrl(request);
     let word = area.slice_ctrl();
     spin_while(WAIT, || area.slice_ctrl() == word);
-    YIELDS_IN_HANDLER.fetch_add(give_up(area, request), Ordering::Relaxed);
+    YIELDS_IN_HANDLER.fetch_add(withdraw_and_yield(area, request), Ordering::Relaxed);
     IN_GRANT.fetch_add(u64::from(before & !request != 0), Ordering::Relaxed);
     HANDLED.fetch_add(1, Ordering::Relaxed);
 }
@@ -111,7 +111,7 @@ fn nested_requests_add_up(env: Env, layout: Layout) -> Result<()> {
         spin_while(u64::from(LENGTH) / 2, || {
             setup.word() & granted(layout) != 0
         });
-        yields += give_up(setup.area(), requested(layout));
+        yields += withdraw_and_yield(setup.area(), requested(layout));
         let came = spin_while(PATIENCE, || HANDLED.load(Ordering::Relaxed) < signals);
         second.ensure_runs(signals)?;
         competitor.ensure_runs(signals)?;
@@ -186,7 +186,7 @@ fn vfork_child_makes_no_grant(env: Env, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-/// What a debugger and its victim share.
+/// What a debugger and its tracee share.
 struct Shared {
     /// The turn whose grant is live.
     live: AtomicU32,
@@ -195,7 +195,7 @@ struct Shared {
 
 const STOPS: u32 = 12;
 
-fn victim(env: Env, shared: &Shared, layout: Layout) -> Result<()> {
+fn tracee(env: Env, shared: &Shared, layout: Layout) -> Result<()> {
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let area = std::ptr::from_ref(setup.area()).cast_mut();
@@ -236,7 +236,7 @@ fn debugger_stop_ends_grant(env: Env, layout: Layout) -> Result<()> {
     let page = Page::shared()?;
     // SAFETY: The page is never freed, is zero, which is valid, and both fields are atomics.
     let shared = unsafe { page.area().cast::<Shared>().as_ref() };
-    let child = Child::start(|| victim(env, shared, layout))?;
+    let child = Child::start(|| tracee(env, shared, layout))?;
     let pid = child.pid();
     ptrace::seize(pid, ptrace::Options::empty())?;
     pin_to(&[OTHER_CPU])?;
@@ -277,7 +277,7 @@ struct Storm {
 }
 
 /// One thread of the storm: gets a grant and ends it in some way, or ends with it.
-fn short_life(layout: Layout, cpu: usize, number: u64, storm: &Storm) -> Result<()> {
+fn short_lived_thread(layout: Layout, cpu: usize, number: u64, storm: &Storm) -> Result<()> {
     pin_to(&[cpu])?;
     let registration = Registration::new()?;
     set_layout(Some(layout))?;
@@ -308,7 +308,7 @@ fn spawner(layout: Layout, cpu: usize, storm: &Arc<Storm>) -> Result<()> {
     loop {
         let number = storm.started.fetch_add(1, Ordering::Relaxed);
         let counts = Arc::clone(storm);
-        let thread = thread::spawn(move || short_life(layout, cpu, number, &counts));
+        let thread = thread::spawn(move || short_lived_thread(layout, cpu, number, &counts));
         thread.join().map_err(|_| anyhow::anyhow!("panic"))??;
     }
 }
@@ -366,9 +366,9 @@ fn storm_of_threads_loses_no_grant(env: Env, layout: Layout) -> Result<()> {
             && tally.revoked > 0,
         "{tally:?}"
     );
-    // On C a thread that dies leaves no trace; the runner knows.
+    // C does not count that a grant died, for which the runner allows as well.
     check!(tally.without_end() >= 0, "{tally:?}");
-    // Others are unhurt.
+    // Other threads still get grants.
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     setup.obtain(&competitor)?;

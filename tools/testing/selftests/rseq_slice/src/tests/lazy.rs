@@ -45,14 +45,14 @@ const TURNS: u64 = 20;
 /// Nanoseconds within which the scheduler lets every thread of the normal class run.
 const TURN: u64 = 50_000_000;
 
-/// A thread that everybody in the normal class precedes.
+/// A thread that every thread of the normal class precedes.
 fn setup(env: Env, layout: Layout) -> Result<Setup> {
     let setup = Setup::new(env, layout)?;
     set_class(env, Class::Idle)?;
     Ok(setup)
 }
 
-/// A thread that wants the CPU in the class that it is told, and how often it had it.
+/// A thread that wakes up in a given class, and how often it ran.
 struct Competitor {
     sleeper: Sleeper,
     runs: Arc<AtomicU64>,
@@ -76,8 +76,8 @@ impl Competitor {
         self.runs.load(Ordering::Relaxed)
     }
 
-    /// Waits in user mode until it has run so often. The scheduler may first let the setup, which
-    /// it owes something, go on.
+    /// Waits in user mode until it has run so often. The scheduler may let the setup go on for a while
+    /// first: see [`features`](crate::features).
     #[track_caller]
     fn ensure_runs(&self, times: u64) -> Result<()> {
         let ran = spin_while(TURN, || self.runs() < times);

@@ -41,7 +41,7 @@ fn step(
     act(due)?;
     setup.request();
     let ran = spin_while(env.lead() + PATIENCE, || competitor.runs() == runs);
-    // Blocking lets a lost competitor run, so that the next step starts afresh.
+    // Blocking lets a competitor run whose reschedule was lost, so that the next step can begin.
     setup.set_word(0);
     let late = competitor.ran_at().saturating_sub(here);
     sys::rseq_slice_yield()?;

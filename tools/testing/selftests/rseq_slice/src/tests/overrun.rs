@@ -17,7 +17,7 @@ use crate::support::{
 
 pub(crate) const TESTS: &[Test] = &[
     both("bounded_without_yield", Needs::On, |env, layout| {
-        each_length(env, layout, Manner::Stubborn)
+        each_length(env, layout, Manner::Spinning)
     })
     .tolerates(&[]),
     both(
@@ -42,7 +42,7 @@ const TURNS: usize = 50;
 #[derive(Clone, Copy)]
 enum Manner {
     /// Nothing.
-    Stubborn,
+    Spinning,
     /// Requests, again and again.
     Requesting,
 }
@@ -117,8 +117,8 @@ fn each_length(env: Env, layout: Layout, manner: Manner) -> Result<()> {
         for _ in 0..TURNS {
             let mut asked = false;
             waits.add(wait(env, &setup, &competitor, || match manner {
-                Manner::Stubborn if asked => {}
-                Manner::Stubborn | Manner::Requesting => {
+                Manner::Spinning if asked => {}
+                Manner::Spinning | Manner::Requesting => {
                     // A grant that is there stays in the word.
                     let grant = setup.word() & granted(layout);
                     if grant != 0 || !asked {
@@ -143,7 +143,7 @@ fn each_length(env: Env, layout: Layout, manner: Manner) -> Result<()> {
     Ok(())
 }
 
-/// A thread that asks again the moment it has the CPU back: each competitor waits for one extension
+/// A thread that requests again as soon as it runs again: each competitor waits for one extension
 /// only, wherever its wakeup falls.
 fn bounded_with_request_after_grant(env: Env, layout: Layout) -> Result<()> {
     let setup = Setup::new(env, layout)?;

@@ -64,7 +64,7 @@ enum Point {
 
 /// What the thread finds afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Effect {
     /// It was killed.
     Killed,
     /// The word when the competitor had the CPU, or when there was an answer; and what the yield
@@ -96,64 +96,64 @@ const WORDS: [u32; 16] = [
 const ATTEMPTS: u32 = 4;
 
 /// What the documentation says.
-fn fate(layout: Layout, debug: bool, point: Point, word: u32) -> Fate {
+fn effect(layout: Layout, debug: bool, point: Point, word: u32) -> Effect {
     let [request, _, low, high] = word.to_ne_bytes();
     match (layout, point) {
         (Layout::Bytes, Point::Interrupt) if request != 0 => {
             let kept = u32::from_ne_bytes([0, 1, low, high]);
             // The yield looks at the bytes that the grant kept.
             if debug && kept != granted(layout) {
-                Fate::Killed
+                Effect::Killed
             } else {
-                Fate::Lives(kept, 1)
+                Effect::Lives(kept, 1)
             }
         }
-        (Layout::Bytes, Point::Interrupt | Point::Expiry | Point::Wakeup) => Fate::Lives(0, 0),
+        (Layout::Bytes, Point::Interrupt | Point::Expiry | Point::Wakeup) => Effect::Lives(0, 0),
         (Layout::Bytes, Point::Yield | Point::Call) if debug && word != granted(layout) => {
-            Fate::Killed
+            Effect::Killed
         }
-        (Layout::Bits, Point::Interrupt) if word & !1 != 0 => Fate::Killed,
-        (Layout::Bits, Point::Interrupt) if word == 1 => Fate::Lives(2, 1),
-        (Layout::Bits, Point::Interrupt) => Fate::Lives(0, 0),
-        (Layout::Bits, _) if word & !1 != 2 => Fate::Killed,
-        (Layout::Bits, Point::Expiry | Point::Wakeup) => Fate::Lives(0, 0),
-        (_, Point::Yield) => Fate::Lives(0, 1),
-        (_, Point::Call) => Fate::Lives(0, 0),
+        (Layout::Bits, Point::Interrupt) if word & !1 != 0 => Effect::Killed,
+        (Layout::Bits, Point::Interrupt) if word == 1 => Effect::Lives(2, 1),
+        (Layout::Bits, Point::Interrupt) => Effect::Lives(0, 0),
+        (Layout::Bits, _) if word & !1 != 2 => Effect::Killed,
+        (Layout::Bits, Point::Expiry | Point::Wakeup) => Effect::Lives(0, 0),
+        (_, Point::Yield) => Effect::Lives(0, 1),
+        (_, Point::Call) => Effect::Lives(0, 0),
     }
 }
 
 /// What the counters say then. C counts the call that finds the violation, not the death.
-fn tally(env: Env, layout: Layout, point: Point, fate: Fate) -> Counters {
+fn tally(env: Env, layout: Layout, point: Point, effect: Effect) -> Counters {
     let in_call = match point {
         Point::Call => Counters::aborts(1),
         _ => Counters::yields(1),
     };
     // A violation in the BYTES layout is found after the grant that it came with.
-    let point = match (layout, point, fate) {
-        (Layout::Bytes, Point::Interrupt, Fate::Killed) => Point::Yield,
+    let point = match (layout, point, effect) {
+        (Layout::Bytes, Point::Interrupt, Effect::Killed) => Point::Yield,
         _ => point,
     };
-    match (point, fate) {
-        (Point::Interrupt, Fate::Killed) => Counters::NOTHING,
-        (Point::Interrupt, Fate::Lives(0, _)) => Counters::NOTHING,
-        (Point::Interrupt, Fate::Lives(..)) => Counters::yields(1),
-        (Point::Expiry, Fate::Killed) => Counters {
+    match (point, effect) {
+        (Point::Interrupt, Effect::Killed) => Counters::NOTHING,
+        (Point::Interrupt, Effect::Lives(0, _)) => Counters::NOTHING,
+        (Point::Interrupt, Effect::Lives(..)) => Counters::yields(1),
+        (Point::Expiry, Effect::Killed) => Counters {
             expired: 1,
             ..Counters::deaths(1)
         },
-        (Point::Expiry, Fate::Lives(..)) => Counters::expiries(1),
-        (Point::Wakeup, Fate::Killed) => Counters::deaths(1),
-        (Point::Wakeup, Fate::Lives(..)) => Counters::revokes(1),
-        (Point::Yield | Point::Call, Fate::Killed) => match env.kernel.implementation() {
+        (Point::Expiry, Effect::Lives(..)) => Counters::expiries(1),
+        (Point::Wakeup, Effect::Killed) => Counters::deaths(1),
+        (Point::Wakeup, Effect::Lives(..)) => Counters::revokes(1),
+        (Point::Yield | Point::Call, Effect::Killed) => match env.kernel.implementation() {
             Implementation::C => in_call,
             Implementation::Rust => Counters::deaths(1),
         },
-        (Point::Yield | Point::Call, Fate::Lives(..)) => in_call,
+        (Point::Yield | Point::Call, Effect::Lives(..)) => in_call,
     }
 }
 
-/// Lives through it, unless it is killed.
-fn live(env: Env, layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
+/// Runs through it, unless it is killed.
+fn run_through(env: Env, layout: Layout, point: Point, word: u32) -> Result<(u32, i64)> {
     let setup = Setup::new(env, layout)?;
     let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::urgent(env, CPU)?);
     if point == Point::Interrupt {
@@ -184,12 +184,12 @@ fn live(env: Env, layout: Layout, point: Point, word: u32) -> Result<(u32, i64)>
     Ok((setup.word(), sys::rseq_slice_yield()?))
 }
 
-/// Has a process live through it, and compares its end and the counters with what is expected.
-fn try_word(env: Env, layout: Layout, point: Point, word: u32, expected: Fate) -> Result<()> {
+/// Runs it in a process, and compares its end and the counters with what is expected.
+fn try_word(env: Env, layout: Layout, point: Point, word: u32, expected: Effect) -> Result<()> {
     let delta = CounterDelta::start()?;
     let status = Child::start(|| {
-        let (end, yielded) = live(env, layout, point, word)?;
-        let right = expected == Fate::Lives(end, yielded);
+        let (end, yielded) = run_through(env, layout, point, word)?;
+        let right = expected == Effect::Lives(end, yielded);
         if !right {
             diagnose(format_args!("{word:#x}: {end:#x}, {yielded}"));
         }
@@ -197,8 +197,8 @@ fn try_word(env: Env, layout: Layout, point: Point, word: u32, expected: Fate) -
     })?
     .wait()?;
     let right = match status {
-        WaitStatus::Signaled(_, Signal::SIGSEGV, _) => expected == Fate::Killed,
-        WaitStatus::Exited(_, 0) => expected != Fate::Killed,
+        WaitStatus::Signaled(_, Signal::SIGSEGV, _) => expected == Effect::Killed,
+        WaitStatus::Exited(_, 0) => expected != Effect::Killed,
         _ => false,
     };
     check!(right, "{status:?}, not {expected:?}");
@@ -219,7 +219,7 @@ fn matrix(env: Env, layout: Layout, point: Point) -> Result<()> {
     for debug in [false, true] {
         set_debug(debug)?;
         for word in WORDS {
-            let expected = fate(layout, debug, point, word);
+            let expected = effect(layout, debug, point, word);
             let mut left = if env.kernel.disturbs() { ATTEMPTS } else { 1 };
             while let Err(error) = try_word(env, layout, point, word, expected) {
                 let error = error.context(format!("{word:#x}, rseq_debug {debug}"));
@@ -229,7 +229,7 @@ fn matrix(env: Env, layout: Layout, point: Point) -> Result<()> {
                 }
                 diagnose(format_args!("again: {error:#}"));
             }
-            if expected == Fate::Killed {
+            if expected == Effect::Killed {
                 killed += 1;
             } else {
                 lived += 1;
@@ -239,7 +239,7 @@ fn matrix(env: Env, layout: Layout, point: Point) -> Result<()> {
     diagnose(format_args!("{killed} killed, {lived} live"));
     check!(lived > 0);
     check!(lived + killed == 2 * WORDS.len());
-    // The machine still grants.
+    // Grants are still made.
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     set_debug(env.kernel.debug)?;

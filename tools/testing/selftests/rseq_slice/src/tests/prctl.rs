@@ -179,12 +179,12 @@ fn setting_the_same_does_nothing(_: Env, wanted: Layout) -> Result<()> {
     Ok(())
 }
 
-/// Switching off, and on in the BYTES layout, are no business of the control word.
+/// Switching off, and on in the BYTES layout, do not change the control word.
 fn leaves_word_alone(_: Env, wanted: Layout) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
     set_layout(Some(wanted))?;
-    // Nothing but a request, which no consistency check minds.
+    // Nothing but a request, which no consistency check rejects.
     area.set_slice_ctrl(1);
     set_layout(Some(wanted))?;
     set_layout(None)?;
@@ -194,7 +194,7 @@ fn leaves_word_alone(_: Env, wanted: Layout) -> Result<()> {
     Ok(())
 }
 
-/// The two layouts are two settings. What a word of one says is nothing in the other.
+/// The two layouts are two settings. A word of one means nothing in the other.
 fn change_of_layout_erases_word(_: Env) -> Result<()> {
     let registration = Registration::new()?;
     let area = registration.area();
@@ -214,7 +214,7 @@ fn change_of_layout_erases_word(_: Env) -> Result<()> {
     set_layout(Some(Layout::Bytes))?;
     check!(
         layout()? == Some(Layout::Bytes),
-        "off did not forget the layout"
+        "the layout was kept while off"
     );
     registration.unregister()?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;

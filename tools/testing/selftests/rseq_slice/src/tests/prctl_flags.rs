@@ -64,7 +64,7 @@ fn violation_kills(_: Env, wanted: Layout) -> Result<()> {
     Ok(())
 }
 
-/// Bits that belong to nobody survive, and a forged "enabled" is not found out while it is off.
+/// Undefined bits survive, and a forged "enabled" is not detected while the extension is off.
 fn other_bits_stay(_: Env, wanted: Layout) -> Result<()> {
     let on = Some(wanted);
     let others = !flags(true);

@@ -77,7 +77,7 @@ struct Step {
 }
 
 impl Step {
-    /// The word said no grant any more.
+    /// The word showed no grant any more.
     fn is_late(&self) -> bool {
         self.walk.yielded.is_none()
     }
@@ -171,7 +171,7 @@ impl Race {
         Ok(())
     }
 
-    /// A delay after which the word still said grant, and the next one, after which it did not.
+    /// A delay after which the word still showed a grant, and the next one, after which it did not.
     fn find(&self) -> Result<Range<u64>> {
         let (mut early, mut late) = (4, LONGEST);
         let in_time = self.step(early)?;
@@ -199,12 +199,12 @@ fn window(env: Env, layout: Layout, taker: Taker) -> Result<()> {
     const AROUND: u64 = 60;
     const ROUNDS: usize = 12;
     /// So much earlier the yield is in time, in instructions.
-    const EARFORGEDR: u64 = 600;
+    const EARLIER: u64 = 600;
     let race = Race::new(env, layout, taker)?;
     let edge = race.find()?;
     let (mut hits, mut yields, mut late, mut entered) = ([0; INSTRUCTIONS.len()], 0, 0, 0);
     for _ in 0..ROUNDS {
-        let in_time = (edge.start - EARFORGEDR..edge.start - EARFORGEDR / 2).step_by(30);
+        let in_time = (edge.start - EARLIER..edge.start - EARLIER / 2).step_by(30);
         for delay in in_time.chain(edge.start - AROUND..edge.end + AROUND / 2) {
             let step = race.step(delay)?;
             if let Some(hit) = step.walk.interrupted {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What has to hold when all is quiet again, whatever ran since the boot.
+//! What has to hold when all tests have ended, whatever ran since the boot.
 
 use anyhow::Result;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Filters are asked after a call has ended the grant: one that kills for the yield kills, any call
+//! Filters run after a call has ended the grant: one that kills for the yield kills, any call
 //! that it allows ends a grant without harm, and one that comes while the CPU is given up comes too
 //! late.
 
@@ -90,8 +90,8 @@ fn filter_installed_meanwhile_is_too_late(env: Env, layout: Layout) -> Result<()
         let (during, after) = (getppid(), getppid());
         check!(competitor.runs() == 1);
         check!(setup.word() == 0);
-        check!(during.is_ok(), "the filter was asked: {during:?}");
-        check!(after == Err(REFUSED), "the filter was not asked: {after:?}");
+        check!(during.is_ok(), "the filter ran: {during:?}");
+        check!(after == Err(REFUSED), "the filter did not run: {after:?}");
         Ok(())
     })?;
     delta.ensure(Counters::aborts(1))

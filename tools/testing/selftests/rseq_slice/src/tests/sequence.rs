@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Restartable sequences at every step of a grant's life: one is restarted exactly if its thread was
-//! switched out, moved or told of something in it. An expiry in the kernel restarts it as well on the
+//! switched out, moved, or the target of a signal or of membarrier(2) in it. An expiry in the kernel restarts it as well on the
 //! Rust implementation, even if the scheduler picks the same thread again.
 
 mod changes;
@@ -56,7 +56,7 @@ tests! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
     Before,
-    /// Nothing else asks for a reschedule: what happens may be what gets the grant.
+    /// Nothing else requests a reschedule: the event itself may cause the grant.
     Requested,
     /// While the decision waits for the page of the area.
     FaultOfGrant,
@@ -70,7 +70,7 @@ enum Moment {
     AtYield,
 }
 
-/// What asks for the reschedule.
+/// What requests the reschedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Competitor,
@@ -123,7 +123,7 @@ impl Moment {
 impl Trial {
     fn steps<'a>(&self, ordered: &'a OrderedSetup, at: &'a AtomicU64, page: Page) -> Vec<Step<'a>> {
         let area = ordered.setup.area();
-        let orders = ordered.hand.orders();
+        let orders = ordered.worker.orders();
         let (request, grant) = (requested(self.layout), granted(self.layout));
         let order = |order| {
             [
@@ -153,7 +153,7 @@ impl Trial {
                 if self.event == 0 {
                     // The word is not looked at before the kernel has done so.
                     steps.extend([Step::store(orders, source), Step::stamp(at)]);
-                    steps.extend([Step::until(at, 140_000 - self.wait_for_competitor()), get]);
+                    steps.extend([Step::until(at, 140_000 - self.lead_over_competitor()), get]);
                     return steps;
                 }
                 steps.extend([Step::store(orders, source | self.event), Step::stamp(at)]);
@@ -209,8 +209,8 @@ impl Trial {
         steps
     }
 
-    /// So much less has a thread to wait for what the other CPU does than for the competitor.
-    fn wait_for_competitor(&self) -> u64 {
+    /// How much earlier than a competitor wakes up the other CPU reschedules, in nanoseconds.
+    fn lead_over_competitor(&self) -> u64 {
         if self.source == Source::Competitor {
             0
         } else {
@@ -228,7 +228,7 @@ impl Trial {
             }
             _ => Sequence::new(ordered.setup.area(), steps),
         };
-        ordered.hand.wait_before_last(match self.moment {
+        ordered.worker.wait_before_last(match self.moment {
             Moment::FaultOfGrant => 1_000 + 1_500 * self.turn,
             _ => 0,
         });
@@ -260,8 +260,8 @@ impl Trial {
         let tally = delta.tally()?;
         let told = interferences() - told;
         check!(
-            outcome.how != How::Torn,
-            "torn at step {}: {told} interferences, {switched} switches, {tally:?}",
+            outcome.how != How::NotRestarted,
+            "not restarted at step {}: {told} interferences, {switched} switches, {tally:?}",
             outcome.step
         );
         check!(
@@ -364,7 +364,7 @@ fn all(env: Env, layout: Layout, moment: Moment) -> Result<()> {
         "nothing happened in time"
     );
     diagnose(format_args!(
-        "done {done}, restarted {aborted}, torn 0; made again {missed}, {} signals",
+        "done {done}, restarted {aborted}; made again {missed}, {} signals",
         hits()
     ));
     Ok(())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A yield whose call was skipped, by a filter or by a debugger, has ended its grant; what it would
-//! have returned must not come out of a later grant or of another thread.
+//! have returned must not be returned for a later grant, or to another thread.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -98,7 +98,7 @@ fn filtered_yield_is_forgotten_by_fork(env: Env, layout: Layout) -> Result<()> {
     })
 }
 
-/// The CPU was given up inside of the grant, which the thread may learn later, but not twice.
+/// The CPU was given up inside of the grant, which one later yield may report, but not two.
 fn filtered_yield_counts_at_most_once(env: Env, layout: Layout) -> Result<()> {
     let (setup, competitor) = filtered(env, layout)?;
     sys::rseq_slice_yield()?;

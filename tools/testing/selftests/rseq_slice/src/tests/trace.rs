@@ -412,7 +412,7 @@ fn refusal_by_cpu_is_traced(env: Env, layout: Layout) -> Result<()> {
     ensure_refusals(&events.all()?, TURNS, "cpu", 0)
 }
 
-/// Somebody else gets the CPU of a thread that does not ask for anything.
+/// Another thread gets the CPU of a thread that does not request anything.
 fn no_request(env: Env, layout: Layout) -> Result<()> {
     let events = Events::start()?;
     let setup = Setup::new(env, layout)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel has to wait for the control word: a program answers the fault, and everything goes on.
+//! The kernel has to wait for the control word: a program answers the fault, and the thread continues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,8 +71,8 @@ pub(super) const ANSWERED: u32 = 3;
 /// Nanoseconds for which nobody answers.
 const LATE: u64 = 200_000;
 
-/// A setup on such a page, and a thread on the other CPU that takes the page away on a sign and
-/// answers the next fault.
+/// A setup on such a page, and a thread on the other CPU that drops the page when told to and answers
+/// the next fault.
 pub(super) fn set_up(env: Env, layout: Layout) -> Result<(Setup, Remote, Arc<AtomicU32>)> {
     be_on(env, CPU)?;
     let page = Page::new()?;
@@ -81,7 +81,7 @@ pub(super) fn set_up(env: Env, layout: Layout) -> Result<(Setup, Remote, Arc<Ato
     let state = Arc::new(AtomicU32::new(0));
     let theirs = Arc::clone(&state);
     let remote = Remote::ready(move || {
-        let content = faults.take()?;
+        let content = faults.drop_page()?;
         theirs.store(GONE, Ordering::Release);
         faults.wait()?;
         theirs.store(FAULTED, Ordering::Release);
@@ -200,7 +200,7 @@ fn failed_update_reaches_handler(env: Env, layout: Layout) -> Result<()> {
     let gone = Arc::new(AtomicU32::new(0));
     let (theirs, thread) = (Arc::clone(&gone), gettid());
     let remote = Remote::ready(move || {
-        let content = faults.take()?;
+        let content = faults.drop_page()?;
         theirs.store(GONE, Ordering::Release);
         faults.wait()?;
         let mut there = CpuSet::new();

@@ -131,7 +131,7 @@ fn request_never_counts(env: Env) -> Result<()> {
     Ok(())
 }
 
-/// A thread that handles the signal has lost the CPU and the word, and may ask again.
+/// A thread that handles the signal was scheduled out, its word is erased, and it may request again.
 fn survivor_can_request_again(env: Env) -> Result<()> {
     let setup = Setup::new(env, LAYOUT)?;
     let competitor = Competitor::new(env, CPU)?;

@@ -58,10 +58,10 @@ pub(super) fn signals<A: Copy>(k: &mut Kernel<'_, '_, A>, work: Work) {
         }
         note!(k, "continues in a signal handler");
         let thread = k.thread_mut();
-        let torn = thread.inside && thread.by_irq;
+        let unrestarted = thread.inside && thread.by_irq;
         thread.leave_sequence();
         thread.ghost.handler = thread.by_irq;
-        if torn {
+        if unrestarted {
             k.break_property(Broken::UNRESTARTED);
         }
     }

@@ -10,7 +10,7 @@ use crate::support::assembly::{CPU_ID, function_with_sequence};
 /// How the function says that a sequence ended.
 pub(super) const DONE: u64 = 1;
 pub(super) const ABORTED: u64 = 2;
-pub(super) const TORN: u64 = 3;
+pub(super) const NOT_RESTARTED: u64 = 3;
 pub(super) const ELSEWHERE: u64 = 4;
 
 /// What the function takes.
@@ -91,7 +91,7 @@ function_with_sequence!(
         "cmp eax, {until}",
         "jne 29f",
         "add rcx, [rbx]",
-        // A pause is the other CPUs' turn, and takes long where instructions are counted.
+        // A pause lets the other CPUs run, and takes long where instructions are counted.
         "26:",
         "inc r11d",
         "test r11b, 15",
@@ -170,7 +170,7 @@ function_with_sequence!(
         "pop rbx",
         "ret",
         "37:",
-        "mov eax, {torn}",
+        "mov eax, {not_restarted}",
         "jmp 39b",
         "38:",
         "mov eax, {elsewhere}",
@@ -189,7 +189,7 @@ function_with_sequence!(
     stamp = const STAMP,
     until = const UNTIL,
     done = const DONE,
-    torn = const TORN,
+    not_restarted = const NOT_RESTARTED,
     elsewhere = const ELSEWHERE,
     aborted = const ABORTED,
 );

@@ -133,6 +133,6 @@ fn sched_ext_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     drop(scheduler);
     holders.until_granted(GRANTS / 4, || Ok(()))?;
     holders.end()?;
-    check!(on, "the kernel has thrown the scheduler out");
+    check!(on, "the kernel has ejected the scheduler");
     Ok(())
 }

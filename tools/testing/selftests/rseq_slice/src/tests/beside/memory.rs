@@ -59,8 +59,8 @@ pub(crate) const TESTS: &[Test] = &[
 
 const PAGE: usize = Page::SIZE as usize;
 
-/// Lets holders run with their areas in `pages`, and calls `act` meanwhile, until the kernel has
-/// counted `times` in the name `count`.
+/// Lets holders run with their areas in `pages`, and calls `act` meanwhile, until the kernel's counter
+/// `count` has grown by `times`.
 fn beside(
     env: Env,
     layout: Layout,
@@ -111,7 +111,7 @@ fn page_migration_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     })
 }
 
-/// The kernel takes pages away for a moment to find out which node uses them.
+/// The kernel makes pages inaccessible for a moment to find out which node uses them.
 fn numa_balancing_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     const SETTINGS: [(&str, &str); 3] = [
         ("scan_delay_ms", "1"),
@@ -191,7 +191,7 @@ fn is_shared(address: usize) -> Result<bool> {
 /// A kernel that preempts itself switches the thread out after the copy, and refuses then.
 fn ksm_page_is_copied_by_answer(env: Env, layout: Layout) -> Result<()> {
     const ROUNDS: u64 = 12;
-    /// Nanoseconds until the request is given up.
+    /// Nanoseconds to wait for the pages to be merged, and for the answer.
     const MERGE: u64 = 400_000_000;
     let folder = Path::new("/sys/kernel/mm/ksm");
     if !folder.exists() {
@@ -201,7 +201,7 @@ fn ksm_page_is_copied_by_answer(env: Env, layout: Layout) -> Result<()> {
     set("sleep_millisecs", "1")?;
     set("pages_to_scan", "500")?;
     set("run", "1")?;
-    let (page, twin, spare) = (Page::new()?, Page::new()?, Page::new()?);
+    let (page, twin, unrelated) = (Page::new()?, Page::new()?, Page::new()?);
     for page in [page, twin] {
         advise(page, PAGE, libc::MADV_MERGEABLE)?;
     }
@@ -227,7 +227,7 @@ fn ksm_page_is_copied_by_answer(env: Env, layout: Layout) -> Result<()> {
         // SAFETY: Both pages are mapped, and nobody else writes to them.
         unsafe { std::ptr::copy_nonoverlapping(page.area().as_ptr(), twin.area().as_ptr(), 1) };
         // Puts the pages on the kernel's lists; it would wait for a thread on this CPU to do that.
-        advise(spare, PAGE, libc::MADV_COLD)?;
+        advise(unrelated, PAGE, libc::MADV_COLD)?;
         shared.go();
         let word = requested(layout);
         let answered = spin_while(MERGE, || setup.word() == word);

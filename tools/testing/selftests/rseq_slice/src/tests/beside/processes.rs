@@ -54,7 +54,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// Each holder has workers of io_uring, which are threads of its process and tell it when they are
 /// done.
 fn io_uring_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
-    // Finds out whether there is such a thing.
+    // Skips the test where there is none.
     drop(Ring::new()?);
     let completed = Arc::new(AtomicU64::new(0));
     let sum = Arc::clone(&completed);
@@ -91,7 +91,7 @@ fn io_uring_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
 
 /// Each holder is the CPU of a virtual machine as well.
 fn kvm_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
-    // Finds out whether there is such a thing.
+    // Skips the test where there is none.
     Machine::new()?.run()?;
     let exits = Arc::new(AtomicU64::new(0));
     let sum = Arc::clone(&exits);
@@ -143,7 +143,7 @@ fn stepped(env: Env, layout: Layout) -> Result<()> {
     raise(Signal::SIGSTOP)?;
     counts.ensure(counted)?;
     check!(counted == 0, "{counted} sequences were completed");
-    // Nobody steps any more.
+    // The debugger does not step any more.
     counted += u64::from(counts.count_requesting(setup.area(), pace)?);
     setup.set_word(0);
     counts.ensure(counted)?;
@@ -153,7 +153,7 @@ fn stepped(env: Env, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-/// A debugger steps through sequences instruction by instruction, while somebody else wants the CPU
+/// A debugger steps through sequences instruction by instruction, while another thread wants the CPU
 /// all the time.
 fn single_step_aborts_each_sequence(env: Env, layout: Layout) -> Result<()> {
     for debug in [false, true] {
@@ -196,7 +196,7 @@ fn single_step_aborts_each_sequence(env: Env, layout: Layout) -> Result<()> {
 fn audited_yield_returns_1(env: Env, layout: Layout) -> Result<()> {
     const YIELDS: u64 = 20;
     let audit = Audit::start(NR_RSEQ_SLICE_YIELD)?;
-    // Only threads that are new have what audit needs.
+    // The kernel audits only threads that are created later.
     let child = Child::start(|| {
         let setup = Setup::new(env, layout)?;
         let competitor = Competitor::new(env, CPU)?;

@@ -40,7 +40,7 @@ pub(crate) const TESTS: &[Test] = &[
     .tolerates(&[]),
 ];
 
-/// Tracers make the way out of the kernel longer.
+/// Tracers make the exit path of the kernel longer.
 const LENGTH: u32 = 50_000;
 
 /// Nanoseconds between two wakeups, each of which takes tens of microseconds when it is traced.
@@ -75,12 +75,12 @@ fn sampling_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let holders = Holders::start(&HolderSetup::new(env, layout))?;
     holders.until_granted(GRANTS, || {
         for sampling in &samplings {
-            sampling.skim();
+            sampling.discard();
         }
         Ok(())
     })?;
     holders.end()?;
-    let bytes: Vec<_> = samplings.iter().map(Sampling::skim).collect();
+    let bytes: Vec<_> = samplings.iter().map(Sampling::discard).collect();
     diagnose(format_args!("bytes of samples: {bytes:?}"));
     check!(bytes.iter().all(|&bytes| bytes > 100_000), "{bytes:?}");
     Ok(())
@@ -108,7 +108,7 @@ fn uprobe_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     with_probe(env, layout, inside, false)
 }
 
-/// A function returns to a system call that the kernel has planted, with a request pending or a grant
+/// A function returns to a system call that the kernel has inserted, with a request pending or a grant
 /// live.
 fn uretprobe_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     let [function, _] = probed();

@@ -19,8 +19,8 @@ use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Class, CounterDelta, Hand, How, OTHER_CPU, PATIENCE, Sequence, Setup, Step, Ticker,
-    granted, reclass, requested, set_class, soon, switches, timer_interrupts,
+    CPU, Class, CounterDelta, How, OTHER_CPU, PATIENCE, RemoteWorker, Sequence, Setup, Step,
+    Ticker, granted, reclass, requested, set_class, soon, switches, timer_interrupts,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -76,7 +76,7 @@ const LENGTH: u32 = 20_000;
 /// A request in a sequence, during which the other CPU changes something of the thread.
 struct Change<'a> {
     setup: &'a Setup,
-    hand: &'a Hand,
+    worker: &'a RemoteWorker,
     layout: Layout,
     /// It moves the thread to the other CPU.
     moves: bool,
@@ -86,7 +86,7 @@ impl Change<'_> {
     /// Ends the grant by a yield, or lets it expire.
     fn run(&self, env: Env, expires: bool, debug: bool) -> Result<()> {
         const ORDER: u32 = 1;
-        let (area, orders) = (self.setup.area(), self.hand.orders());
+        let (area, orders) = (self.setup.area(), self.worker.orders());
         let (requested, granted) = (requested(self.layout), granted(self.layout));
         set_debug(debug)?;
         let mut steps = vec![
@@ -110,7 +110,7 @@ impl Change<'_> {
         self.setup.set_word(0);
         let (switched, cpu) = (switches()? - before, area.cpu_id() as usize);
         pin_to(&[CPU])?;
-        self.hand.ensure_idle()?;
+        self.worker.ensure_idle()?;
 
         let told = format!("{outcome:?}, yield {yielded}, {switched} switches, debug {debug}");
         let judge = || -> Result<()> {
@@ -171,7 +171,7 @@ fn changed(
     let setup = Setup::new(env, layout)?;
     let thread = gettid();
     let mut turn = 0;
-    let hand = Hand::new(
+    let worker = RemoteWorker::new(
         env,
         vec![Box::new(move || {
             turn += 1;
@@ -181,7 +181,7 @@ fn changed(
     set_class(env, class)?;
     let change = Change {
         setup: &setup,
-        hand: &hand,
+        worker: &worker,
         layout,
         moves,
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Preemptions of a sequence on the way out of the kernel that an expired grant leads through, while
-//! the update of user space waits for the page of the area.
+//! Preemptions of a sequence on the exit path after an expiry, while the update of user space waits for
+//! the page of the area.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -18,8 +18,9 @@ use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, CounterDelta, DROP, Hand, How, OrderedSetup, PATIENCE, Page, RECLASS, Sequence, Setup,
-    Step, Userfault, be_on, granted, interferences, reclass, requested, soon, wake, woken_by_event,
+    CPU, CounterDelta, DROP, How, OrderedSetup, PATIENCE, Page, RECLASS, RemoteWorker, Sequence,
+    Setup, Step, Userfault, be_on, granted, interferences, reclass, requested, soon, wake,
+    woken_by_event,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -42,7 +43,7 @@ pub(crate) const TESTS: &[Test] = &[
 struct Endings {
     done: u32,
     aborted: u32,
-    torn: u32,
+    not_restarted: u32,
 }
 
 impl Endings {
@@ -50,7 +51,7 @@ impl Endings {
         match how {
             How::Done => self.done += 1,
             How::Aborted => self.aborted += 1,
-            How::Torn => self.torn += 1,
+            How::NotRestarted => self.not_restarted += 1,
             How::Elsewhere => fail!("the thread left its CPU"),
         }
         Ok(())
@@ -59,10 +60,10 @@ impl Endings {
     fn judge(&self) -> Result<()> {
         diagnose(format_args!("{self:?}"));
         check!(
-            self.torn == 0,
-            "{} sequences of {} are torn",
-            self.torn,
-            self.done + self.aborted + self.torn
+            self.not_restarted == 0,
+            "{} sequences of {} were not restarted",
+            self.not_restarted,
+            self.done + self.aborted + self.not_restarted
         );
         Ok(())
     }
@@ -103,12 +104,12 @@ fn restarts_when_due_while_expiry_awaits_page(env: Env, layout: Layout) -> Resul
     let thread = gettid();
     let gone = Arc::new(AtomicU32::new(0));
     let is_gone = Arc::clone(&gone);
-    let hand = Hand::new(
+    let worker = RemoteWorker::new(
         env,
         vec![
             Box::new(move || reclass(env, thread)),
             Box::new(move || {
-                let content = faults.take()?;
+                let content = faults.drop_page()?;
                 is_gone.store(1, Ordering::Release);
                 faults.wait()?;
                 let before = interferences();
@@ -127,11 +128,11 @@ fn restarts_when_due_while_expiry_awaits_page(env: Env, layout: Layout) -> Resul
         let area = setup.area();
         let steps = vec![
             Step::store_word(area, requested(layout)),
-            Step::store(hand.orders(), ASK),
+            Step::store(worker.orders(), ASK),
             Step::wait_while_word(area, requested(layout), PATIENCE),
             Step::stamp(&at),
-            Step::wait_while(hand.orders(), ASK, PATIENCE),
-            Step::store(hand.orders(), FETCH),
+            Step::wait_while(worker.orders(), ASK, PATIENCE),
+            Step::store(worker.orders(), FETCH),
             Step::wait_while(&gone, 0, PATIENCE),
             Step::until(&at, u64::from(LENGTH) - before),
             Step::touch(touched),
@@ -143,7 +144,7 @@ fn restarts_when_due_while_expiry_awaits_page(env: Env, layout: Layout) -> Resul
         let runs = competitor.runs();
         let outcome = Sequence::new(area, steps).run(CPU)?;
         finish(&setup, layout)?;
-        hand.ensure_idle()?;
+        worker.ensure_idle()?;
         competitor.ensure_runs(runs + 1)?;
         let tally = delta.tally()?;
         check!(tally.granted == 1, "{outcome:?}, {tally:?}");
@@ -172,7 +173,7 @@ fn restarts_when_due_while_expiry_reads_page(env: Env, layout: Layout) -> Result
     for turn in 0..TURNS {
         let (at, touched) = (AtomicU64::new(0), Page::new()?);
         let area = ordered.setup.area();
-        let orders = ordered.hand.orders();
+        let orders = ordered.worker.orders();
         let length = u64::from(LENGTH);
         let steps = vec![
             Step::store_word(area, requested(layout)),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A thread on the other CPU that does what a sequence orders, again and again.
+//! A thread on the other CPU that carries out the orders of sequences.
 
 use std::hint;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::ktap::diagnose;
 
 type Action = Box<dyn FnMut() -> Result<()> + Send>;
 
-/// What sequence and thread share.
+/// The memory that the sequence and the thread share.
 #[derive(Default)]
 struct Orders {
     /// A bit for each action that is to be done, in the order of the bits.
@@ -28,9 +28,9 @@ struct Orders {
 }
 
 /// A thread that makes system calls for one that must not.
-pub(crate) struct Hand(Arc<Orders>);
+pub(crate) struct RemoteWorker(Arc<Orders>);
 
-impl Hand {
+impl RemoteWorker {
     /// Bit N of an order is for action N. Real-time threads precede the thread on its CPU.
     pub(crate) fn new(env: Env, mut actions: Vec<Action>) -> Result<Self> {
         let orders = Arc::<Orders>::default();
@@ -38,7 +38,7 @@ impl Hand {
         Remote::ready(move || {
             set_class(env, Class::Fair)?;
             loop {
-                // A pause is the other CPU's turn, and takes long where instructions are counted.
+                // A pause lets the other CPU run, and takes long where instructions are counted.
                 let wanted = (0..32)
                     .map(|_| theirs.wanted.load(Ordering::Acquire))
                     .find(|&wanted| wanted != 0);
