@@ -20,12 +20,12 @@ whether the thread has the extension: 0, or the number of the cause.
   --library FILE   the loops of this shared object, librseq_slice_count.so
 ";
 
-struct Loops {
+struct LoopTable {
     set_up: extern "C" fn() -> u32,
     loops: Vec<(&'static str, Loop)>,
 }
 
-impl Loops {
+impl LoopTable {
     fn linked() -> Self {
         Self {
             set_up: linked::count_set_up,
@@ -92,7 +92,7 @@ fn per_turn(work: Loop) -> Result<f64> {
 
 fn run() -> Result<()> {
     use lexopt::prelude::*;
-    let mut loops = Loops::linked();
+    let mut loops = LoopTable::linked();
     let (mut tsc, mut words) = (false, Vec::new());
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -101,7 +101,7 @@ fn run() -> Result<()> {
                 print!("{USAGE}");
                 return Ok(());
             }
-            Long("library") => loops = Loops::of(&parser.value()?.string()?)?,
+            Long("library") => loops = LoopTable::of(&parser.value()?.string()?)?,
             Long("tsc") => tsc = true,
             Value(word) => words.push(word.string()?),
             argument => return Err(argument.unexpected().into()),

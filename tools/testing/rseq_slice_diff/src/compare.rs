@@ -107,7 +107,7 @@ mod tests {
             .collect()
     }
 
-    fn compared(c: &[(&str, u64)], rust: &[(&str, u64)]) -> Comparison {
+    fn result_of(c: &[(&str, u64)], rust: &[(&str, u64)]) -> Comparison {
         let program = "ask 0x1; yield".parse().unwrap();
         compare(&program, &samples(c), &samples(rust), &[])
     }
@@ -116,19 +116,19 @@ mod tests {
     fn equal_sets_agree_whatever_the_counts() {
         let c = [("0/1/exit:0", 60), ("0/0/exit:0", 4)];
         let rust = [("0/1/exit:0", 2), ("0/0/exit:0", 62)];
-        let result = compared(&c, &rust);
+        let result = result_of(&c, &rust);
         assert!(result.differences.is_empty() && result.undecided.is_empty());
     }
 
     #[test]
     fn one_run_each_is_not_enough() {
-        let result = compared(&[("0/1/exit:0", 1)], &[("0/0/exit:0", 1)]);
+        let result = result_of(&[("0/1/exit:0", 1)], &[("0/0/exit:0", 1)]);
         assert!(result.is_open());
     }
 
     #[test]
     fn what_always_differs_is_a_difference() {
-        let result = compared(&[("0/1/exit:0", 12)], &[("0/0/exit:0", 12)]);
+        let result = result_of(&[("0/1/exit:0", 12)], &[("0/0/exit:0", 12)]);
         assert_eq!(result.differences.len(), 1);
         let fork = &result.differences[0];
         assert_eq!((fork.index, fork.history.len()), (1, 1));
@@ -137,13 +137,13 @@ mod tests {
 
     #[test]
     fn a_death_in_place_of_a_step_is_a_difference() {
-        let result = compared(&[("0/0/exit:0", 12)], &[("0/signal:11", 12)]);
+        let result = result_of(&[("0/0/exit:0", 12)], &[("0/signal:11", 12)]);
         assert_eq!(result.differences.len(), 1);
     }
 
     #[test]
     fn counters_that_differ_are_a_difference() {
-        let result = compared(&[("0/0/exit:0,g1,y1", 12)], &[("0/0/exit:0,g1,n1", 12)]);
+        let result = result_of(&[("0/0/exit:0,g1,y1", 12)], &[("0/0/exit:0,g1,n1", 12)]);
         assert_eq!(result.differences[0].index, 2);
         assert_eq!(
             result.differences[0].what(&"ask 0x1; yield".parse().unwrap()),
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_rare_outcome_is_no_difference() {
-        let result = compared(
+        let result = result_of(
             &[("0/1/exit:0", 255), ("0/0/exit:0", 1)],
             &[("0/1/exit:0", 256)],
         );
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_outcome_that_is_not_rare_is_a_difference() {
-        let result = compared(
+        let result = result_of(
             &[("0/1/exit:0", 226), ("0/0/exit:0", 30)],
             &[("0/1/exit:0", 256)],
         );
@@ -174,8 +174,8 @@ mod tests {
         // The word after the first step decides what the second returns.
         let c = [("0,w100/1/exit:0", 20), ("0/0/exit:0", 20)];
         let swapped = [("0,w100/0/exit:0", 20), ("0/1/exit:0", 20)];
-        assert_eq!(compared(&c, &swapped).differences.len(), 2);
-        let result = compared(&c, &[("0,w100/1/exit:0", 40)]);
+        assert_eq!(result_of(&c, &swapped).differences.len(), 2);
+        let result = result_of(&c, &[("0,w100/1/exit:0", 40)]);
         assert_eq!(result.differences.len(), 1);
         assert_eq!(result.differences[0].index, 0);
     }

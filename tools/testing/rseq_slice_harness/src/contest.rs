@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lock::{Ends, Guarded, NoExtension, Pattern, RawLock, Requests};
+use crate::lock::{EndCounts, Guarded, NoExtension, Pattern, RawLock, ThreadRequests};
 use crate::{Control, Layout, Registration, Witness, pin_to, set_layout};
 
 /// What to measure.
@@ -46,7 +46,7 @@ pub struct Outcome<W> {
     /// Those of them after which the holder came back when the time that counts had begun.
     pub came_back: u64,
     /// How requests ended.
-    pub ends: Ends,
+    pub ends: EndCounts,
 }
 
 impl<W> Outcome<W> {
@@ -82,7 +82,7 @@ impl Waits for Longest {
 /// On cache lines of its own, so that counting disturbs nobody.
 #[repr(align(128))]
 #[derive(Default)]
-struct Counts {
+struct WorkerStats {
     operations: Count,
     preempted_holders: Count,
 }
@@ -110,7 +110,7 @@ struct Shared<L> {
 /// What a thread reports at its end.
 struct Report<W> {
     waits: W,
-    ends: Ends,
+    ends: EndCounts,
 }
 
 /// Why a contest failed.
@@ -133,7 +133,7 @@ impl Contest<'_> {
             start: Barrier::new(self.threads + 1),
             stop: AtomicBool::new(false),
         };
-        let counts: Vec<Counts> = (0..self.threads).map(|_| Counts::default()).collect();
+        let counts: Vec<WorkerStats> = (0..self.threads).map(|_| WorkerStats::default()).collect();
         let operations = || {
             counts
                 .iter()
@@ -184,7 +184,7 @@ impl Contest<'_> {
             all_operations,
             preempted_holders: preempted_holders(),
             came_back: preempted_holders() - preempted_before,
-            ends: Ends::default(),
+            ends: EndCounts::default(),
         };
         for report in reports? {
             outcome.waits.merge(report.waits);
@@ -207,7 +207,7 @@ impl Contest<'_> {
     fn work<L: RawLock, W: Waits>(
         &self,
         shared: &Shared<L>,
-        counts: &Counts,
+        counts: &WorkerStats,
         home: &[usize],
     ) -> Result<Report<W>, ContestError> {
         let ready = self.prepare(home);
@@ -236,9 +236,9 @@ fn compete<C: Control, L: RawLock, W: Waits>(
     pattern: Pattern,
     witness: &Witness<'_>,
     shared: &Shared<L>,
-    counts: &Counts,
+    counts: &WorkerStats,
 ) -> Report<W> {
-    let mut requests = Requests::new(control, pattern);
+    let mut requests = ThreadRequests::new(control, pattern);
     let mut waits = W::default();
     while !shared.stop.load(Ordering::Relaxed) {
         let waited = shared.lock.with(&mut requests, &shared.stop, |work| {

@@ -37,7 +37,7 @@ pub trait Control {
 
 /// The BYTES layout: byte 0 is the request, byte 1 the grant.
 ///
-/// From [`Registration::bytes`](crate::Registration::bytes), to be used while
+/// From [`Registration::bytes`](crate::Registration::bytes_word), to be used while
 /// [`Layout::Bytes`](crate::Layout::Bytes) is enabled.
 pub struct Bytes<'a>(&'a Area);
 
@@ -90,7 +90,7 @@ impl Control for Bytes<'_> {
 /// The BITS layout: one native 32-bit word with the bits `RSEQ_SLICE_EXT_REQUEST` and
 /// `RSEQ_SLICE_EXT_GRANTED`.
 ///
-/// From [`Registration::bits`](crate::Registration::bits), to be used while
+/// From [`Registration::bits`](crate::Registration::bits_word), to be used while
 /// [`Layout::Bits`](crate::Layout::Bits) is enabled. A request during a live grant erases the grant,
 /// for which the kernel kills the thread: end every request before the next.
 pub struct Bits<'a>(&'a Area);
@@ -162,11 +162,11 @@ mod tests {
         area.set_slice_ctrl(layout(true));
     }
 
-    fn bytes(granted: bool) -> u32 {
+    fn bytes_word(granted: bool) -> u32 {
         u32::from_ne_bytes([u8::from(!granted), u8::from(granted), 0, 0])
     }
 
-    fn bits(granted: bool) -> u32 {
+    fn bits_word(granted: bool) -> u32 {
         if granted { 2 } else { 1 }
     }
 
@@ -192,13 +192,13 @@ mod tests {
     #[test]
     fn bytes_layout() {
         let area = Area::new();
-        each_outcome(&area, Bytes::new(&area), bytes);
+        each_outcome(&area, Bytes::new(&area), bytes_word);
     }
 
     #[test]
     fn bits_layout() {
         let area = Area::new();
-        each_outcome(&area, Bits::new(&area), bits);
+        each_outcome(&area, Bits::new(&area), bits_word);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Locks whose holders ask for time slice extensions.
 
 mod futex;
-mod requests;
 mod spin;
+mod thread_requests;
 mod ticket;
 
 use std::cell::UnsafeCell;
@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub use futex::FutexMutex;
-pub use requests::{Ends, NoExtension, Pattern, Requests};
 pub use spin::SpinLock;
+pub use thread_requests::{EndCounts, NoExtension, Pattern, ThreadRequests};
 pub use ticket::TicketLock;
 
 use crate::control::Control;
@@ -82,7 +82,7 @@ impl<L: RawLock, T> Guarded<L, T> {
     /// just as much. Whether it covers the wait as well depends on the [`Pattern`].
     pub fn with<C: Control>(
         &self,
-        requests: &mut Requests<'_, C>,
+        requests: &mut ThreadRequests<'_, C>,
         stop: &AtomicBool,
         work: impl FnOnce(&mut T),
     ) -> Option<Duration> {
@@ -94,7 +94,7 @@ impl<L: RawLock, T> Guarded<L, T> {
             since.get_or_insert_with(Instant::now);
             self.lock.wait(&mut turn, stop);
             if stop.load(Ordering::Relaxed) {
-                requests.give_up();
+                requests.cancel();
                 self.lock.wake_all();
                 return since.map(|since| since.elapsed());
             }
@@ -112,7 +112,7 @@ impl<L: RawLock, T> Guarded<L, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::requests::tests::Log;
+    use super::thread_requests::tests::Log;
     use super::*;
     use std::thread;
 
@@ -126,7 +126,7 @@ mod tests {
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     let mut control = NoExtension;
-                    let mut requests = Requests::new(&mut control, Pattern::Dropped);
+                    let mut requests = ThreadRequests::new(&mut control, Pattern::Dropped);
                     for _ in 0..ROUNDS {
                         shared.with(&mut requests, &stop, |count| {
                             let seen = std::hint::black_box(*count);
@@ -141,14 +141,14 @@ mod tests {
 
     /// A thread that waits for a lock which nobody releases ends with `stop`, and each of its
     /// requests once.
-    fn gives_up<L: RawLock>(pattern: Pattern) {
+    fn stops_waiting<L: RawLock>(pattern: Pattern) {
         let (shared, stop) = (Guarded::<L, ()>::new(()), AtomicBool::new(false));
         let turn = shared.lock.arrive();
         assert!(shared.lock.try_enter(&turn));
         thread::scope(|scope| {
             let waiter = scope.spawn(|| {
                 let (mut log, mut entered) = (Log::default(), false);
-                let mut requests = Requests::new(&mut log, pattern);
+                let mut requests = ThreadRequests::new(&mut log, pattern);
                 shared.with(&mut requests, &stop, |()| entered = true);
                 let (requests, ends) = log.0.get();
                 !entered && requests == ends
@@ -168,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn waiters_give_up() {
+    fn waiters_stop() {
         for pattern in [Pattern::Dropped, Pattern::Held] {
-            gives_up::<SpinLock>(pattern);
-            gives_up::<TicketLock>(pattern);
-            gives_up::<FutexMutex>(pattern);
+            stops_waiting::<SpinLock>(pattern);
+            stops_waiting::<TicketLock>(pattern);
+            stops_waiting::<FutexMutex>(pattern);
         }
     }
 }

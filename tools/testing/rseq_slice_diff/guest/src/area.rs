@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use anyhow::Result;
 use nix::errno::Errno;
-use rseq_slice_diff_program::arg::{PAGE, Place, Protection};
+use rseq_slice_diff_program::arg::{PAGE_LEN, Place, Protection};
 
-const LEN: usize = PAGE as usize;
+const LEN: usize = PAGE_LEN as usize;
 /// Offsets of fields of `struct rseq`.
 pub(crate) const CPU_ID_START: usize = 0;
 pub(crate) const CPU_ID: usize = 4;
@@ -30,7 +30,7 @@ pub(crate) struct Page {
 }
 
 /// Those of the main and the second thread, and of the thread or process that continues the program.
-static PAGES: [Page; 3] = [const {
+static THREAD_PAGES: [Page; 3] = [const {
     Page {
         address: AtomicUsize::new(0),
         base: AtomicU32::new(0),
@@ -67,7 +67,7 @@ thread_local! {
 
 /// The page of the calling thread.
 pub(crate) fn mine() -> &'static Page {
-    &PAGES[MINE.get().page]
+    &THREAD_PAGES[MINE.get().page]
 }
 
 /// Gives the calling thread a page; returns what it had.
@@ -84,15 +84,16 @@ pub(crate) fn is_registered() -> bool {
 pub(crate) fn note_registration(place: Place, registers: bool) {
     let mut own = MINE.get();
     if registers {
-        PAGES[own.page].set_base(place);
+        THREAD_PAGES[own.page].set_base(place);
     }
-    own.registered = registers && PAGES[own.page].area() == PAGES[own.page].address(place);
+    own.registered =
+        registers && THREAD_PAGES[own.page].area() == THREAD_PAGES[own.page].address(place);
     MINE.set(own);
 }
 
 /// Maps the pages, so that their memory is there.
 pub(crate) fn create() -> Result<()> {
-    PAGES
+    THREAD_PAGES
         .iter()
         .try_for_each(|page| page.map(libc::MAP_PRIVATE))
 }
@@ -173,7 +174,7 @@ impl Page {
                 } else {
                     SECOND
                 };
-                PAGES[other].address.load(SeqCst)
+                THREAD_PAGES[other].address.load(SeqCst)
             }
         }
     }
@@ -181,7 +182,7 @@ impl Page {
     /// Notes where the area is.
     fn set_base(&self, place: Place) {
         if let Place::Page(offset) = place {
-            self.base.store(offset.min(PAGE - 64), SeqCst);
+            self.base.store(offset.min(PAGE_LEN - 64), SeqCst);
         }
     }
 

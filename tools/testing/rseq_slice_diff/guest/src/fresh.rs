@@ -6,14 +6,14 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 use nix::errno::Errno;
-use rseq_slice_diff_program::arg::PAGE;
+use rseq_slice_diff_program::arg::PAGE_LEN;
 use rseq_slice_diff_program::program::Program;
 
-static PAGES: OnceLock<usize> = OnceLock::new();
+static STEP_PAGES: OnceLock<usize> = OnceLock::new();
 
 /// Maps one page for each step.
 pub(crate) fn create() -> Result<()> {
-    let len = PAGE as usize * Program::MAX_STEPS;
+    let len = PAGE_LEN as usize * Program::MAX_STEPS;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: A new mapping, placed by the kernel.
@@ -21,12 +21,12 @@ pub(crate) fn create() -> Result<()> {
     if pages == libc::MAP_FAILED {
         return Err(Errno::last().into());
     }
-    let _ = PAGES.set(pages.expose_provenance());
+    let _ = STEP_PAGES.set(pages.expose_provenance());
     Ok(())
 }
 
 /// The page of a step.
 pub(crate) fn page(index: usize) -> *mut u8 {
-    let pages = PAGES.get().copied().unwrap_or_default();
-    std::ptr::with_exposed_provenance_mut(pages + index * PAGE as usize)
+    let pages = STEP_PAGES.get().copied().unwrap_or_default();
+    std::ptr::with_exposed_provenance_mut(pages + index * PAGE_LEN as usize)
 }

@@ -52,7 +52,7 @@ impl FromStr for Hex {
 }
 
 /// Length in bytes of the memory in which a thread has its areas.
-pub const PAGE: u32 = 4096;
+pub const PAGE_LEN: u32 = 4096;
 
 /// Where an area is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,7 +83,7 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, Bad> {
         Ok(match (text, text.strip_prefix('@').map(str::parse)) {
-            (_, Some(Ok(offset))) if offset < PAGE => Self::Page(offset),
+            (_, Some(Ok(offset))) if offset < PAGE_LEN => Self::Page(offset),
             ("null", _) => Self::Null,
             ("kernel", _) => Self::Kernel,
             ("other", _) => Self::Other,
@@ -232,7 +232,7 @@ impl FromStr for Text {
 }
 
 /// Declares an enumeration with its text form.
-macro_rules! words {
+macro_rules! enums_with_text {
     ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident $text:literal,)* })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -266,7 +266,7 @@ macro_rules! words {
     )*};
 }
 
-words! {
+enums_with_text! {
     /// Something that happens at a planned moment.
     Event {
         /// A second competitor, which precedes the first, wants the CPU.

@@ -136,7 +136,7 @@ ops! {
 
 impl Op {
     /// Whether it has to do with a moment.
-    pub fn has_moment(&self) -> bool {
+    pub fn depends_on_moment(&self) -> bool {
         matches!(
             self,
             Self::Then { .. } | Self::Spin { .. } | Self::Touch { .. }
@@ -176,7 +176,7 @@ impl Op {
 mod tests {
     use super::*;
 
-    fn parses(text: &str) {
+    fn assert_round_trip(text: &str) {
         let op: Op = text.parse().unwrap();
         assert_eq!(op.to_string(), text);
     }
@@ -199,7 +199,7 @@ mod tests {
             "length \"\"",
             "see",
         ] {
-            parses(text);
+            assert_round_trip(text);
         }
     }
 

@@ -97,7 +97,7 @@ impl Program {
 
     /// Whether there are moments in the program, which repetitions vary.
     pub fn has_moments(&self) -> bool {
-        self.ops().any(Op::has_moment)
+        self.ops().any(Op::depends_on_moment)
     }
 
     /// Whether a moment is swept over a range.

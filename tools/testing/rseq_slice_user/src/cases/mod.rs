@@ -3,9 +3,9 @@
 //! What is tested.
 
 mod basics;
-mod filters;
-mod objects;
 mod processes;
+mod seccomp;
+mod shared_objects;
 mod signals;
 mod threads;
 
@@ -21,8 +21,8 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(threads::cases());
     cases.extend(processes::cases());
     cases.extend(signals::cases());
-    cases.extend(objects::cases());
-    cases.extend(filters::cases());
+    cases.extend(shared_objects::cases());
+    cases.extend(seccomp::cases());
     cases
 }
 

@@ -42,7 +42,7 @@ extern "C" fn handler(_: i32) {
     end(token);
 }
 
-fn handle(signal: i32, flags: i32) -> Result<()> {
+fn install_handler(signal: i32, flags: i32) -> Result<()> {
     // SAFETY: A structure of plain numbers, for which 0 is a value.
     let mut action: libc::sigaction = unsafe { zeroed() };
     action.sa_sigaction = handler as *const () as usize;
@@ -74,7 +74,7 @@ fn step_through(code: impl FnOnce()) {
 /// different in each thread, so that the first of those sections is at every place.
 fn at_every_instruction(situation: Situation) -> Result<()> {
     start_bare(situation)?;
-    handle(libc::SIGTRAP, 0)?;
+    install_handler(libc::SIGTRAP, 0)?;
     let _competitor = Competitor::start()?;
     for skipped in 0.. {
         let thread = thread::spawn(move || {
@@ -105,7 +105,7 @@ fn at_every_instruction(situation: Situation) -> Result<()> {
 fn on_a_small_stack(situation: Situation) -> Result<()> {
     const SIGNAL: i32 = libc::SIGUSR1;
     start_bare(situation)?;
-    handle(SIGNAL, libc::SA_ONSTACK)?;
+    install_handler(SIGNAL, libc::SA_ONSTACK)?;
     let _competitor = Competitor::start()?;
     let thread = thread::spawn(move || {
         let stack = SmallStack::new()?;

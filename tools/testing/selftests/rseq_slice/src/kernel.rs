@@ -124,7 +124,7 @@ impl Kernel {
             model: model()?,
             realtime,
             sched_features,
-            checks: checks(),
+            checks: checking_option(),
             loaded,
         })
     }
@@ -259,7 +259,7 @@ fn model() -> Result<Option<String>> {
     Ok(Some(model.to_owned()))
 }
 
-fn checks() -> Option<&'static str> {
+fn checking_option() -> Option<&'static str> {
     let output = Command::new("zcat").arg("/proc/config.gz").output().ok()?;
     let config = String::from_utf8_lossy(&output.stdout);
     CHECKS

@@ -145,7 +145,7 @@ pub(crate) fn all<R: Rules>(config: &Config, world: &World<R::At>, actions: &mut
         }
         // The end of the exit loop has interrupts disabled.
         if !current.is_some_and(|tid| matches!(world.thread(tid).pc, Pc::Exit)) {
-            interrupts::<R>(config, world, cpu, actions);
+            add_interrupts::<R>(config, world, cpu, actions);
         }
     }
 
@@ -176,7 +176,7 @@ fn adds(flags: Work, more: Work) -> bool {
     !flags.intersects(more | Work::RESCHED)
 }
 
-fn interrupts<R: Rules>(
+fn add_interrupts<R: Rules>(
     config: &Config,
     world: &World<R::At>,
     cpu: Cpu,

@@ -155,7 +155,7 @@ impl<'a, 'l, A: Copy> Kernel<'a, 'l, A> {
     /// # Panics
     ///
     /// If it is not entering one.
-    pub(crate) fn entered(&self) -> Call {
+    pub(crate) fn entry_call(&self) -> Call {
         match self.thread().pc {
             Pc::Enter(call, _) => call,
             _ => panic!("a thread that enters a system call"),

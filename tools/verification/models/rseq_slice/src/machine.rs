@@ -191,11 +191,11 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
 
         Pc::Resched(work) => {
             let next = rules.grant(k, work);
-            granting(k, work, next);
+            continue_grant(k, work, next);
         }
         Pc::Grant(work, at) => {
             let next = rules.resume(k, at);
-            granting(k, work, next);
+            continue_grant(k, work, next);
         }
         Pc::Schedule(work) => {
             note!(k, "schedules");
@@ -209,16 +209,16 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
             k.log.cover(Cover::SLOW);
             if k.is(Outcome::Fault) {
                 let next = rules.update_failed(k);
-                failing(k, next);
+                continue_failure(k, next);
             } else {
                 k.erase_word_surely();
                 let next = rules.user_updated(k);
-                clearing(k, next);
+                continue_clear(k, next);
             }
         }
         Pc::SlowClear(at) => {
             let next = rules.resume(k, at);
-            clearing(k, next);
+            continue_clear(k, next);
         }
         Pc::SlowSection => {
             let failed = if k.is(Outcome::Fault) {
@@ -231,7 +231,7 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
             };
             if failed {
                 let next = rules.update_failed(k);
-                failing(k, next);
+                continue_failure(k, next);
             } else {
                 k.thread_mut().pc = Pc::Bottom;
             }
@@ -241,7 +241,7 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
             if !k.thread().rseq.granted {
                 k.log.cover(Cover::ENDED_BY_FAILURE);
             }
-            failing(k, next);
+            continue_failure(k, next);
         }
         Pc::Bottom => {
             let work = k.thread().work;
@@ -269,12 +269,12 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
                 note!(k, "system call entry work");
                 k.check_word_at_entry();
                 let next = rules.enter(k, call);
-                entering(k, call, next);
+                continue_entry(k, call, next);
             }
         }
         Pc::Enter(call, at) => {
             let next = rules.resume(k, at);
-            entering(k, call, next);
+            continue_entry(k, call, next);
         }
         Pc::Body(call) => syscall::body(rules, k, call),
         Pc::Return => {
@@ -296,7 +296,7 @@ fn step<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>) {
     }
 }
 
-fn granting<A: Copy>(k: &mut Kernel<'_, '_, A>, work: Work, next: Next<A>) {
+fn continue_grant<A: Copy>(k: &mut Kernel<'_, '_, A>, work: Work, next: Next<A>) {
     k.thread_mut().pc = match next {
         Next::At(at) => Pc::Grant(work, at),
         Next::Done(true) => after_resched(work),
@@ -309,14 +309,14 @@ fn granting<A: Copy>(k: &mut Kernel<'_, '_, A>, work: Work, next: Next<A>) {
     };
 }
 
-fn clearing<A: Copy>(k: &mut Kernel<'_, '_, A>, next: Next<A>) {
+fn continue_clear<A: Copy>(k: &mut Kernel<'_, '_, A>, next: Next<A>) {
     k.thread_mut().pc = match next {
         Next::At(at) => Pc::SlowClear(at),
         Next::Done(_) => Pc::SlowSection,
     };
 }
 
-fn failing<A: Copy>(k: &mut Kernel<'_, '_, A>, next: Next<A>) {
+fn continue_failure<A: Copy>(k: &mut Kernel<'_, '_, A>, next: Next<A>) {
     k.thread_mut().pc = match next {
         Next::At(at) => Pc::SlowFailed(at),
         Next::Done(_) => {
@@ -326,7 +326,7 @@ fn failing<A: Copy>(k: &mut Kernel<'_, '_, A>, next: Next<A>) {
     };
 }
 
-fn entering<A: Copy>(k: &mut Kernel<'_, '_, A>, call: Call, next: Next<A>) {
+fn continue_entry<A: Copy>(k: &mut Kernel<'_, '_, A>, call: Call, next: Next<A>) {
     k.thread_mut().pc = match next {
         Next::At(at) => Pc::Enter(call, at),
         Next::Done(_) => Pc::Body(call),

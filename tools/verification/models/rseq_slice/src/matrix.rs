@@ -277,7 +277,7 @@ pub(crate) const C: &[(Config, Broken)] = &[
 ];
 
 /// The configurations in which `sabotage` has to be found as `broken`.
-pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
+pub(crate) fn configs_for(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
     match sabotage {
         Sabotage::FlagClearsEvents => bare_flag(broken),
         Sabotage::AllPostponed => vec![
@@ -302,7 +302,7 @@ pub(crate) fn sabotaged(sabotage: Sabotage, broken: Broken) -> Vec<Config> {
                 ..SMALL
             },
         ],
-        _ => vec![sabotaged_alone(sabotage, broken)],
+        _ => vec![single_config_for(sabotage, broken)],
     }
 }
 
@@ -336,7 +336,7 @@ fn bare_flag(broken: Broken) -> Vec<Config> {
     }
 }
 
-fn sabotaged_alone(sabotage: Sabotage, broken: Broken) -> Config {
+fn single_config_for(sabotage: Sabotage, broken: Broken) -> Config {
     match sabotage {
         Sabotage::TimerEndsAnyGrant if broken == Broken::FOREIGN_TIMER => Config {
             hotplug: true,

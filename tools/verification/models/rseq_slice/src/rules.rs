@@ -18,7 +18,7 @@ mod sabotage;
 
 pub(crate) use c::C;
 pub(crate) use rust::Rust;
-pub(crate) use sabotage::{Sabotage, Sabotaged};
+pub(crate) use sabotage::{FaultyRust, Sabotage};
 
 /// What follows a step of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

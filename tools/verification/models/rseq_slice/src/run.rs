@@ -19,7 +19,7 @@ use crate::{
     explore::{explore, Findings},
     matrix,
     property::{Broken, Property, ALL},
-    rules::{Rust, Sabotage, Sabotaged, C},
+    rules::{FaultyRust, Rust, Sabotage, C},
 };
 
 /// A configuration, with the properties that have to be found broken.
@@ -39,7 +39,7 @@ impl Job {
             .iter()
             .map(|&(config, broken)| Self::C(config, broken));
         let sabotage = Sabotage::ALL.iter().flat_map(|&(sabotage, broken)| {
-            matrix::sabotaged(sabotage, broken)
+            matrix::configs_for(sabotage, broken)
                 .into_iter()
                 .map(move |config| Self::Sabotage(sabotage, broken, config))
         });
@@ -70,7 +70,7 @@ impl Job {
             }
             Self::Sabotage(sabotage, broken, config) => {
                 let property = property(broken);
-                let findings = explore(Sabotaged(sabotage), config, Some(property));
+                let findings = explore(FaultyRust(sabotage), config, Some(property));
                 let found = findings.broken.iter().any(|(other, _)| *other == property);
                 Report {
                     head: findings.to_string(),
@@ -127,13 +127,13 @@ impl Report {
             for line in &result.lines {
                 println!("    # {line}");
             }
-            println!("    {} {} {}", word(result.ok), number + 1, result.name);
+            println!("    {} {} {}", verdict(result.ok), number + 1, result.name);
         }
-        println!("{} {} {name}", word(self.is_ok()), number + 1);
+        println!("{} {} {name}", verdict(self.is_ok()), number + 1);
     }
 }
 
-fn word(ok: bool) -> &'static str {
+fn verdict(ok: bool) -> &'static str {
     if ok {
         "ok"
     } else {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn every_property_is_sabotaged() {
+    fn every_property_has_a_sabotage() {
         for property in ALL {
             assert!(
                 Sabotage::ALL

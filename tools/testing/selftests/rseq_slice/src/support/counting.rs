@@ -11,7 +11,7 @@ use rseq_slice_harness::{Area, Control, Layout, Registration, Request, set_layou
 use super::call::null_call;
 use super::memory::Page;
 use super::sequence::{How, Outcome, Sequence, Step};
-use super::setup::{BOTH_CPUS, granted, requested};
+use super::setup::{BOTH_CPUS, grant_word, request_word};
 use crate::check::{check, fail};
 
 /// Nanoseconds for which a sequence waits for a competitor.
@@ -19,7 +19,7 @@ const PATIENCE: u64 = 40_000;
 
 /// How a sequence that counts gets to its end.
 #[derive(Clone, Copy)]
-pub(crate) struct Pace {
+pub(crate) struct Timing {
     /// What to store in the control word at the start.
     pub(crate) request: u32,
     /// Nanoseconds to wait for an answer.
@@ -28,7 +28,7 @@ pub(crate) struct Pace {
     pub(crate) work: u64,
 }
 
-impl Pace {
+impl Timing {
     fn steps(self, area: &Area) -> Vec<Step<'_>> {
         vec![
             Step::store_word(area, self.request),
@@ -60,8 +60,8 @@ impl PerCpu {
     ///
     /// The caller has to look at the control word afterwards: the request may be there still, and a
     /// signal aborts the sequence but does not end a grant.
-    pub(crate) fn count_requesting(&self, area: &Area, pace: Pace) -> Result<bool> {
-        Ok(self.count(area, pace.steps(area))?.how == How::Done)
+    pub(crate) fn count_requesting(&self, area: &Area, timing: Timing) -> Result<bool> {
+        Ok(self.count(area, timing.steps(area))?.how == How::Done)
     }
 
     /// Expects the sum of the counts to be the number of completed sequences.
@@ -134,15 +134,15 @@ impl Worker {
     ///
     /// With `page` the sequence takes a page fault.
     pub(crate) fn section(&mut self, counts: &PerCpu, page: Option<Page>) -> Result<bool> {
-        let (request, grant) = (requested(self.layout), granted(self.layout));
+        let (request, grant) = (request_word(self.layout), grant_word(self.layout));
         let chance = self.numbers.below(100);
         let area = self.registration.area();
-        let pace = Pace {
+        let timing = Timing {
             request,
             patience: PATIENCE,
             work: self.numbers.below(750),
         };
-        let mut steps = pace.steps(area);
+        let mut steps = timing.steps(area);
         steps.extend(page.map(Step::touch));
         if chance < self.outlasting {
             steps.push(Step::wait_while_word(area, grant, PATIENCE));

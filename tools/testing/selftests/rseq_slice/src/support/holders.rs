@@ -13,10 +13,10 @@ use rseq_slice_harness::{Area, Counters, Layout, Registration, pin_to, set_layou
 
 use super::class::{Class, set_class};
 use super::counter_delta::CounterDelta;
-use super::counting::{Pace, PerCpu};
+use super::counting::{PerCpu, Timing};
 use super::memory::Page;
 use super::sequence::How;
-use super::setup::{BOTH_CPUS, requested};
+use super::setup::{BOTH_CPUS, request_word};
 use crate::case::Skip;
 use crate::check::check;
 use crate::env::Env;
@@ -69,7 +69,7 @@ const WORK: u64 = 13_000;
 
 /// What a thread has done.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Share {
+pub(crate) struct ThreadStats {
     /// Sequences that were not aborted.
     pub(crate) counted: u64,
     pub(crate) aborted: u64,
@@ -89,30 +89,35 @@ fn hold(
     counts: &PerCpu,
     over: &AtomicBool,
     mut between: Between,
-) -> Result<Share> {
-    let request = requested(layout);
-    let mut share = Share::default();
+) -> Result<ThreadStats> {
+    let request = request_word(layout);
+    let mut stats = ThreadStats::default();
     for turn in 0_u64.. {
         if over.load(Ordering::Relaxed) {
             break;
         }
-        let pace = Pace {
+        let timing = Timing {
             request,
             patience: PATIENCE + turn * 31_663 % PATIENCE,
             work: 1 + turn * 104_729 % WORK,
         };
-        match counts.count_requesting(area, pace)? {
-            true => share.counted += 1,
-            false => share.aborted += 1,
+        match counts.count_requesting(area, timing)? {
+            true => stats.counted += 1,
+            false => stats.aborted += 1,
         }
-        share.yields += u64::from(withdraw_and_yield(area, request)?);
+        stats.yields += u64::from(withdraw_and_yield(area, request)?);
         between()?;
     }
-    Ok(share)
+    Ok(stats)
 }
 
-fn wake_and_count(area: &Area, counts: &PerCpu, over: &AtomicBool, period: u64) -> Result<Share> {
-    let mut share = Share::default();
+fn wake_and_count(
+    area: &Area,
+    counts: &PerCpu,
+    over: &AtomicBool,
+    period: u64,
+) -> Result<ThreadStats> {
+    let mut stats = ThreadStats::default();
     for turn in 0_u64.. {
         if over.load(Ordering::Relaxed) {
             break;
@@ -120,14 +125,14 @@ fn wake_and_count(area: &Area, counts: &PerCpu, over: &AtomicBool, period: u64) 
         // Spreads the wakeups, so that they fall everywhere.
         thread::sleep(Duration::from_nanos(period + turn * 7_919 % period));
         match counts.count(area, Vec::new())?.how {
-            How::Done => share.counted += 1,
-            _ => share.aborted += 1,
+            How::Done => stats.counted += 1,
+            _ => stats.aborted += 1,
         }
     }
-    Ok(share)
+    Ok(stats)
 }
 
-type Thread = JoinHandle<Result<Share>>;
+type Thread = JoinHandle<Result<ThreadStats>>;
 
 /// Threads on both CPUs that count in per-CPU sequences all the time, with requests, and others that
 /// preempt them and count as well.
@@ -157,7 +162,7 @@ impl Holders {
         let over = Arc::new(AtomicBool::new(false));
         let counts = Arc::new(PerCpu::default());
         let failure = Arc::<OnceLock<String>>::default();
-        let reported = |result: Result<Share>, failure: &OnceLock<String>| {
+        let reported = |result: Result<ThreadStats>, failure: &OnceLock<String>| {
             result.inspect_err(|error| drop(failure.set(format!("{error:#}"))))
         };
         let delta = CounterDelta::start()?;
@@ -271,13 +276,13 @@ impl Holders {
     /// restarts and sequences of all threads.
     pub(crate) fn end(self) -> Result<Counters> {
         self.over.store(true, Ordering::Relaxed);
-        let ended = |threads: Vec<Thread>| -> Result<Share> {
-            let mut all = Share::default();
+        let ended = |threads: Vec<Thread>| -> Result<ThreadStats> {
+            let mut all = ThreadStats::default();
             for thread in threads {
-                let share = thread.join().map_err(|_| anyhow!("panic"))??;
-                all.counted += share.counted;
-                all.aborted += share.aborted;
-                all.yields += share.yields;
+                let stats = thread.join().map_err(|_| anyhow!("panic"))??;
+                all.counted += stats.counted;
+                all.aborted += stats.aborted;
+                all.yields += stats.yields;
             }
             Ok(all)
         };

@@ -7,7 +7,7 @@ use rseq_slice_harness::abi::RSEQ_FLAG_SLICE_EXT_DEFAULT_ON;
 use rseq_slice_harness::{Layout, Registration};
 
 use super::competitor::Competitor;
-use super::setup::{CPU, be_on, requested};
+use super::setup::{CPU, be_on, request_word};
 use crate::check::check;
 use crate::env::Env;
 
@@ -27,7 +27,7 @@ pub(crate) fn ensure_words_stay(env: Env) -> Result<()> {
     let competitor = Competitor::new(env, CPU)?;
     let registration = Registration::with_flags(RSEQ_FLAG_SLICE_EXT_DEFAULT_ON)?;
     let area = registration.area();
-    for word in [requested(Layout::Bytes), requested(Layout::Bits), !0] {
+    for word in [request_word(Layout::Bytes), request_word(Layout::Bits), !0] {
         let runs = competitor.runs();
         competitor.wake_soon()?;
         area.set_slice_ctrl(word);

@@ -13,12 +13,12 @@ mod class;
 mod competitor;
 mod counter_delta;
 mod counting;
-mod events;
+mod durations;
 mod extensible;
+mod fault_cause;
 mod fresh;
 mod holders;
 mod inert;
-mod loss;
 mod machine;
 mod memory;
 mod moving;
@@ -26,7 +26,6 @@ mod ordered;
 mod remote;
 mod remote_worker;
 mod robust;
-mod samples;
 mod sampling;
 mod sequence;
 mod setup;
@@ -34,6 +33,7 @@ mod signals;
 mod sleeper;
 mod ticker;
 mod timer;
+mod trace_log;
 mod tracing;
 mod uring;
 mod userfault;
@@ -48,13 +48,13 @@ pub(crate) use cgroup::Group;
 pub(crate) use class::{Class, set_class};
 pub(crate) use competitor::{Competitor, fair_competitor};
 pub(crate) use counter_delta::CounterDelta;
-pub(crate) use counting::{Numbers, Pace, PerCpu, Worker};
-pub(crate) use events::{Event, Events};
+pub(crate) use counting::{Numbers, PerCpu, Timing, Worker};
+pub(crate) use durations::Durations;
 pub(crate) use extensible::Extensible;
+pub(crate) use fault_cause::{FaultCause, FaultingPage};
 pub(crate) use fresh::ensure_fresh;
 pub(crate) use holders::{HolderSetup, Holders, THREADS, ensure_distribution};
 pub(crate) use inert::{ensure_flags_stay_zero, ensure_words_stay};
-pub(crate) use loss::{LosablePage, Loss};
 pub(crate) use machine::Machine;
 pub(crate) use memory::Page;
 pub(crate) use moving::{Swap, advise, move_pages, vmstat};
@@ -65,19 +65,19 @@ pub(crate) use ordered::{
 pub(crate) use remote::{Remote, RemotelyWoken, eventfd};
 pub(crate) use remote_worker::RemoteWorker;
 pub(crate) use robust::{Lock, Owner, PASSES};
-pub(crate) use samples::Samples;
 pub(crate) use sampling::Sampling;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use sequence::probed;
+pub(crate) use sequence::probe_addresses;
 pub(crate) use sequence::{How, Outcome, Sequence, Step, interferences};
 pub(crate) use setup::{
-    BOTH_CPUS, CPU, OTHER_CPU, Seen, Setup, be_on, ensure_violation_kills, flags, granted,
-    requested,
+    BOTH_CPUS, CPU, OTHER_CPU, Seen, Setup, be_on, ensure_violation_kills, flags, grant_word,
+    request_word,
 };
 pub(crate) use signals::{handle, hits};
 pub(crate) use sleeper::Sleeper;
 pub(crate) use ticker::Ticker;
 pub(crate) use timer::{PATIENCE, soon, timer_interrupts};
+pub(crate) use trace_log::{Event, TraceLog};
 pub(crate) use tracing::Tracing;
 pub(crate) use uring::Ring;
 pub(crate) use userfault::Userfault;

@@ -19,7 +19,7 @@ use rseq_slice_harness::{Layout, pin_to};
 
 use super::class::{Class, set_class_of};
 use super::competitor::Competitor;
-use super::loss::droppable_page;
+use super::fault_cause::droppable_page;
 use super::memory::Page;
 use super::remote_worker::RemoteWorker;
 use super::sequence::interfere;

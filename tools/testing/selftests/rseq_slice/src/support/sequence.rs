@@ -15,7 +15,7 @@ use rseq_slice_harness::Area;
 use rseq_slice_harness::clock::ticks_in;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use self::x86_64::probed;
+pub(crate) use self::x86_64::probe_addresses;
 use super::assembly::SLICE_CTRL;
 use super::memory::Page;
 use crate::check::fail;

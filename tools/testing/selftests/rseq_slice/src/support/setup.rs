@@ -24,7 +24,7 @@ use crate::features;
 pub(crate) const CPU: usize = 0;
 /// The CPU from which others act on it.
 pub(crate) const OTHER_CPU: usize = 1;
-/// The CPUs of a thread that survives the loss of one of them.
+/// The CPUs of a thread that keeps running when one of them goes offline.
 pub(crate) const BOTH_CPUS: [usize; 2] = [CPU, OTHER_CPU];
 
 /// Puts the calling thread on the given CPU, in front of all threads of the normal class.
@@ -39,7 +39,7 @@ pub(crate) fn be_on(env: Env, cpu: usize) -> Result<()> {
 }
 
 /// The control word with a request and nothing else.
-pub(crate) fn requested(layout: Layout) -> u32 {
+pub(crate) fn request_word(layout: Layout) -> u32 {
     match layout {
         Layout::Bytes => u32::from_ne_bytes([1, 0, 0, 0]),
         Layout::Bits => RSEQ_SLICE_EXT_REQUEST,
@@ -47,7 +47,7 @@ pub(crate) fn requested(layout: Layout) -> u32 {
 }
 
 /// The control word with a grant and nothing else.
-pub(crate) fn granted(layout: Layout) -> u32 {
+pub(crate) fn grant_word(layout: Layout) -> u32 {
     match layout {
         Layout::Bytes => u32::from_ne_bytes([0, 1, 0, 0]),
         Layout::Bits => RSEQ_SLICE_EXT_GRANTED,
@@ -129,16 +129,17 @@ impl Setup {
 
     /// Stores a request; the rest of the word is zero.
     pub(crate) fn request(&self) {
-        self.set_word(requested(self.layout));
+        self.set_word(request_word(self.layout));
     }
 
     /// Adds a request to what is in the word.
     pub(crate) fn add_request(&self) {
-        self.area().set_bits_in_slice_ctrl(requested(self.layout));
+        self.area()
+            .set_bits_in_slice_ctrl(request_word(self.layout));
     }
 
     pub(crate) fn is_granted(&self) -> bool {
-        self.word() == granted(self.layout)
+        self.word() == grant_word(self.layout)
     }
 
     /// Stores `word`, waits in user mode until it changes, and says into what.
@@ -149,7 +150,7 @@ impl Setup {
         }
         match self.word() {
             0 => Seen::Erased,
-            word if word == granted(self.layout) => Seen::Granted,
+            word if word == grant_word(self.layout) => Seen::Granted,
             word => Seen::Other(word),
         }
     }
@@ -157,7 +158,7 @@ impl Setup {
     /// Requests, lets `competitor` want the CPU, and returns what became of the request.
     pub(crate) fn ask(&self, competitor: &Competitor) -> Result<Seen> {
         competitor.wake_soon()?;
-        Ok(self.offer(requested(self.layout), self.env.lead() + PATIENCE))
+        Ok(self.offer(request_word(self.layout), self.env.lead() + PATIENCE))
     }
 
     /// Gets a grant against `competitor` and returns when it was first seen. The competitor is still
@@ -209,7 +210,7 @@ impl Setup {
     fn try_at(&self, due: u64, competitor: &Competitor) -> Result<(Seen, u64)> {
         let patience = due.saturating_sub(monotonic()?) + PATIENCE;
         competitor.wake(Due::At(due))?;
-        let seen = self.offer(requested(self.layout), patience);
+        let seen = self.offer(request_word(self.layout), patience);
         Ok((seen, now()))
     }
 

@@ -11,7 +11,7 @@ use rseq_slice_harness::Layout;
 
 #[cfg(target_arch = "x86_64")]
 use super::assembly::{SLICE_CTRL, function_with_sequence};
-use super::setup::{Setup, granted, requested};
+use super::setup::{Setup, grant_word, request_word};
 
 /// The instructions of the window. An interrupt comes in front of one of them.
 pub(crate) const INSTRUCTIONS: [&str; 5] = ["read", "test", "branch", "number", "syscall"];
@@ -141,8 +141,8 @@ pub(crate) fn walk(setup: &Setup, layout: Layout, delay: u64) -> Result<Walk> {
     let answer = unsafe {
         rseq_slice_window(
             setup.area(),
-            u64::from(granted(layout)),
-            u64::from(requested(layout)),
+            u64::from(grant_word(layout)),
+            u64::from(request_word(layout)),
             delay.max(4),
             number,
             &raw mut registers,
@@ -156,7 +156,7 @@ pub(crate) fn walk(setup: &Setup, layout: Layout, delay: u64) -> Result<Walk> {
         _ => 1,
     });
     Ok(Walk {
-        obtained: answer.word == u64::from(granted(layout)),
+        obtained: answer.word == u64::from(grant_word(layout)),
         yielded: (answer.yielded != NO_GRANT).then_some(answer.yielded),
         interrupted,
     })

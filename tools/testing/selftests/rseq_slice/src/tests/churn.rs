@@ -90,7 +90,7 @@ const KINDS: u64 = 5;
 
 /// How often each thing was changed.
 #[derive(Debug, Default)]
-struct Changes {
+struct ChangeCounts {
     turns: u64,
     lengths: u64,
     debug: u64,
@@ -99,9 +99,9 @@ struct Changes {
     removals: u64,
 }
 
-fn change(
+fn make_change(
     env: Env,
-    changes: &mut Changes,
+    changes: &mut ChangeCounts,
     numbers: &mut Numbers,
     workers: &[Thread],
 ) -> Result<()> {
@@ -188,7 +188,7 @@ fn loses_no_grant(env: Env) -> Result<()> {
         },
     )?;
     let mut numbers = Numbers(7);
-    let mut changes = Changes::default();
+    let mut changes = ChangeCounts::default();
     let mut reported = 0;
     loop {
         let seen = shared.seen.load(Ordering::Relaxed);
@@ -211,7 +211,7 @@ fn loses_no_grant(env: Env) -> Result<()> {
             remove_cpu()?;
             changes.removals += 1;
         }
-        change(env, &mut changes, &mut numbers, &workers)?;
+        make_change(env, &mut changes, &mut numbers, &workers)?;
         thread::sleep(Duration::from_micros(BETWEEN));
     }
 

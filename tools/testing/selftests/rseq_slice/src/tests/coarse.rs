@@ -9,7 +9,7 @@ use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Competitor, CounterDelta, Seen, Setup, requested};
+use crate::support::{CPU, Competitor, CounterDelta, Seen, Setup, request_word};
 
 pub(crate) const TESTS: &[Test] = &[both("grants_nothing", Needs::Coarse, grants_nothing)];
 
@@ -23,7 +23,7 @@ fn grants_nothing(env: Env, layout: Layout) -> Result<()> {
     let (mut granted, mut refused) = (0, 0);
     for turn in 1..=REQUESTS {
         competitor.wake_in(1_000_000)?;
-        let seen = setup.offer(requested(layout), LONG);
+        let seen = setup.offer(request_word(layout), LONG);
         sys::rseq_slice_yield()?;
         setup.set_word(0);
         competitor.ensure_runs(turn)?;

@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::support::{
     CPU, Competitor, CounterDelta, PATIENCE, Setup, ensure_dies, ensure_fine,
-    ensure_violation_kills, granted, handle, hits, null_call, requested, soon, yield_call,
+    ensure_violation_kills, grant_word, handle, hits, null_call, request_word, soon, yield_call,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -59,11 +59,11 @@ const LAYOUT: Layout = Layout::Bytes;
 
 /// Words that differ from the one that the kernel stored with the grant.
 fn violations() -> [u32; 4] {
-    let grant = granted(LAYOUT);
+    let grant = grant_word(LAYOUT);
     [
         0,
-        requested(LAYOUT),
-        grant | requested(LAYOUT),
+        request_word(LAYOUT),
+        grant | request_word(LAYOUT),
         grant | u32::from_ne_bytes([0, 0, 1, 0]),
     ]
 }
@@ -153,17 +153,17 @@ fn request_after_revocation_lives(env: Env) -> Result<()> {
         null_call();
         let word = setup.word();
         setup.set_word(0);
-        check!(word == requested(LAYOUT), "the word is {word:#x}");
+        check!(word == request_word(LAYOUT), "the word is {word:#x}");
         Ok(())
     })
 }
 
 /// The kernel knows that there is no grant.
 fn violation_after_revocation_kills(env: Env) -> Result<()> {
-    let grant = granted(LAYOUT);
+    let grant = grant_word(LAYOUT);
     for violation in [
         grant,
-        grant | requested(LAYOUT),
+        grant | request_word(LAYOUT),
         u32::from_ne_bytes([0, 0, 1, 0]),
         u32::from_ne_bytes([1, 0, 0, 1]),
     ] {
@@ -200,7 +200,7 @@ fn handler_return_with_request_lives(env: Env) -> Result<()> {
             "{revoked}, {early} signals before the request, then {}",
             hits()
         );
-        check!(word == requested(LAYOUT), "the word is {word:#x}");
+        check!(word == request_word(LAYOUT), "the word is {word:#x}");
         Ok(())
     })
 }

@@ -16,7 +16,7 @@ use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
 use crate::support::{
-    CPU, Child, Competitor, CounterDelta, PATIENCE, Seen, Setup, be_on, requested, soon,
+    CPU, Child, Competitor, CounterDelta, PATIENCE, Seen, Setup, be_on, request_word, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -100,7 +100,7 @@ fn does_postponed_reschedule(env: Env, layout: Layout) -> Result<()> {
         let timer = SignalTimer::new(Signal::SIGKILL as i32)?;
         timer.fire(Due::At(due + 20_000))?;
         while monotonic()? + 100_000 < due {}
-        let seen = setup.offer(requested(layout), 2 * START);
+        let seen = setup.offer(request_word(layout), 2 * START);
         spin(PATIENCE);
         check!(seen == Seen::Granted, "{seen:?}, and the thread lives");
         Ok(())

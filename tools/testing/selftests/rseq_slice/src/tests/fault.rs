@@ -26,8 +26,8 @@ use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Competitor, CounterDelta, LosablePage, Loss, PATIENCE, Page, Remote, Setup, Ticker,
-    Userfault, be_on, ensure_dies, null_call, yield_call,
+    CPU, Child, Competitor, CounterDelta, FaultCause, FaultingPage, PATIENCE, Page, Remote, Setup,
+    Ticker, Userfault, be_on, ensure_dies, null_call, yield_call,
 };
 
 pub(crate) use handler::TESTS as HANDLER;
@@ -75,9 +75,9 @@ fn others_get_grants(env: Env, layout: Layout) -> Result<()> {
     Ok(())
 }
 
-fn on_page(env: Env, layout: Layout, loss: Loss) -> Result<(LosablePage, Setup)> {
+fn on_page(env: Env, layout: Layout, cause: FaultCause) -> Result<(FaultingPage, Setup)> {
     be_on(env, CPU)?;
-    let page = loss.page()?;
+    let page = cause.page()?;
     let setup = Setup::with(env, page.page().register()?, layout)?;
     Ok((page, setup))
 }
@@ -100,22 +100,22 @@ impl From<bool> for Site {
 
 /// Expects `program` to be killed by a fault of the kernel for each cause of faults, at the site that
 /// `met` tells. Prints how many faults that were.
-fn each_loss<M: Into<Site>>(
+fn each_cause<M: Into<Site>>(
     env: Env,
     site: &str,
     layout: Layout,
     met: impl Fn(&Counters) -> M,
-    program: impl Fn(Loss) -> Result<()>,
+    program: impl Fn(FaultCause) -> Result<()>,
 ) -> Result<()> {
     let (mut faults, mut later) = (0, 0);
-    for loss in Loss::ALL {
+    for cause in FaultCause::ALL {
         let delta = CounterDelta::start()?;
-        ensure_dies(Signal::SIGSEGV, || program(loss)).with_context(|| format!("{loss:?}"))?;
+        ensure_dies(Signal::SIGSEGV, || program(cause)).with_context(|| format!("{cause:?}"))?;
         let tally = delta.tally()?;
         match met(&tally).into() {
             Site::Intended => faults += 1,
             Site::Later => later += 1,
-            Site::Wrong => fail!("{loss:?}: {tally:?}"),
+            Site::Wrong => fail!("{cause:?}: {tally:?}"),
         }
     }
     diagnose(format_args!("{faults} faults at {site}, {later} later"));
@@ -127,12 +127,12 @@ fn each_loss<M: Into<Site>>(
 /// decision itself faults.
 fn at_grant_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
-    each_loss(env, "the grant", layout, none, |loss| {
-        let (page, setup) = on_page(env, layout, loss)?;
+    each_cause(env, "the grant", layout, none, |cause| {
+        let (page, setup) = on_page(env, layout, cause)?;
         let competitor = Competitor::new(env, CPU)?;
         competitor.wake_in(100_000)?;
         setup.request();
-        page.lose()?;
+        page.make_fault()?;
         spin(PATIENCE);
         Ok(())
     })
@@ -141,11 +141,11 @@ fn at_grant_kills(env: Env, layout: Layout) -> Result<()> {
 /// Without a request there is no decision, but the update of user space erases the word.
 fn without_request_kills(env: Env, layout: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
-    each_loss(env, "the update of user space", layout, none, |loss| {
-        let (page, _setup) = on_page(env, layout, loss)?;
+    each_cause(env, "the update of user space", layout, none, |cause| {
+        let (page, _setup) = on_page(env, layout, cause)?;
         let competitor = Competitor::new(env, CPU)?;
         competitor.wake_in(100_000)?;
-        page.lose()?;
+        page.make_fault()?;
         spin(PATIENCE);
         Ok(())
     })
@@ -153,18 +153,18 @@ fn without_request_kills(env: Env, layout: Layout) -> Result<()> {
 
 /// Gets a grant and has the other CPU make the page inaccessible while it is live. Returns after that;
 /// nothing may access the page then.
-fn lose_in_grant(
+fn make_fault_in_grant(
     env: Env,
     layout: Layout,
-    loss: Loss,
+    cause: FaultCause,
     also: impl Fn(u64) -> Result<()>,
 ) -> Result<Setup> {
-    let (page, setup) = on_page(env, layout, loss)?;
+    let (page, setup) = on_page(env, layout, cause)?;
     let competitor = Competitor::new(env, CPU)?;
     let done = Arc::new(AtomicBool::new(false));
     let remote_done = Arc::clone(&done);
     let remote = Remote::ready(move || {
-        page.lose()?;
+        page.make_fault()?;
         remote_done.store(true, Ordering::Release);
         Ok(())
     })?;
@@ -184,8 +184,8 @@ fn one(tally: &Counters) -> bool {
 fn at_expiry_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let expired = |tally: &Counters| one(tally) && tally.expired == 1;
-    each_loss(env, "the revocation by expiry", layout, expired, |loss| {
-        let _setup = lose_in_grant(env, layout, loss, |_| Ok(()))?;
+    each_cause(env, "the revocation by expiry", layout, expired, |cause| {
+        let _setup = make_fault_in_grant(env, layout, cause, |_| Ok(()))?;
         spin(PATIENCE);
         Ok(())
     })
@@ -194,12 +194,19 @@ fn at_expiry_kills(env: Env, layout: Layout) -> Result<()> {
 fn at_revocation_kills(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(50_000)?;
     let revoked = |tally: &Counters| one(tally) && tally.expired == 0;
-    each_loss(env, "the revocation by a wakeup", layout, revoked, |loss| {
-        let second = Competitor::urgent(env, CPU)?;
-        let _setup = lose_in_grant(env, layout, loss, |due| second.wake(Due::At(due + 40_000)))?;
-        spin(PATIENCE);
-        Ok(())
-    })
+    each_cause(
+        env,
+        "the revocation by a wakeup",
+        layout,
+        revoked,
+        |cause| {
+            let second = Competitor::urgent(env, CPU)?;
+            let _setup =
+                make_fault_in_grant(env, layout, cause, |due| second.wake(Due::At(due + 40_000)))?;
+            spin(PATIENCE);
+            Ok(())
+        },
+    )
 }
 
 fn at_call(env: Env, layout: Layout, call: fn()) -> Result<()> {
@@ -209,8 +216,8 @@ fn at_call(env: Env, layout: Layout, call: fn()) -> Result<()> {
         0 => Site::Intended,
         _ => Site::Later,
     };
-    each_loss(env, "system call entry", layout, met, |loss| {
-        let _setup = lose_in_grant(env, layout, loss, |_| Ok(()))?;
+    each_cause(env, "system call entry", layout, met, |cause| {
+        let _setup = make_fault_in_grant(env, layout, cause, |_| Ok(()))?;
         call();
         // SAFETY: Ends the process, should it still be there, without touching the page.
         unsafe { libc::_exit(0) }
@@ -224,8 +231,8 @@ fn at_update_in_grant_kills(env: Env, layout: Layout) -> Result<()> {
     // Skips the test where there is none.
     drop(Userfault::new(Page::new()?)?);
     let revoked = |tally: &Counters| one(tally) && tally.revoked == 1;
-    each_loss(env, "the update in a grant", layout, revoked, |loss| {
-        let (page, setup) = on_page(env, layout, loss)?;
+    each_cause(env, "the update in a grant", layout, revoked, |cause| {
+        let (page, setup) = on_page(env, layout, cause)?;
         let elsewhere = Page::new()?;
         let cell = elsewhere.area().as_ptr().cast::<u8>();
         // SAFETY: Nobody else uses the page.
@@ -237,7 +244,7 @@ fn at_update_in_grant_kills(env: Env, layout: Layout) -> Result<()> {
             let content = faults.drop_page()?;
             theirs.store(true, Ordering::Release);
             faults.wait()?;
-            page.lose()?;
+            page.make_fault()?;
             faults.answer(&content)?;
             // The file has to stay: without it the page is an ordinary one.
             std::mem::forget(faults);
@@ -312,12 +319,12 @@ fn at_prctl_kills(env: Env, wanted: Layout) -> Result<()> {
     let none = |tally: &Counters| *tally == Counters::NOTHING;
     for from in [None, Some(wanted)] {
         let to = from.xor(Some(wanted));
-        each_loss(env, "prctl", wanted, none, |loss| {
+        each_cause(env, "prctl", wanted, none, |cause| {
             be_on(env, CPU)?;
-            let page = loss.page()?;
+            let page = cause.page()?;
             std::mem::forget(page.page().register()?);
             set_layout(from)?;
-            page.lose()?;
+            page.make_fault()?;
             // A signal that is pending already would be attributed to one of these calls.
             check!(layout()? == from);
             set_layout(from)?;
@@ -331,20 +338,20 @@ fn at_prctl_kills(env: Env, wanted: Layout) -> Result<()> {
 /// A registration of inaccessible memory fails, and nothing is registered then.
 fn at_registration_is_efault(env: Env, wanted: Layout) -> Result<()> {
     let mut faults = 0;
-    for loss in Loss::ALL {
+    for cause in FaultCause::ALL {
         for flags in [0, RSEQ_FLAG_SLICE_EXT_DEFAULT_ON] {
-            let page = loss.page()?;
-            page.lose()?;
+            let page = cause.page()?;
+            page.make_fault()?;
             // SAFETY: The call is to fail, and if not, nobody touches the page.
             let result =
                 unsafe { sys::rseq(page.page().area().as_ptr(), AREA_LEN, flags, SIGNATURE) };
             let errno = result.err().and_then(|error| error.raw_os_error());
-            check!(errno == Some(libc::EFAULT), "{loss:?}: {errno:?}");
+            check!(errno == Some(libc::EFAULT), "{cause:?}: {errno:?}");
             check!(layout()?.is_none());
             faults += 1;
         }
     }
     diagnose(format_args!("{faults} faults at the registration"));
-    check!(faults == 2 * Loss::ALL.len());
+    check!(faults == 2 * FaultCause::ALL.len());
     others_get_grants(env, wanted)
 }

@@ -25,31 +25,31 @@ pub(crate) const TESTS: &[Test] = &[
     both(
         "unlock_is_complete_after_expiry",
         Needs::On,
-        |env, layout| handled(env, layout, End::Expiry),
+        |env, layout| check_in_handler(env, layout, End::Expiry),
     )
     .tolerates(&[]),
     both(
         "unlock_is_complete_after_wakeup",
         Needs::On,
-        |env, layout| handled(env, layout, End::Wakeup),
+        |env, layout| check_in_handler(env, layout, End::Wakeup),
     )
     .tolerates(&[]),
     both(
         "unlock_is_complete_after_membarrier",
         Needs::OnTwoCpus,
-        |env, layout| handled(env, layout, End::Membarrier),
+        |env, layout| check_in_handler(env, layout, End::Membarrier),
     )
     .tolerates(&[]),
     both(
         "unlock_is_complete_when_killed_at_expiry",
         Needs::On,
-        |env, layout| killed(env, layout, End::Expiry),
+        |env, layout| check_after_death(env, layout, End::Expiry),
     )
     .tolerates(&[]),
     both(
         "unlock_is_complete_when_killed_at_membarrier",
         Needs::OnTwoCpus,
-        |env, layout| killed(env, layout, End::Membarrier),
+        |env, layout| check_after_death(env, layout, End::Membarrier),
     )
     .tolerates(&[]),
 ];
@@ -76,7 +76,7 @@ enum End {
 }
 
 /// A thread that releases its lock all the time, and those that interrupt it.
-struct Unlocking {
+struct InterruptedOwner {
     env: Env,
     setup: Setup,
     owner: Owner,
@@ -87,7 +87,7 @@ struct Unlocking {
     other: Option<Sleeper>,
 }
 
-impl Unlocking {
+impl InterruptedOwner {
     fn new(
         env: Env,
         layout: Layout,
@@ -119,7 +119,7 @@ impl Unlocking {
         const ATTEMPTS: usize = 10;
         for _ in 0..ATTEMPTS {
             let before = self.owner.signals();
-            self.set_alarms(request, soon(self.env)? + ORDERS)?;
+            self.arm_all(request, soon(self.env)? + ORDERS)?;
             if request {
                 self.setup.request();
             }
@@ -144,7 +144,7 @@ impl Unlocking {
     /// After membarrier(2) the second competitor gets the first one its CPU where nothing else does,
     /// as with C. And it gets the other CPU its turn: QEMU before 8.1, where it counts instructions,
     /// lets the first CPU run until its next timer before another one whose timer is due.
-    fn set_alarms(&self, request: bool, due: u64) -> Result<()> {
+    fn arm_all(&self, request: bool, due: u64) -> Result<()> {
         let (mut first, mut second) = (due, due + APART);
         if let Some(other) = &self.other {
             other.wake(Due::At(second), Class::Competitor)?;
@@ -189,9 +189,9 @@ fn send(thread: Pid, signal: Signal) {
 }
 
 /// A handler looks at the lock.
-fn handled(env: Env, layout: Layout, end: End) -> Result<()> {
+fn check_in_handler(env: Env, layout: Layout, end: End) -> Result<()> {
     let lock = Lock::shared()?;
-    let unlocking = Unlocking::new(env, layout, end, lock, Signal::SIGUSR1)?;
+    let unlocking = InterruptedOwner::new(env, layout, end, lock, Signal::SIGUSR1)?;
     unlocking.owner.watch_at(Signal::SIGUSR1)?;
     for request in [false, true] {
         let (before, delta) = (unlocking.owner.seen(), CounterDelta::start()?);
@@ -212,7 +212,7 @@ fn handled(env: Env, layout: Layout, end: End) -> Result<()> {
 }
 
 /// The signal kills the process, and its parent looks at the lock.
-fn killed(env: Env, layout: Layout, end: End) -> Result<()> {
+fn check_after_death(env: Env, layout: Layout, end: End) -> Result<()> {
     const SIGNAL: Signal = Signal::SIGTERM;
     let lock = Lock::shared()?;
     // Skips the test here, not in a child, and calibrates the clock once for all of them.
@@ -224,7 +224,7 @@ fn killed(env: Env, layout: Layout, end: End) -> Result<()> {
     let delta = CounterDelta::start()?;
     let (mut inside, mut half_done) = (0, 0);
     for moment in 0..MOMENTS {
-        Child::start(|| Unlocking::new(env, layout, end, lock, SIGNAL)?.step(true, moment))?
+        Child::start(|| InterruptedOwner::new(env, layout, end, lock, SIGNAL)?.step(true, moment))?
             .ensure_killed(SIGNAL)?;
         inside += u64::from(lock.is_just_released());
         half_done += u64::from(lock.is_half_done());

@@ -17,7 +17,7 @@ use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::support::{
     CPU, Child, Competitor, CounterDelta, Page, Seen, Setup, be_on, fair_competitor, flags,
-    granted, handle, hits, requested, soon,
+    grant_word, handle, hits, request_word, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -61,7 +61,7 @@ fn postpones_until_yield(env: Env, layout: Layout) -> Result<()> {
     let word = setup.word();
     let waiting = competitor.runs() == 0;
     let yielded = sys::rseq_slice_yield()?;
-    check!(word == granted(layout), "the word is {word:#x}");
+    check!(word == grant_word(layout), "the word is {word:#x}");
     check!(waiting, "the competitor ran during the grant");
     check!(yielded == 1, "the yield returned {yielded}");
     check!(
@@ -104,9 +104,9 @@ fn postpones_lazy_reschedule(env: Env, layout: Layout) -> Result<()> {
     for _ in 0..50 {
         let runs = competitor.runs();
         competitor.wake_soon()?;
-        area.set_slice_ctrl(requested(layout));
-        spin_while(5_000_000, || area.slice_ctrl() == requested(layout));
-        if area.slice_ctrl() != granted(layout) {
+        area.set_slice_ctrl(request_word(layout));
+        spin_while(5_000_000, || area.slice_ctrl() == request_word(layout));
+        if area.slice_ctrl() != grant_word(layout) {
             area.set_slice_ctrl(0);
         } else if sys::rseq_slice_yield()? == 1 && competitor.runs() == runs + 1 {
             yields += 1;
@@ -129,8 +129,8 @@ fn copes_with_copy_on_write(env: Env, layout: Layout) -> Result<()> {
     setup.request();
     // Shares all pages with the child, which does not run before this thread gives the CPU up.
     let child = Child::start(|| Ok(()))?;
-    let left = spin_while(5_000_000, || setup.word() == requested(layout));
-    let was_granted = setup.word() == granted(layout);
+    let left = spin_while(5_000_000, || setup.word() == request_word(layout));
+    let was_granted = setup.word() == grant_word(layout);
     let yielded = sys::rseq_slice_yield()?;
     check!(left);
     check!(competitor.runs() == 1);
@@ -245,8 +245,8 @@ fn leaves_unregistered_memory_alone(env: Env) -> Result<()> {
     let delta = CounterDelta::start()?;
     let runs = competitor.runs();
     competitor.wake_soon()?;
-    area.set_slice_ctrl(requested(Layout::Bytes));
+    area.set_slice_ctrl(request_word(Layout::Bytes));
     competitor.ensure_runs(runs + 1)?;
-    check!(area.slice_ctrl() == requested(Layout::Bytes));
+    check!(area.slice_ctrl() == request_word(Layout::Bytes));
     delta.ensure(Counters::NOTHING)
 }

@@ -26,7 +26,7 @@ use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     BOTH_CPUS, CPU, Child, Competitor, CounterDelta, OTHER_CPU, PATIENCE, Page, Setup, Ticker,
-    granted, null_call, requested, soon,
+    grant_word, null_call, request_word, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -94,7 +94,7 @@ fn nested_requests_add_up(env: Env, layout: Layout) -> Result<()> {
         std::ptr::from_ref(setup.area()).cast_mut(),
         Ordering::Relaxed,
     );
-    REQUEST.store(requested(layout), Ordering::Relaxed);
+    REQUEST.store(request_word(layout), Ordering::Relaxed);
     let handler = SigHandler::Handler(request_again);
     let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
     // SAFETY: The handler makes one system call and touches atomics and the area only.
@@ -107,11 +107,11 @@ fn nested_requests_add_up(env: Env, layout: Layout) -> Result<()> {
         timer.fire(Due::At(due + after))?;
         second.wake(Due::At(due + after + 5_000))?;
         competitor.wake(Due::At(due))?;
-        let seen = setup.offer(requested(layout), 2 * PATIENCE);
+        let seen = setup.offer(request_word(layout), 2 * PATIENCE);
         spin_while(u64::from(LENGTH) / 2, || {
-            setup.word() & granted(layout) != 0
+            setup.word() & grant_word(layout) != 0
         });
-        yields += withdraw_and_yield(setup.area(), requested(layout));
+        yields += withdraw_and_yield(setup.area(), request_word(layout));
         let came = spin_while(PATIENCE, || HANDLED.load(Ordering::Relaxed) < signals);
         second.ensure_runs(signals)?;
         competitor.ensure_runs(signals)?;
@@ -258,7 +258,7 @@ fn debugger_stop_ends_grant(env: Env, layout: Layout) -> Result<()> {
             const CTRL: usize = 24;
             let area = shared.area.load(Ordering::Acquire);
             let at = area.wrapping_byte_add(CTRL).cast();
-            let forged = i64::from(granted(layout)) << 32;
+            let forged = i64::from(grant_word(layout)) << 32;
             let old = ptrace::read(pid, at)?;
             ptrace::write(pid, at, (old & 0xffff_ffff) | forged)?;
         }
@@ -282,9 +282,9 @@ fn short_lived_thread(layout: Layout, cpu: usize, number: u64, storm: &Storm) ->
     let registration = Registration::new()?;
     set_layout(Some(layout))?;
     let area = registration.area();
-    area.set_slice_ctrl(requested(layout));
-    spin_while(200_000, || area.slice_ctrl() == requested(layout));
-    if area.slice_ctrl() == granted(layout) {
+    area.set_slice_ctrl(request_word(layout));
+    spin_while(200_000, || area.slice_ctrl() == request_word(layout));
+    if area.slice_ctrl() == grant_word(layout) {
         storm.grants.fetch_add(1, Ordering::Relaxed);
         match number % 4 {
             0 => {
@@ -293,7 +293,7 @@ fn short_lived_thread(layout: Layout, cpu: usize, number: u64, storm: &Storm) ->
             }
             1 => null_call(),
             2 => {
-                spin_while(200_000, || area.slice_ctrl() == granted(layout));
+                spin_while(200_000, || area.slice_ctrl() == grant_word(layout));
             }
             // The area of a thread that ends has to stay.
             _ => std::mem::forget(registration),

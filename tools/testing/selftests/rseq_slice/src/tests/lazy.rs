@@ -19,7 +19,7 @@ use crate::env::Env;
 use crate::kernel::set_policy;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Class, CounterDelta, PATIENCE, SHORT_SLICE, Seen, Setup, Sleeper, Ticker, requested,
+    CPU, Class, CounterDelta, PATIENCE, SHORT_SLICE, Seen, Setup, Sleeper, Ticker, request_word,
     set_class, soon, take_short_slices,
 };
 
@@ -43,10 +43,10 @@ pub(crate) const TESTS: &[Test] = &[
 
 const TURNS: u64 = 20;
 /// Nanoseconds within which the scheduler lets every thread of the normal class run.
-const TURN: u64 = 50_000_000;
+const SCHEDULING_PERIOD: u64 = 50_000_000;
 
 /// A thread that every thread of the normal class precedes.
-fn setup(env: Env, layout: Layout) -> Result<Setup> {
+fn idle_setup(env: Env, layout: Layout) -> Result<Setup> {
     let setup = Setup::new(env, layout)?;
     set_class(env, Class::Idle)?;
     Ok(setup)
@@ -80,7 +80,7 @@ impl Competitor {
     /// first: see [`features`](crate::features).
     #[track_caller]
     fn ensure_runs(&self, times: u64) -> Result<()> {
-        let ran = spin_while(TURN, || self.runs() < times);
+        let ran = spin_while(SCHEDULING_PERIOD, || self.runs() < times);
         check!(ran, "the competitor ran {} times, not {times}", self.runs());
         Ok(())
     }
@@ -95,7 +95,7 @@ fn ask(
     class: Class,
 ) -> Result<Seen> {
     competitor.wake_at(soon(env)?, class)?;
-    let seen = setup.offer(requested(layout), env.lead() + PATIENCE);
+    let seen = setup.offer(request_word(layout), env.lead() + PATIENCE);
     if !matches!(seen, Seen::Granted) {
         setup.set_word(0);
     }
@@ -105,7 +105,7 @@ fn ask(
 /// The kernel's own threads take part, so that not every request has to be granted, and not every
 /// grant for the competitor: but most.
 fn is_postponed(env: Env, layout: Layout) -> Result<()> {
-    let setup = setup(env, layout)?;
+    let setup = idle_setup(env, layout)?;
     let competitor = Competitor::new(env)?;
     let delta = CounterDelta::start()?;
     let (mut waited, mut yields) = (0, 0);
@@ -130,7 +130,7 @@ fn is_postponed(env: Env, layout: Layout) -> Result<()> {
 }
 
 fn grant_expires(env: Env, layout: Layout) -> Result<()> {
-    let setup = setup(env, layout)?;
+    let setup = idle_setup(env, layout)?;
     let competitor = Competitor::new(env)?;
     let delta = CounterDelta::start()?;
     let mut expired = 0;
@@ -176,7 +176,7 @@ impl Pair {
         let due = soon(env)? + env.lead();
         self.competitors[1].wake_at(due + self.after, second)?;
         self.competitors[0].wake_at(due, Class::Fair)?;
-        Ok(setup.offer(requested(layout), env.lead() + PATIENCE))
+        Ok(setup.offer(request_word(layout), env.lead() + PATIENCE))
     }
 
     /// As [`Competitor::ensure_runs`], for both.
@@ -193,7 +193,7 @@ const AFTER: u64 = 20_000;
 /// The second wake-up is lazy as well, and waits until the yield.
 fn second_keeps(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let setup = setup(env, layout)?;
+    let setup = idle_setup(env, layout)?;
     let pair = Pair::new(env, AFTER)?;
     let delta = CounterDelta::start()?;
     let mut kept = 0;
@@ -220,7 +220,7 @@ fn second_keeps(env: Env, layout: Layout) -> Result<()> {
 /// The second wake-up does not move the end of the grant.
 fn kept_expires(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let setup = setup(env, layout)?;
+    let setup = idle_setup(env, layout)?;
     let pair = Pair::new(env, AFTER)?;
     let delta = CounterDelta::start()?;
     let mut in_time = 0;
@@ -250,7 +250,7 @@ fn kept_expires(env: Env, layout: Layout) -> Result<()> {
 /// During the grant a real-time thread wants the CPU as well, and gets it long before the end.
 fn realtime_revokes(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let setup = setup(env, layout)?;
+    let setup = idle_setup(env, layout)?;
     let pair = Pair::new(env, AFTER)?;
     let delta = CounterDelta::start()?;
     let mut revoked = 0;
@@ -302,7 +302,7 @@ fn slice_end_keeps(env: Env, layout: Layout) -> Result<()> {
         let runs = competitor.runs();
         next_slice();
         competitor.wake_at(monotonic()? + BEGIN, Class::Realtime)?;
-        if setup.offer(requested(layout), SHORT_SLICE) == Seen::Granted {
+        if setup.offer(request_word(layout), SHORT_SLICE) == Seen::Granted {
             grants += 1;
             spin_while(WORK, || competitor.runs() == runs);
             kept += sys::rseq_slice_yield()?;
@@ -331,7 +331,7 @@ fn next_slice() {
 }
 
 fn realtime_is_not_postponed(env: Env, layout: Layout) -> Result<()> {
-    let setup = setup(env, layout)?;
+    let setup = idle_setup(env, layout)?;
     let competitor = Competitor::new(env)?;
     let delta = CounterDelta::start()?;
     let mut at_once = 0;

@@ -21,7 +21,7 @@ use crate::env::Env;
 use crate::kernel::CPU1_ONLINE;
 use crate::support::{
     BOTH_CPUS, CPU, Competitor, CounterDelta, OTHER_CPU, PATIENCE, Remote, RemotelyWoken, Seen,
-    Setup, requested, soon,
+    Setup, request_word, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -93,7 +93,7 @@ fn old_timer_leaves_next_grant_alone(env: Env, layout: Layout) -> Result<()> {
         competitors[2].wake(Due::At(due + after))?;
         setup.obtain_at(due, &competitors[0])?;
         let revoked = setup.outlast().is_some();
-        let seen = setup.offer(requested(layout), PATIENCE);
+        let seen = setup.offer(request_word(layout), PATIENCE);
         let yielded = sys::rseq_slice_yield()?;
         check!(revoked);
         nexts += u32::from(
@@ -120,7 +120,7 @@ fn old_timer_leaves_grant_of_remote_wakeup_alone(env: Env, layout: Layout) -> Re
         let first = setup.obtain_at(due, &competitor)?;
         third.wake_at(first + after);
         let revoked = setup.outlast().is_some();
-        let seen = setup.offer(requested(layout), PATIENCE);
+        let seen = setup.offer(request_word(layout), PATIENCE);
         let yielded = sys::rseq_slice_yield()?;
         turn += 1;
         let third = third.competitor().runs();
@@ -166,7 +166,7 @@ fn old_timer_leaves_other_thread_alone(env: Env, layout: Layout) -> Result<()> {
         let Ok(old_grant) = ended.recv() else { break };
         let old_expiry = old_grant + length;
         competitor.wake_in(lead)?;
-        let seen = setup.offer(requested(layout), 4 * length);
+        let seen = setup.offer(request_word(layout), 4 * length);
         let early = seen == Seen::Granted && now() < old_expiry;
         spin_while(length, || now() < old_expiry + 2_000);
         let live = setup.is_granted();
@@ -250,7 +250,7 @@ fn cpu_removal_loses_no_grant(env: Env, layout: Layout) -> Result<()> {
             for _ in 0..5 {
                 competitor.wake_soon()?;
                 setup.request();
-                spin_while(2 * env.lead(), || setup.word() == requested(layout));
+                spin_while(2 * env.lead(), || setup.word() == request_word(layout));
                 spin(3_000);
                 if setup.is_granted() {
                     yields += u64::from(sys::rseq_slice_yield()? == 1);

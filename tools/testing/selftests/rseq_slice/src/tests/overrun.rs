@@ -12,7 +12,7 @@ use crate::check::check;
 use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Competitor, CounterDelta, PATIENCE, Samples, Setup, granted, requested, soon,
+    CPU, Competitor, CounterDelta, Durations, PATIENCE, Setup, grant_word, request_word, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -75,9 +75,9 @@ fn wait(
 }
 
 /// What an interrupt that switches to the competitor takes here, without any grant.
-fn interrupt(env: Env, setup: &Setup, competitor: &Competitor) -> Result<Samples> {
+fn interrupt(env: Env, setup: &Setup, competitor: &Competitor) -> Result<Durations> {
     let delta = CounterDelta::start()?;
-    let mut samples = Samples::default();
+    let mut samples = Durations::default();
     for _ in 0..TURNS {
         samples.add(wait(env, setup, competitor, || ())?);
     }
@@ -86,7 +86,7 @@ fn interrupt(env: Env, setup: &Setup, competitor: &Competitor) -> Result<Samples
 }
 
 /// The wait of a competitor is that of any interrupt, and the extension, and at most another interrupt.
-fn ensure_bounded(waits: &Samples, length: u32, plain: &Samples) -> Result<()> {
+fn ensure_bounded(waits: &Durations, length: u32, plain: &Durations) -> Result<()> {
     let length = u64::from(length);
     let bound = length + 2 * plain.max();
     check!(
@@ -113,14 +113,14 @@ fn each_length(env: Env, layout: Layout, manner: Manner) -> Result<()> {
     for length in LENGTHS {
         set_extension_length(length)?;
         let delta = CounterDelta::start()?;
-        let mut waits = Samples::default();
+        let mut waits = Durations::default();
         for _ in 0..TURNS {
             let mut asked = false;
             waits.add(wait(env, &setup, &competitor, || match manner {
                 Manner::Spinning if asked => {}
                 Manner::Spinning | Manner::Requesting => {
                     // A grant that is there stays in the word.
-                    let grant = setup.word() & granted(layout);
+                    let grant = setup.word() & grant_word(layout);
                     if grant != 0 || !asked {
                         setup.add_request();
                     }
@@ -152,7 +152,7 @@ fn bounded_with_request_after_grant(env: Env, layout: Layout) -> Result<()> {
     for length in LENGTHS {
         set_extension_length(length)?;
         let length = u64::from(length);
-        let (mut first, mut second) = (Samples::default(), Samples::default());
+        let (mut first, mut second) = (Durations::default(), Durations::default());
         let delta = CounterDelta::start()?;
         for turn in 0..TURNS as u64 {
             let apart = 2 * (length + plain.max()) * turn / TURNS as u64;
@@ -163,7 +163,7 @@ fn bounded_with_request_after_grant(env: Env, layout: Layout) -> Result<()> {
             competitors[0].wake(Due::At(due))?;
             let ran = spin_while(PATIENCE, || {
                 if setup.word() == 0 {
-                    setup.set_word(requested(layout));
+                    setup.set_word(request_word(layout));
                 }
                 competitors[0].runs() == runs[0] || competitors[1].runs() == runs[1]
             });

@@ -18,7 +18,9 @@ use crate::check::check;
 use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
-use crate::support::{CPU, Child, Competitor, CounterDelta, PATIENCE, Setup, granted, null_call};
+use crate::support::{
+    CPU, Child, Competitor, CounterDelta, PATIENCE, Setup, grant_word, null_call,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     both(
@@ -102,14 +104,14 @@ fn effect(layout: Layout, debug: bool, point: Point, word: u32) -> Effect {
         (Layout::Bytes, Point::Interrupt) if request != 0 => {
             let kept = u32::from_ne_bytes([0, 1, low, high]);
             // The yield looks at the bytes that the grant kept.
-            if debug && kept != granted(layout) {
+            if debug && kept != grant_word(layout) {
                 Effect::Killed
             } else {
                 Effect::Lives(kept, 1)
             }
         }
         (Layout::Bytes, Point::Interrupt | Point::Expiry | Point::Wakeup) => Effect::Lives(0, 0),
-        (Layout::Bytes, Point::Yield | Point::Call) if debug && word != granted(layout) => {
+        (Layout::Bytes, Point::Yield | Point::Call) if debug && word != grant_word(layout) => {
             Effect::Killed
         }
         (Layout::Bits, Point::Interrupt) if word & !1 != 0 => Effect::Killed,

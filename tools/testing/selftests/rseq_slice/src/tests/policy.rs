@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::kernel::{POLICY, set_model, set_policy};
 use crate::kmsg::Kmsg;
 use crate::support::{
-    CPU, Class, Competitor, CounterDelta, PATIENCE, Seen, Setup, fair_competitor, requested,
+    CPU, Class, Competitor, CounterDelta, PATIENCE, Seen, Setup, fair_competitor, request_word,
     set_class, soon,
 };
 
@@ -98,7 +98,7 @@ fn lazy_refuses_realtime_wakeup(env: Env, layout: Layout) -> Result<()> {
     let delta = CounterDelta::start()?;
     for turn in 1..=TURNS {
         competitor.wake(Due::At(soon(env)?))?;
-        let seen = setup.offer(requested(layout), env.lead() + PATIENCE);
+        let seen = setup.offer(request_word(layout), env.lead() + PATIENCE);
         check!(seen == Seen::Erased, "the request is {seen:?}");
         check!(competitor.runs() == turn);
     }
@@ -120,7 +120,7 @@ fn lazy_postpones_normal_wakeup(env: Env, layout: Layout) -> Result<()> {
     let mut yields = 0;
     for turn in 1..=TURNS {
         competitor.wake(Due::At(soon(env)?))?;
-        let seen = setup.offer(requested(layout), env.lead() + PATIENCE);
+        let seen = setup.offer(request_word(layout), env.lead() + PATIENCE);
         if seen == Seen::Granted && competitor.runs() < turn {
             yields += sys::rseq_slice_yield()?;
         }
@@ -156,7 +156,7 @@ fn lazy_grants_nothing_without_lazy_reschedules(env: Env, layout: Layout) -> Res
     let delta = CounterDelta::start()?;
     for turn in 1..=TURNS {
         competitor.wake(Due::At(soon(env)?))?;
-        let seen = setup.offer(requested(layout), env.lead() + PATIENCE);
+        let seen = setup.offer(request_word(layout), env.lead() + PATIENCE);
         check!(seen == Seen::Erased, "the request is {seen:?}");
         competitor.ensure_runs(turn)?;
     }

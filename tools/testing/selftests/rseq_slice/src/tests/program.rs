@@ -38,7 +38,7 @@ fn first_proposal_flow_loses_no_grant(env: Env) -> Result<()> {
 
 fn flow(env: Env, mut control: impl Control) -> Result<()> {
     const SECTIONS: u64 = 600;
-    const SECTION: u64 = 12_000;
+    const SECTION_LENGTH: u64 = 12_000;
     /// Requests that may be refused: wakeups fall beside ticks as well, which bring other work along.
     const REFUSED: u64 = SECTIONS / 100;
     set_extension_length(10_000)?;
@@ -49,7 +49,7 @@ fn flow(env: Env, mut control: impl Control) -> Result<()> {
         // Spreads the wakeups evenly from the start of the section to beyond its end.
         competitor.wake_in(3_000 + section * 7_919 % 17_000)?;
         let critical = Section::begin(&mut control);
-        spin(SECTION);
+        spin(SECTION_LENGTH);
         match critical.end() {
             End::Undisturbed => undisturbed += 1,
             End::Yielded => yielded += 1,

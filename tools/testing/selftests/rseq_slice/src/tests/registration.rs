@@ -64,7 +64,7 @@ fn rseq(area: *const Area, len: u32, flags: u32) -> i32 {
 }
 
 #[track_caller]
-fn registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
+fn ensure_registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
     let errno = rseq(area, len, 0);
     check!(
         errno == expected,
@@ -87,10 +87,10 @@ fn registers(area: *const Area, len: u32, expected: i32) -> Result<()> {
 fn short_length_is_invalid(_: Env) -> Result<()> {
     let page = Page::new()?;
     for len in [0, 1, 20, 31] {
-        registers(page.area().as_ptr(), len, libc::EINVAL)?;
+        ensure_registers(page.area().as_ptr(), len, libc::EINVAL)?;
     }
     for len in [LEGACY_LEN, MIN_LEN, 34, 63, AREA_LEN, 65, 128, 4096] {
-        registers(page.area().as_ptr(), len, 0)?;
+        ensure_registers(page.area().as_ptr(), len, 0)?;
     }
     Ok(())
 }
@@ -108,7 +108,7 @@ fn misaligned_area_is_invalid(_: Env) -> Result<()> {
         (64, AREA_LEN, 0),
         (192, AREA_LEN, 0),
     ] {
-        registers(page.area_at(offset).as_ptr(), len, expected)?;
+        ensure_registers(page.area_at(offset).as_ptr(), len, expected)?;
     }
     Ok(())
 }
@@ -154,7 +154,7 @@ fn unwritable_memory_is_efault(_: Env) -> Result<()> {
     let kernel_address = std::ptr::without_provenance(!0 << 12);
     check!(rseq(kernel_address, AREA_LEN, 0) == libc::EFAULT);
     page.protect(ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
-    registers(page.area().as_ptr(), AREA_LEN, 0)
+    ensure_registers(page.area().as_ptr(), AREA_LEN, 0)
 }
 
 /// What follows the first 28 bytes is not the kernel's in a legacy area.

@@ -12,7 +12,9 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 use crate::case::{Needs, Test, both};
 use crate::check::check;
 use crate::env::Env;
-use crate::support::{CPU, Competitor, CounterDelta, PATIENCE, Setup, granted, requested, soon};
+use crate::support::{
+    CPU, Competitor, CounterDelta, PATIENCE, Setup, grant_word, request_word, soon,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     both(
@@ -75,7 +77,7 @@ fn request_in_grant_gets_no_second_one(env: Env, layout: Layout) -> Result<()> {
         earlier.set(second.runs());
         second.wake(Due::At(due + APART))
     })?;
-    setup.set_word(granted(layout) | requested(layout));
+    setup.set_word(grant_word(layout) | request_word(layout));
     let over = spin_while(PATIENCE, || setup.word() != 0);
     let runs = (competitor.runs(), second.runs() - earlier.get());
     setup.set_word(0);

@@ -4,7 +4,7 @@
 //! switched out, moved, or the target of a signal or of membarrier(2) in it. An expiry in the kernel restarts it as well on the
 //! Rust implementation, even if the scheduler picks the same thread again.
 
-mod changes;
+mod attribute_changes;
 mod expiry;
 mod storm;
 
@@ -23,10 +23,11 @@ use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, CounterDelta, DROP, How, MEMBARRIER, MIGRATE, OrderedSetup, Outcome, PATIENCE, PREEMPT,
-    Page, RECLASS, SIGNAL, Sequence, Step, granted, hits, interferences, requested, soon, switches,
+    Page, RECLASS, SIGNAL, Sequence, Step, grant_word, hits, interferences, request_word, soon,
+    switches,
 };
 
-pub(crate) use changes::TESTS as CHANGES;
+pub(crate) use attribute_changes::TESTS as CHANGES;
 pub(crate) use expiry::TESTS as EXPIRY;
 pub(crate) use storm::TESTS as STORM;
 
@@ -124,7 +125,7 @@ impl Trial {
     fn steps<'a>(&self, ordered: &'a OrderedSetup, at: &'a AtomicU64, page: Page) -> Vec<Step<'a>> {
         let area = ordered.setup.area();
         let orders = ordered.worker.orders();
-        let (request, grant) = (requested(self.layout), granted(self.layout));
+        let (request, grant) = (request_word(self.layout), grant_word(self.layout));
         let order = |order| {
             [
                 Step::store(orders, order),
@@ -241,7 +242,7 @@ impl Trial {
 
         let outcome = sequence.run(CPU)?;
 
-        let live = ordered.setup.word() == granted(self.layout);
+        let live = ordered.setup.word() == grant_word(self.layout);
         let away = ordered.setup.area().cpu_id() != CPU as u32;
         if live {
             check!(outcome.how != How::Aborted, "restarted in a live grant");

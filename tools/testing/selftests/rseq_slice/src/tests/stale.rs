@@ -73,7 +73,7 @@ fn filtered(env: Env, layout: Layout) -> Result<(Setup, Competitor)> {
 }
 
 /// Gets another grant and lets it expire.
-fn lose(setup: &Setup, competitor: &Competitor) -> Result<()> {
+fn let_grant_expire(setup: &Setup, competitor: &Competitor) -> Result<()> {
     setup.obtain_at(monotonic()? + LEAD, competitor)?;
     setup.outlast().context("the grant never ended")?;
     let yielded = sys::rseq_slice_yield()?;
@@ -83,7 +83,7 @@ fn lose(setup: &Setup, competitor: &Competitor) -> Result<()> {
 
 fn filtered_yield_is_forgotten_by_grant(env: Env, layout: Layout) -> Result<()> {
     let (setup, competitor) = filtered(env, layout)?;
-    lose(&setup, &competitor)
+    let_grant_expire(&setup, &competitor)
 }
 
 fn filtered_yield_is_forgotten_by_fork(env: Env, layout: Layout) -> Result<()> {
@@ -123,7 +123,7 @@ fn debugged_yield_is_forgotten_by_grant(env: Env, layout: Layout) -> Result<()> 
             "the yield was not skipped"
         );
         delta.ensure(Counters::yields(1))?;
-        lose(&setup, &competitor)
+        let_grant_expire(&setup, &competitor)
     })?;
     let pid = child.pid();
     waitpid(pid, None)?;

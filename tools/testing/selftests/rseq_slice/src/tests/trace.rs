@@ -18,15 +18,15 @@ use rseq_slice_harness::lock::{Pattern, SpinLock};
 use rseq_slice_harness::timer::{Due, SignalTimer};
 use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
-use super::userfault::{ANSWERED, GONE, reaches, set_up};
+use super::userfault::{ANSWERED, GONE, droppable_setup, reaches};
 use crate::case::{Needs, Test, both, once};
 use crate::check::check;
 use crate::env::Env;
 use crate::kernel::{set_debug, set_policy};
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Child, Competitor, CounterDelta, Event, Events, PATIENCE, Seen, Setup, handle, hits,
-    requested, soon,
+    CPU, Child, Competitor, CounterDelta, Event, PATIENCE, Seen, Setup, TraceLog, handle, hits,
+    request_word, soon,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -119,7 +119,7 @@ fn ensure_refusals(events: &[Event], number: u64, reason: &str, work: u64) -> Re
 fn yield_is_traced(env: Env, layout: Layout) -> Result<()> {
     const WORK: u64 = 10_000;
     set_extension_length(LENGTH)?;
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
@@ -129,12 +129,12 @@ fn yield_is_traced(env: Env, layout: Layout) -> Result<()> {
         check!(sys::rseq_slice_yield()? == 1);
     }
     delta.ensure(Counters::yields(TURNS))?;
-    ensure_ends(&events.all()?, "yielded", WORK..LENGTH.into())
+    ensure_ends(&log.all()?, "yielded", WORK..LENGTH.into())
 }
 
 fn abort_is_traced(env: Env, layout: Layout) -> Result<()> {
     set_extension_length(LENGTH)?;
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
@@ -144,7 +144,7 @@ fn abort_is_traced(env: Env, layout: Layout) -> Result<()> {
         unsafe { libc::syscall(libc::SYS_getpid) };
     }
     delta.ensure(Counters::aborts(TURNS))?;
-    ensure_ends(&events.all()?, "aborted", 1..LENGTH.into())
+    ensure_ends(&log.all()?, "aborted", 1..LENGTH.into())
 }
 
 /// By a second competitor.
@@ -153,7 +153,7 @@ fn revocation_is_traced(env: Env, layout: Layout) -> Result<()> {
     const APART: u64 = 25_000;
     const WAY: u64 = 10_000;
     set_extension_length(LENGTH)?;
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, layout)?;
     let (competitor, second) = (Competitor::new(env, CPU)?, Competitor::new(env, CPU)?);
     let delta = CounterDelta::start()?;
@@ -165,7 +165,7 @@ fn revocation_is_traced(env: Env, layout: Layout) -> Result<()> {
         check!(sys::rseq_slice_yield()? == 0);
     }
     delta.ensure(Counters::revokes(TURNS))?;
-    ensure_ends(&events.all()?, "revoked", APART - WAY..LENGTH.into())
+    ensure_ends(&log.all()?, "revoked", APART - WAY..LENGTH.into())
 }
 
 /// A grant that expires is over after its length, and is revoked then.
@@ -173,7 +173,7 @@ fn expiry_is_traced(env: Env, layout: Layout) -> Result<()> {
     /// Nanoseconds of the interrupt, and of the way to the end.
     const INTERRUPT: u64 = 20_000;
     set_extension_length(LENGTH)?;
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
@@ -183,7 +183,7 @@ fn expiry_is_traced(env: Env, layout: Layout) -> Result<()> {
         check!(sys::rseq_slice_yield()? == 0);
     }
     delta.ensure(Counters::expiries(TURNS))?;
-    let events = events.all()?;
+    let events = log.all()?;
     let length = u64::from(LENGTH);
     for turn in events.chunks(3) {
         let [_, Event::Expire { used: expired }, Event::End { used, .. }] = turn else {
@@ -203,7 +203,7 @@ fn expiry_is_traced(env: Env, layout: Layout) -> Result<()> {
 fn death_is_traced(env: Env, layout: Layout) -> Result<()> {
     const AFTER: u64 = 20_000;
     set_extension_length(LENGTH)?;
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let delta = CounterDelta::start()?;
     for _ in 0..TURNS {
         let child = Child::start(|| {
@@ -223,7 +223,7 @@ fn death_is_traced(env: Env, layout: Layout) -> Result<()> {
         expired,
         ..Counters::deaths(TURNS)
     })?;
-    let mut events = events.all()?;
+    let mut events = log.all()?;
     let all = events.len() as u64;
     events.retain(|event| !matches!(event, Event::Expire { .. }));
     check!(all - events.len() as u64 == expired, "{expired} of {all}");
@@ -248,11 +248,11 @@ fn compete() -> Result<()> {
 /// There are as many events as the kernel counts.
 fn contest_adds_up(_: Env) -> Result<()> {
     set_extension_length(5_000)?;
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let delta = CounterDelta::start()?;
     compete()?;
     let counted = delta.tally()?;
-    let events = events.all()?;
+    let events = log.all()?;
     let count = |wanted: &dyn Fn(&Event) -> bool| {
         events.iter().filter(|event| wanted(event)).count() as u64
     };
@@ -274,7 +274,7 @@ fn contest_adds_up(_: Env) -> Result<()> {
 }
 
 fn refusal_for_signal_is_traced(env: Env, layout: Layout) -> Result<()> {
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let timer = SignalTimer::new(Signal::SIGUSR1 as i32)?;
@@ -288,7 +288,7 @@ fn refusal_for_signal_is_traced(env: Env, layout: Layout) -> Result<()> {
         spin_while(1_000_000, || hits() < turn);
     }
     delta.ensure(Counters::NOTHING)?;
-    ensure_refusals(&events.all()?, TURNS, "signal", SIGPENDING)
+    ensure_refusals(&log.all()?, TURNS, "signal", SIGPENDING)
 }
 
 /// Puts the calling thread into the class whose threads take turns, at ticks.
@@ -330,12 +330,12 @@ fn count_cpu_time() -> Result<()> {
 /// to task work. Without such a timer there is a grant, whose word the next request overwrites: the BITS
 /// layout does not allow that.
 fn refusal_for_task_work_is_traced(env: Env) -> Result<()> {
-    const TURN: &str = "/proc/sys/kernel/sched_rr_timeslice_ms";
+    const RR_TIMESLICE: &str = "/proc/sys/kernel/sched_rr_timeslice_ms";
     /// Nanoseconds with several turns in them. The first one of each thread has the length of before.
     const LONG: u64 = 260_000_000;
-    let before = fs::read_to_string(TURN).context(TURN)?;
-    fs::write(TURN, "4").context(TURN)?;
-    let events = Events::start()?;
+    let before = fs::read_to_string(RR_TIMESLICE).context(RR_TIMESLICE)?;
+    fs::write(RR_TIMESLICE, "4").context(RR_TIMESLICE)?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, Layout::Bytes)?;
     handle(Signal::SIGUSR1)?;
     take_turns()?;
@@ -351,8 +351,8 @@ fn refusal_for_task_work_is_traced(env: Env) -> Result<()> {
         setup.request();
         true
     });
-    fs::write(TURN, before.trim()).context(TURN)?;
-    let mut events = events.all()?;
+    fs::write(RR_TIMESLICE, before.trim()).context(RR_TIMESLICE)?;
+    let mut events = log.all()?;
     // A turn may end without such a tick before it.
     events.retain(|event| matches!(event, Event::Refuse { .. }));
     let number = events.len() as u64;
@@ -363,7 +363,7 @@ fn refusal_for_task_work_is_traced(env: Env) -> Result<()> {
 
 /// A real-time thread wants the CPU where only lazy reschedules are postponed.
 fn refusal_for_urgent_is_traced(env: Env, layout: Layout) -> Result<()> {
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     set_policy("lazy")?;
@@ -373,14 +373,14 @@ fn refusal_for_urgent_is_traced(env: Env, layout: Layout) -> Result<()> {
         check!(competitor.runs() == turn);
     }
     delta.ensure(Counters::NOTHING)?;
-    ensure_refusals(&events.all()?, TURNS, "urgent", NEED_RESCHED)
+    ensure_refusals(&log.all()?, TURNS, "urgent", NEED_RESCHED)
 }
 
 /// The decision waits for the page of the word, and the thread is scheduled out there.
 fn refusal_after_switch_is_traced(env: Env, layout: Layout) -> Result<()> {
     set_debug(false)?;
-    let events = Events::start()?;
-    let (setup, remote, state) = set_up(env, layout)?;
+    let log = TraceLog::start()?;
+    let (setup, remote, state) = droppable_setup(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
     setup.request();
@@ -394,27 +394,27 @@ fn refusal_after_switch_is_traced(env: Env, layout: Layout) -> Result<()> {
         "{gone}, {answered}"
     );
     delta.ensure(Counters::NOTHING)?;
-    ensure_refusals(&events.all()?, 1, "switched", 0)
+    ensure_refusals(&log.all()?, 1, "switched", 0)
 }
 
 /// Nothing would bound a grant.
 fn refusal_by_cpu_is_traced(env: Env, layout: Layout) -> Result<()> {
     /// Nanoseconds, with a tick in them whatever their period.
     const LONG: u64 = 50_000_000;
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     for turn in 1..=TURNS {
         competitor.wake_in(1_000_000)?;
-        check!(setup.offer(requested(layout), LONG) == Seen::Erased);
+        check!(setup.offer(request_word(layout), LONG) == Seen::Erased);
         competitor.ensure_runs(turn)?;
     }
-    ensure_refusals(&events.all()?, TURNS, "cpu", 0)
+    ensure_refusals(&log.all()?, TURNS, "cpu", 0)
 }
 
 /// Another thread gets the CPU of a thread that does not request anything.
 fn no_request(env: Env, layout: Layout) -> Result<()> {
-    let events = Events::start()?;
+    let log = TraceLog::start()?;
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     // With the second one the reschedule itself would forbid a grant.
@@ -426,7 +426,7 @@ fn no_request(env: Env, layout: Layout) -> Result<()> {
         }
     }
     check!(setup.word() == 0);
-    let events = events.all()?;
+    let events = log.all()?;
     check!(events.is_empty(), "{events:?}");
     Ok(())
 }

@@ -73,7 +73,7 @@ const LATE: u64 = 200_000;
 
 /// A setup on such a page, and a thread on the other CPU that drops the page when told to and answers
 /// the next fault.
-pub(super) fn set_up(env: Env, layout: Layout) -> Result<(Setup, Remote, Arc<AtomicU32>)> {
+pub(super) fn droppable_setup(env: Env, layout: Layout) -> Result<(Setup, Remote, Arc<AtomicU32>)> {
     be_on(env, CPU)?;
     let page = Page::new()?;
     let setup = Setup::with(env, page.register()?, layout)?;
@@ -103,7 +103,7 @@ pub(super) fn reaches(state: &AtomicU32, wanted: u32) -> bool {
 fn at_grant_refuses(env: Env, layout: Layout) -> Result<()> {
     // It has the kernel look at the area on the way out of every system call.
     set_debug(false)?;
-    let (setup, remote, state) = set_up(env, layout)?;
+    let (setup, remote, state) = droppable_setup(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
     setup.request();
@@ -145,7 +145,7 @@ fn revoked(tally: &Counters) -> Counters {
 /// The end of the grant waits: the competitor has the CPU meanwhile.
 fn in_grant(env: Env, layout: Layout, end: End) -> Result<()> {
     set_extension_length(50_000)?;
-    let (setup, remote, state) = set_up(env, layout)?;
+    let (setup, remote, state) = droppable_setup(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
     setup.obtain(&competitor)?;

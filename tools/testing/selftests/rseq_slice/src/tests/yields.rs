@@ -11,7 +11,7 @@ use crate::case::{Needs, Skip, Test, both, once};
 use crate::check::check;
 use crate::env::Env;
 use crate::kernel::set_debug;
-use crate::support::{CPU, Competitor, CounterDelta, Page, Setup, granted, requested};
+use crate::support::{CPU, Competitor, CounterDelta, Page, Setup, grant_word, request_word};
 
 pub(crate) const TESTS: &[Test] = &[
     once(
@@ -54,7 +54,7 @@ fn return_0_without_grant(env: Env, layout: Layout) -> Result<()> {
     check!(sys::rseq_slice_yield()? == 0);
     setup.request();
     check!(sys::rseq_slice_yield()? == 0);
-    check!(setup.word() == requested(layout));
+    check!(setup.word() == request_word(layout));
     setup.set_word(0);
     delta.ensure(Counters::NOTHING)
 }
@@ -79,7 +79,7 @@ fn erase_new_request(env: Env, layout: Layout) -> Result<()> {
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;
     setup.obtain(&competitor)?;
-    setup.set_word(granted(layout) | requested(layout));
+    setup.set_word(grant_word(layout) | request_word(layout));
     check!(sys::rseq_slice_yield()? == 1);
     check!(setup.word() == 0);
     delta.ensure(Counters::yields(1))

@@ -13,7 +13,7 @@ use crate::{
 
 impl<A: Copy> Kernel<'_, '_, A> {
     /// The end of an extension that begins now.
-    pub(crate) fn expiry(&mut self) -> Moment {
+    pub(crate) fn extension_end(&mut self) -> Moment {
         Moment(if self.is(Outcome::Long) { 2 } else { 1 })
     }
 

@@ -38,7 +38,7 @@ pub(super) fn interrupt<R: Rules>(
         enter_from_user_mode(k.thread_mut());
     }
     match cause {
-        Cause::Timer(slot) => expire(rules, &mut k, slot),
+        Cause::Timer(slot) => run_hrtimer(rules, &mut k, slot),
         Cause::Resched(work) => k.thread_mut().work |= work,
         // ipi_rseq()
         Cause::Membarrier => {
@@ -71,7 +71,7 @@ pub(super) fn enter_from_user_mode<A>(thread: &mut Thread<A>) {
 }
 
 /// `__run_hrtimer()`
-fn expire<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, slot: Cpu) {
+fn run_hrtimer<R: Rules>(rules: &R, k: &mut Kernel<'_, '_, R::At>, slot: Cpu) {
     let before = (k.thread().work, k.thread().rseq.switches);
 
     if k.world.slots[slot.index()].expires < Moment::NOW {

@@ -41,7 +41,7 @@ pub(crate) enum At {
 type K<'a, 'l> = Kernel<'a, 'l, At>;
 
 const REQUEST: u32 = u32::from_ne_bytes([0xff, 0, 0, 0]);
-const GRANT: u32 = u32::from_ne_bytes([0, 0xff, 0, 0]);
+const GRANT_MASK: u32 = u32::from_ne_bytes([0, 0xff, 0, 0]);
 const GRANTED: u32 = u32::from_ne_bytes([0, 1, 0, 0]);
 
 /// `rseq_slice_clear_grant()`
@@ -116,7 +116,7 @@ impl Rules for C {
                     return Next::Done(false);
                 }
                 let thread = k.thread_mut();
-                thread.word = (word & !REQUEST & !GRANT) | GRANTED;
+                thread.word = (word & !REQUEST & !GRANT_MASK) | GRANTED;
                 thread.ghost.forged = false;
                 note!(k, "request seen");
                 Next::At(At::SetGranted)
@@ -132,7 +132,7 @@ impl Rules for C {
                 Next::At(At::SetExpires)
             }
             At::SetExpires => {
-                let expires = k.expiry();
+                let expires = k.extension_end();
                 k.thread_mut().rseq.expires = Some(expires);
                 Next::At(At::Postpone)
             }
@@ -154,7 +154,7 @@ impl Rules for C {
             At::Check => {
                 if !k.thread().rseq.sched_switch {
                     k.set_need_resched(Site::Entry);
-                    if k.entered() == Call::Yield {
+                    if k.entry_call() == Call::Yield {
                         k.count(Event::Ended(Ending::Yielded));
                         k.thread_mut().rseq.yielded = true;
                     } else {

@@ -111,7 +111,7 @@ impl Rust {
         if k.thread().rseq.sched_switch {
             return false;
         }
-        let expires = k.expiry();
+        let expires = k.extension_end();
         let timer = k.cpu();
 
         // rseq_slice_postpone_resched() of glue.c
@@ -334,7 +334,7 @@ impl Rules for Rust {
                 Next::At(At::Look { consistent })
             }
             At::Look { consistent } => {
-                let call = match k.entered() {
+                let call = match k.entry_call() {
                     Call::Yield => state::Call::Yield,
                     _ => state::Call::Other,
                 };

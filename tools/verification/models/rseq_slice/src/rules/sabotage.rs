@@ -132,9 +132,9 @@ impl Sabotage {
 
 /// The Rust implementation with a mistake.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sabotaged(pub(crate) Sabotage);
+pub(crate) struct FaultyRust(pub(crate) Sabotage);
 
-impl Rules for Sabotaged {
+impl Rules for FaultyRust {
     type At = At;
 
     fn is_preemptible(at: At) -> bool {

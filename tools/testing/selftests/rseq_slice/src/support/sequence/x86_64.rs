@@ -44,7 +44,7 @@ unsafe extern "C" {
 }
 
 /// The addresses of the function that runs sequences, and of the instruction in it that probes are put on.
-pub(crate) fn probed() -> [usize; 2] {
+pub(crate) fn probe_addresses() -> [usize; 2] {
     let run: unsafe extern "C" fn(_, _, _) = rseq_slice_sequence;
     let inside: extern "C" fn() = rseq_slice_sequence_probed;
     [run as usize, inside as usize]

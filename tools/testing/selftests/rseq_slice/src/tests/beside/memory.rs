@@ -21,7 +21,7 @@ use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Competitor, CounterDelta, HolderSetup, Holders, Page, Remote, Setup, Swap, THREADS,
-    advise, be_on, ensure_fine, eventfd, move_pages, requested, vmstat,
+    advise, be_on, ensure_fine, eventfd, move_pages, request_word, vmstat,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -229,7 +229,7 @@ fn ksm_page_is_copied_by_answer(env: Env, layout: Layout) -> Result<()> {
         // Puts the pages on the kernel's lists; it would wait for a thread on this CPU to do that.
         advise(unrelated, PAGE, libc::MADV_COLD)?;
         shared.go();
-        let word = requested(layout);
+        let word = request_word(layout);
         let answered = spin_while(MERGE, || setup.word() == word);
         let seen = setup.word();
         let result = sys::rseq_slice_yield()?;

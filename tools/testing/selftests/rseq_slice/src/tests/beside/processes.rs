@@ -20,8 +20,8 @@ use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
-    Audit, CPU, Child, Competitor, CounterDelta, HolderSetup, Holders, Machine, Pace, PerCpu, Ring,
-    Setup, Ticker, requested,
+    Audit, CPU, Child, Competitor, CounterDelta, HolderSetup, Holders, Machine, PerCpu, Ring,
+    Setup, Ticker, Timing, request_word,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -123,19 +123,19 @@ fn stepped(env: Env, layout: Layout) -> Result<()> {
     let competitor = Competitor::new(env, CPU)?;
     let counts = PerCpu::default();
     ptrace::traceme()?;
-    let pace = Pace {
-        request: requested(layout),
+    let timing = Timing {
+        request: request_word(layout),
         patience: 20,
         work: 20,
     };
     let mut counted = 0;
     raise(Signal::SIGSTOP)?;
     for _ in 0..ROUNDS {
-        counted += u64::from(counts.count_requesting(setup.area(), pace)?);
+        counted += u64::from(counts.count_requesting(setup.area(), timing)?);
         for _ in 0..LOOKS {
             setup.add_request();
         }
-        setup.area().clear_bits_in_slice_ctrl(requested(layout));
+        setup.area().clear_bits_in_slice_ctrl(request_word(layout));
         if setup.word() != 0 {
             sys::rseq_slice_yield()?;
         }
@@ -144,7 +144,7 @@ fn stepped(env: Env, layout: Layout) -> Result<()> {
     counts.ensure(counted)?;
     check!(counted == 0, "{counted} sequences were completed");
     // The debugger does not step any more.
-    counted += u64::from(counts.count_requesting(setup.area(), pace)?);
+    counted += u64::from(counts.count_requesting(setup.area(), timing)?);
     setup.set_word(0);
     counts.ensure(counted)?;
     check!(counted == 1, "the sequence was not completed");

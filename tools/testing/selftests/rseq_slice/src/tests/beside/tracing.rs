@@ -11,7 +11,7 @@ use crate::check::check;
 use crate::env::Env;
 use crate::kernel::set_debug;
 use crate::ktap::diagnose;
-use crate::support::{BOTH_CPUS, HolderSetup, Holders, Sampling, Tracing, probed};
+use crate::support::{BOTH_CPUS, HolderSetup, Holders, Sampling, Tracing, probe_addresses};
 
 pub(crate) const TESTS: &[Test] = &[
     both(
@@ -104,13 +104,13 @@ fn with_probe(env: Env, layout: Layout, address: usize, returns: bool) -> Result
 
 /// A probe in front of the last store of a sequence, often inside of a grant.
 fn uprobe_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
-    let [_, inside] = probed();
+    let [_, inside] = probe_addresses();
     with_probe(env, layout, inside, false)
 }
 
 /// A function returns to a system call that the kernel has inserted, with a request pending or a grant
 /// live.
 fn uretprobe_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
-    let [function, _] = probed();
+    let [function, _] = probe_addresses();
     with_probe(env, layout, function, true)
 }

@@ -18,7 +18,7 @@ use crate::check::check;
 use crate::env::Env;
 use crate::ktap::diagnose;
 use crate::support::{
-    CPU, Competitor, PATIENCE, Page, Remote, Setup, be_on, ensure_dies, ensure_fine, granted,
+    CPU, Competitor, PATIENCE, Page, Remote, Setup, be_on, ensure_dies, ensure_fine, grant_word,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -27,7 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
         Needs::OnTwoCpus,
         |env, layout| {
             ensure_dies(Signal::SIGSEGV, || {
-                expire(env, layout, SaFlags::empty()).map(drop)
+                expire_unwritable(env, layout, SaFlags::empty()).map(drop)
             })
         },
     )
@@ -60,7 +60,7 @@ extern "C" fn repair(_signal: i32) {
 
 /// Has the page become read-only in a grant, which then expires. Returns how often the handler ran,
 /// and what is in the word then.
-fn expire(env: Env, layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
+fn expire_unwritable(env: Env, layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
     set_extension_length(50_000)?;
     be_on(env, CPU)?;
     let page = Page::new()?;
@@ -85,7 +85,7 @@ fn expire(env: Env, layout: Layout, flags: SaFlags) -> Result<(usize, u32)> {
 /// the grant has not ended, and a handler does not help.
 fn unblocked_in_handler_runs_it(env: Env, layout: Layout) -> Result<()> {
     let body = || {
-        let (runs, word) = expire(env, layout, SaFlags::SA_NODEFER)?;
+        let (runs, word) = expire_unwritable(env, layout, SaFlags::SA_NODEFER)?;
         diagnose(format_args!(
             "the handler ran {runs} times, the word is {word:#x}"
         ));
@@ -94,7 +94,7 @@ fn unblocked_in_handler_runs_it(env: Env, layout: Layout) -> Result<()> {
             Layout::Bytes | Layout::Bits => 3,
         };
         check!(runs == expected);
-        check!(word == granted(layout));
+        check!(word == grant_word(layout));
         Ok(())
     };
     match env.kernel.implementation() {

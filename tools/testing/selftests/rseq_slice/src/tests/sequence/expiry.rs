@@ -19,7 +19,7 @@ use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, CounterDelta, DROP, How, OrderedSetup, PATIENCE, Page, RECLASS, RemoteWorker, Sequence,
-    Setup, Step, Userfault, be_on, granted, interferences, reclass, requested, soon, wake,
+    Setup, Step, Userfault, be_on, grant_word, interferences, reclass, request_word, soon, wake,
     woken_by_event,
 };
 
@@ -71,7 +71,7 @@ impl Endings {
 
 /// Ends what the sequence has left of the grant.
 fn finish(setup: &Setup, layout: Layout) -> Result<()> {
-    if setup.word() == granted(layout) {
+    if setup.word() == grant_word(layout) {
         sys::rseq_slice_yield()?;
     }
     setup.set_word(0);
@@ -127,9 +127,9 @@ fn restarts_when_due_while_expiry_awaits_page(env: Env, layout: Layout) -> Resul
         gone.store(0, Ordering::Relaxed);
         let area = setup.area();
         let steps = vec![
-            Step::store_word(area, requested(layout)),
+            Step::store_word(area, request_word(layout)),
             Step::store(worker.orders(), ASK),
-            Step::wait_while_word(area, requested(layout), PATIENCE),
+            Step::wait_while_word(area, request_word(layout), PATIENCE),
             Step::stamp(&at),
             Step::wait_while(worker.orders(), ASK, PATIENCE),
             Step::store(worker.orders(), FETCH),
@@ -176,9 +176,9 @@ fn restarts_when_due_while_expiry_reads_page(env: Env, layout: Layout) -> Result
         let orders = ordered.worker.orders();
         let length = u64::from(LENGTH);
         let steps = vec![
-            Step::store_word(area, requested(layout)),
+            Step::store_word(area, request_word(layout)),
             Step::store(orders, RECLASS),
-            Step::wait_while_word(area, requested(layout), PATIENCE),
+            Step::wait_while_word(area, request_word(layout), PATIENCE),
             Step::stamp(&at),
             Step::wait_while(orders, RECLASS, PATIENCE),
             Step::store(orders, DROP),

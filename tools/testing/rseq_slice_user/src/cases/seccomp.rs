@@ -78,7 +78,9 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, call, needed, killed) in CALLS {
         for (answer, action) in ACTIONS {
-            let run = move |situation| refused(situation, call, action, needed(situation));
+            let run = move |situation| {
+                filtered_from_the_start(situation, call, action, needed(situation))
+            };
             cases.push(Case {
                 name: format!("seccomp_{name}_{answer}"),
                 expect: if action == Action::Kill {
@@ -107,7 +109,12 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// A filter from before the first section on.
-fn refused(situation: Situation, call: libc::c_long, action: Action, needed: bool) -> Result<()> {
+fn filtered_from_the_start(
+    situation: Situation,
+    call: libc::c_long,
+    action: Action,
+    needed: bool,
+) -> Result<()> {
     start_bare(situation)?;
     let _competitor = Competitor::start()?;
     if !needed {

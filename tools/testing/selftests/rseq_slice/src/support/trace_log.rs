@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's trace events of time slice extensions.
+//! The kernel's trace of the events of time slice extensions.
 
 use std::fs;
 use std::path::Path;
@@ -61,9 +61,9 @@ impl FromStr for Event {
 }
 
 /// Traces all threads until it is dropped.
-pub(crate) struct Events(());
+pub(crate) struct TraceLog(());
 
-impl Events {
+impl TraceLog {
     /// Starts to trace the events of time slice extensions.
     pub(crate) fn start() -> Result<Self> {
         Self::start_with(&["rseq_slice"])
@@ -78,12 +78,12 @@ impl Events {
         // A test that was killed leaves its own.
         let _ = fs::remove_dir(INSTANCE);
         fs::create_dir(INSTANCE).context(INSTANCE)?;
-        let events = Self(());
+        let log = Self(());
         for which in which {
             let enable = format!("{INSTANCE}/events/{which}/enable");
             fs::write(&enable, "1").context(enable)?;
         }
-        Ok(events)
+        Ok(log)
     }
 
     /// The lines of the trace, in the order in which the events took place on a CPU.
@@ -108,7 +108,7 @@ impl Events {
     }
 }
 
-impl Drop for Events {
+impl Drop for TraceLog {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir(INSTANCE) {
             diagnose(format_args!("{INSTANCE} stays: {error}"));

@@ -20,7 +20,7 @@ use crate::kernel::set_debug;
 use crate::ktap::diagnose;
 use crate::support::{
     CPU, Class, CounterDelta, How, OTHER_CPU, PATIENCE, RemoteWorker, Sequence, Setup, Step,
-    Ticker, granted, reclass, requested, set_class, soon, switches, timer_interrupts,
+    Ticker, grant_word, reclass, request_word, set_class, soon, switches, timer_interrupts,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -28,7 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
         "restarts_when_due_if_class_changes",
         Needs::OnTwoCpus,
         |env, layout| {
-            changed(env, layout, Class::Requester, false, |env, thread, _| {
+            check_turns(env, layout, Class::Requester, false, |env, thread, _| {
                 reclass(env, thread)
             })
         },
@@ -40,7 +40,7 @@ pub(crate) const TESTS: &[Test] = &[
         |env, layout| {
             // The scheduler acts on it only if the CPU has another thread.
             let _other = Ticker::idle(env, CPU)?;
-            changed(env, layout, Class::Fair, false, renice)
+            check_turns(env, layout, Class::Fair, false, renice)
         },
     )
     .tolerates(&[]),
@@ -48,7 +48,7 @@ pub(crate) const TESTS: &[Test] = &[
         "restarts_when_due_if_affinity_changes",
         Needs::OnTwoCpus,
         |env, layout| {
-            changed(env, layout, Class::Requester, true, |_, thread, _| {
+            check_turns(env, layout, Class::Requester, true, |_, thread, _| {
                 move_away(thread)
             })
         },
@@ -74,7 +74,7 @@ fn move_away(thread: Pid) -> Result<()> {
 const LENGTH: u32 = 20_000;
 
 /// A request in a sequence, during which the other CPU changes something of the thread.
-struct Change<'a> {
+struct AttributeChange<'a> {
     setup: &'a Setup,
     worker: &'a RemoteWorker,
     layout: Layout,
@@ -82,12 +82,12 @@ struct Change<'a> {
     moves: bool,
 }
 
-impl Change<'_> {
+impl AttributeChange<'_> {
     /// Ends the grant by a yield, or lets it expire.
     fn run(&self, env: Env, expires: bool, debug: bool) -> Result<()> {
         const ORDER: u32 = 1;
         let (area, orders) = (self.setup.area(), self.worker.orders());
-        let (requested, granted) = (requested(self.layout), granted(self.layout));
+        let (requested, granted) = (request_word(self.layout), grant_word(self.layout));
         set_debug(debug)?;
         let mut steps = vec![
             Step::store_word(area, requested),
@@ -157,7 +157,7 @@ impl fmt::Display for Disturbed {
 
 /// Has the other CPU change something of the thread, which is in a sequence and has a request, and
 /// then ends the grant by a yield or lets it expire.
-fn changed(
+fn check_turns(
     env: Env,
     layout: Layout,
     class: Class,
@@ -179,7 +179,7 @@ fn changed(
         })],
     )?;
     set_class(env, class)?;
-    let change = Change {
+    let change = AttributeChange {
         setup: &setup,
         worker: &worker,
         layout,

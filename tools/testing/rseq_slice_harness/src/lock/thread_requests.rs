@@ -17,7 +17,7 @@ pub enum Pattern {
 
 /// How requests ended, counted.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Ends {
+pub struct EndCounts {
     /// Nobody wanted the CPU meanwhile.
     pub undisturbed: u64,
     /// Granted, and yielded in time.
@@ -28,7 +28,7 @@ pub struct Ends {
     pub preempted: u64,
 }
 
-impl Ends {
+impl EndCounts {
     fn count(&mut self, end: End) {
         *match end {
             End::Undisturbed => &mut self.undisturbed,
@@ -39,7 +39,7 @@ impl Ends {
     }
 }
 
-impl std::ops::Add for Ends {
+impl std::ops::Add for EndCounts {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -53,24 +53,24 @@ impl std::ops::Add for Ends {
 }
 
 /// The requests that one thread makes around locks.
-pub struct Requests<'a, C: Control> {
+pub struct ThreadRequests<'a, C: Control> {
     control: &'a mut C,
     pattern: Pattern,
-    ends: Ends,
+    ends: EndCounts,
 }
 
-impl<'a, C: Control> Requests<'a, C> {
+impl<'a, C: Control> ThreadRequests<'a, C> {
     /// Makes requests through `control`. Without effect unless its layout is enabled.
     pub fn new(control: &'a mut C, pattern: Pattern) -> Self {
         Self {
             control,
             pattern,
-            ends: Ends::default(),
+            ends: EndCounts::default(),
         }
     }
 
     /// How all requests until now ended.
-    pub fn ends(&self) -> Ends {
+    pub fn ends(&self) -> EndCounts {
         self.ends
     }
 
@@ -93,7 +93,7 @@ impl<'a, C: Control> Requests<'a, C> {
     }
 
     /// Instead of [`resume`](Self::resume()), when the wait ends without the lock.
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn cancel(&mut self) {
         if self.pattern == Pattern::Held {
             self.end();
         }
@@ -145,9 +145,9 @@ pub(super) mod tests {
         }
     }
 
-    fn wait_once(pattern: Pattern) -> ((u32, u32), Ends) {
+    fn wait_once(pattern: Pattern) -> ((u32, u32), EndCounts) {
         let mut log = Log::default();
-        let mut requests = Requests::new(&mut log, pattern);
+        let mut requests = ThreadRequests::new(&mut log, pattern);
         requests.begin();
         requests.pause();
         requests.resume();
@@ -168,10 +168,10 @@ pub(super) mod tests {
     fn a_request_ends_once_without_the_lock() {
         for pattern in [Pattern::Dropped, Pattern::Held] {
             let mut log = Log::default();
-            let mut requests = Requests::new(&mut log, pattern);
+            let mut requests = ThreadRequests::new(&mut log, pattern);
             requests.begin();
             requests.pause();
-            requests.give_up();
+            requests.cancel();
             assert_eq!(log.0.get(), (1, 1), "{pattern:?}");
         }
     }

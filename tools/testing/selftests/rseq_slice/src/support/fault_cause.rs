@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ways in which memory goes away under a registered area.
+//! The causes of faults on the memory of a registered area.
 
 use std::fs::File;
 use std::os::fd::{AsFd, FromRawFd};
@@ -13,7 +13,7 @@ use super::memory::Page;
 
 /// Why an access to the memory faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loss {
+pub(crate) enum FaultCause {
     /// It was protected with `PROT_NONE`.
     NoAccess,
     /// It was protected with `PROT_READ`.
@@ -24,7 +24,7 @@ pub(crate) enum Loss {
     Truncated,
 }
 
-impl Loss {
+impl FaultCause {
     pub(crate) const ALL: [Self; 4] = [
         Self::NoAccess,
         Self::ReadOnly,
@@ -32,8 +32,8 @@ impl Loss {
         Self::Truncated,
     ];
 
-    /// A page that can be lost in this way.
-    pub(crate) fn page(self) -> Result<LosablePage> {
+    /// A page that can be made to fault in this way.
+    pub(crate) fn page(self) -> Result<FaultingPage> {
         let (page, file) = match self {
             Self::Truncated => {
                 let file = memory_file()?;
@@ -42,33 +42,33 @@ impl Loss {
             }
             _ => (Page::new()?, None),
         };
-        Ok(LosablePage {
+        Ok(FaultingPage {
             page,
             file,
-            loss: self,
+            cause: self,
         })
     }
 }
 
-/// A page that is going to be lost.
-pub(crate) struct LosablePage {
+/// A page that is going to fault.
+pub(crate) struct FaultingPage {
     page: Page,
     file: Option<File>,
-    loss: Loss,
+    cause: FaultCause,
 }
 
-impl LosablePage {
+impl FaultingPage {
     pub(crate) const fn page(&self) -> Page {
         self.page
     }
 
-    /// Takes it away from the whole process.
-    pub(crate) fn lose(&self) -> Result<()> {
-        match self.loss {
-            Loss::NoAccess => self.page.protect(ProtFlags::PROT_NONE)?,
-            Loss::ReadOnly => self.page.protect(ProtFlags::PROT_READ)?,
-            Loss::Unmapped => self.page.unmap()?,
-            Loss::Truncated => {
+    /// Makes accesses of the whole process fault from now on.
+    pub(crate) fn make_fault(&self) -> Result<()> {
+        match self.cause {
+            FaultCause::NoAccess => self.page.protect(ProtFlags::PROT_NONE)?,
+            FaultCause::ReadOnly => self.page.protect(ProtFlags::PROT_READ)?,
+            FaultCause::Unmapped => self.page.unmap()?,
+            FaultCause::Truncated => {
                 if let Some(file) = &self.file {
                     file.set_len(0)?;
                 }

@@ -6,9 +6,9 @@ use std::fmt;
 
 /// Times in nanoseconds; a difference may be negative.
 #[derive(Default)]
-pub(crate) struct Samples(Vec<i64>);
+pub(crate) struct Durations(Vec<i64>);
 
-impl Samples {
+impl Durations {
     pub(crate) fn add(&mut self, nanos: u64) {
         self.0.push(nanos as i64);
         self.0.sort_unstable();
@@ -38,7 +38,7 @@ impl Samples {
     }
 }
 
-impl fmt::Display for Samples {
+impl fmt::Display for Durations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
