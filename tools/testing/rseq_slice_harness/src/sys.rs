@@ -2,7 +2,7 @@
 
 //! System calls, unadorned.
 
-use std::ffi::c_long;
+use std::ffi::{c_int, c_long};
 use std::io;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
@@ -13,6 +13,7 @@ use crate::area::Area;
 const FUTEX_WAIT: i32 = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
 const FUTEX_WAKE: i32 = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
 
+#[inline]
 fn result(ret: c_long) -> io::Result<c_long> {
     if ret == -1 {
         Err(io::Error::last_os_error())
@@ -83,4 +84,50 @@ pub fn futex_wait(word: &AtomicU32, expected: u32) {
 pub fn futex_wake(word: &AtomicU32, count: i32) {
     // SAFETY: The call uses the address as a name only.
     unsafe { libc::syscall(libc::SYS_futex, word, FUTEX_WAKE, count) };
+}
+
+/// `mprotect(2)`: changes what the process may do with `len` bytes of memory from `address` on.
+///
+/// Not by the C library's function: that hands an int to the kernel, which looks at 64 bits.
+///
+/// # Errors
+///
+/// Those of the call.
+///
+/// # Safety
+///
+/// No reference to the memory is used that needs what is forbidden now.
+#[inline]
+pub unsafe fn mprotect(address: *mut u8, len: usize, prot: c_int) -> io::Result<()> {
+    let prot = c_long::from(prot);
+    // SAFETY: The call reads and writes no memory, and the caller vouches for accesses after it.
+    result(unsafe { libc::syscall(libc::SYS_mprotect, address, len, prot) })?;
+    Ok(())
+}
+
+#[inline]
+fn membarrier(command: c_int) -> io::Result<()> {
+    // SAFETY: The call takes no pointer.
+    result(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })?;
+    Ok(())
+}
+
+/// Registers the process for [`restart_sequences`].
+///
+/// # Errors
+///
+/// `ENOSYS` or `EINVAL` on a kernel that cannot do this.
+#[inline]
+pub fn register_to_restart_sequences() -> io::Result<()> {
+    membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ)
+}
+
+/// `membarrier(2)` that restarts the restartable sequences in which threads of the process are.
+///
+/// # Errors
+///
+/// `EPERM` if the process is not [registered](register_to_restart_sequences).
+#[inline]
+pub fn restart_sequences() -> io::Result<()> {
+    membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)
 }

@@ -6,12 +6,14 @@
 //! that is not there is killed, which is an outcome like others.
 
 use std::cell::Cell;
+use std::io;
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use anyhow::Result;
 use nix::errno::Errno;
 use rseq_slice_diff_program::arg::{PAGE_LEN, Place, Protection};
+use rseq_slice_harness::sys;
 
 const LEN: usize = PAGE_LEN as usize;
 /// Offsets of fields of `struct rseq`.
@@ -129,7 +131,7 @@ impl Page {
     /// Drops the memory of the page, which holds zeros then, unless it is shared.
     pub(crate) fn drop_memory(&self) -> i64 {
         let address = with_exposed_provenance_mut(self.address.load(SeqCst));
-        // SAFETY: As for `unmap`.
+        // SAFETY: Nothing but areas is in the page, and nobody has a reference to it.
         outcome(unsafe { libc::madvise(address, LEN, libc::MADV_DONTNEED) }.into())
     }
 
@@ -137,25 +139,23 @@ impl Page {
     pub(crate) fn unmap(&self) -> i64 {
         self.readable.store(false, SeqCst);
         let address = with_exposed_provenance_mut(self.address.load(SeqCst));
-        // SAFETY: Nothing but areas is in the page.
+        // SAFETY: Nothing but areas is in the page, and nobody has a reference to it.
         outcome(unsafe { libc::munmap(address, LEN) }.into())
     }
 
     /// Changes what may be done with the page.
     pub(crate) fn protect(&self, to: Protection) -> i64 {
-        let prot: libc::c_long = match to {
+        let prot = match to {
             Protection::None => libc::PROT_NONE,
             Protection::Read => libc::PROT_READ,
             Protection::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
-        }
-        .into();
+        };
         if to == Protection::None {
             self.readable.store(false, SeqCst);
         }
-        let address: *mut u8 = with_exposed_provenance_mut(self.address.load(SeqCst));
-        // The C library's function hands an int to the kernel, which looks at 64 bits.
-        // SAFETY: As for `unmap`.
-        let result = outcome(unsafe { libc::syscall(libc::SYS_mprotect, address, LEN, prot) });
+        let address = with_exposed_provenance_mut(self.address.load(SeqCst));
+        // SAFETY: Nothing but areas is in the page, and nobody has a reference to it.
+        let result = zero_or_error(unsafe { sys::mprotect(address, LEN, prot) });
         if result == 0 && to != Protection::None {
             self.readable.store(true, SeqCst);
         }
@@ -212,13 +212,15 @@ impl Page {
 
     /// Writes a field of the area, whether it can be written or not.
     pub(crate) fn write(&self, offset: usize, value: u32) {
-        // SAFETY: As for `read`.
+        // SAFETY: The field lies in our page and is aligned. Where the page cannot be written, the
+        // process is killed, as intended.
         unsafe { self.field::<u32>(offset).write_volatile(value) }
     }
 
     /// Writes one byte of a field.
     pub(crate) fn write_byte(&self, offset: usize, value: u8) {
-        // SAFETY: As for `read`.
+        // SAFETY: The byte lies in our page. Where the page cannot be written, the process is killed,
+        // as intended.
         unsafe { self.field::<u8>(offset).write_volatile(value) }
     }
 }
@@ -229,5 +231,13 @@ pub(crate) fn outcome(ret: libc::c_long) -> i64 {
         -i64::from(Errno::last_raw())
     } else {
         ret
+    }
+}
+
+/// 0, or the error number, negative.
+pub(crate) fn zero_or_error(result: io::Result<()>) -> i64 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => -i64::from(error.raw_os_error().unwrap_or_default()),
     }
 }

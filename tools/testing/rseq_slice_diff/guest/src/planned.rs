@@ -12,11 +12,11 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, gettid};
 use rseq_slice_diff_program::arg::{Event, Protection};
-use rseq_slice_harness::pin_to;
 use rseq_slice_harness::scheduler::{Policy, set_policy_of};
 use rseq_slice_harness::timer::{Due, SignalTimer, sleep_until};
+use rseq_slice_harness::{pin_to, sys};
 
-use crate::area::{self, Page, outcome};
+use crate::area::{self, Page, zero_or_error};
 use crate::competitors;
 use crate::knobs;
 use crate::shared::shared;
@@ -160,21 +160,16 @@ pub(crate) fn await_all() -> Result<()> {
     }
 }
 
-fn call_membarrier(command: libc::c_int) -> i64 {
-    // SAFETY: The call takes no pointer.
-    outcome(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
-}
-
 /// Registers the process for [`membarrier`].
 pub(crate) fn register_membarrier() {
-    call_membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ);
+    let _ = sys::register_to_restart_sequences();
 }
 
 /// Makes all threads of the process that run leave their restartable sequences.
 pub(crate) fn membarrier() -> i64 {
     let totals = &shared().totals;
     totals.barriers_begun.fetch_add(1, SeqCst);
-    let result = call_membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ);
+    let result = zero_or_error(sys::restart_sequences());
     if result == 0 {
         totals.barriers_over.fetch_add(1, SeqCst);
     }

@@ -19,7 +19,7 @@ use rseq_slice_harness::pin_to;
 use rseq_slice_harness::seccomp::{self, Filter};
 use rseq_slice_harness::timer::{Due, await_quiet, monotonic, timespec};
 
-use crate::area::{self, CPU_ID, CPU_ID_START, FLAGS, RSEQ_CS, WORD, outcome};
+use crate::area::{self, CPU_ID, CPU_ID_START, FLAGS, RSEQ_CS, WORD, outcome, zero_or_error};
 use crate::planned::Planned;
 use crate::shared::shared;
 use crate::{competitors, fresh, knobs, planned, sequence, signals};
@@ -164,10 +164,7 @@ pub(crate) fn perform(step: &Step, index: usize, repetition: u32) -> Done {
             planned::register_membarrier();
             planned::membarrier()
         }
-        Op::Filter => match Filter::SKIPS_MARKED_YIELDS.install() {
-            Ok(()) => 0,
-            Err(error) => -i64::from(error.raw_os_error().unwrap_or_default()),
-        },
+        Op::Filter => zero_or_error(Filter::SKIPS_MARKED_YIELDS.install()),
         Op::Skip => {
             let arguments = [seccomp::MARK as usize, 0, 0, 0];
             call(inside, NR_RSEQ_SLICE_YIELD, arguments)
@@ -204,7 +201,7 @@ fn call(inside: bool, number: libc::c_long, arguments: [usize; 4]) -> i64 {
         // SAFETY: The callers name calls that take no pointer, or one to what lives through the call.
         unsafe { sequence::call(area::mine(), number, arguments) }
     } else {
-        // SAFETY: As above.
+        // SAFETY: The callers name calls that take no pointer, or one to what lives through the call.
         outcome(unsafe { libc::syscall(number, first, second, third, fourth) })
     }
 }

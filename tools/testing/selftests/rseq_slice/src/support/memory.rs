@@ -10,7 +10,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use rseq_slice_harness::abi::AREA_LEN;
-use rseq_slice_harness::{Area, Registration};
+use rseq_slice_harness::{Area, Registration, sys};
 
 const LEN: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
@@ -85,13 +85,9 @@ impl Page {
     }
 
     /// Changes what the process may do with the page.
-    ///
-    /// Not by the C library's function: that hands an int to the kernel, which looks at 64 bits.
     pub(crate) fn protect(self, prot: ProtFlags) -> Result<()> {
-        let prot = libc::c_long::from(prot.bits());
-        // SAFETY: Nothing but areas lives in the page, and the tests know that it is gone.
-        let ret = unsafe { libc::syscall(libc::SYS_mprotect, self.0.as_ptr(), LEN.get(), prot) };
-        Errno::result(ret)?;
+        // SAFETY: Nothing but areas is in the page, and no test accesses its area after this.
+        unsafe { sys::mprotect(self.0.as_ptr(), LEN.get(), prot.bits()) }?;
         Ok(())
     }
 
@@ -105,7 +101,7 @@ impl Page {
 
     /// Unmaps the page.
     pub(crate) fn unmap(self) -> Result<()> {
-        // SAFETY: As for `protect`.
+        // SAFETY: Nothing but areas is in the page, and no test accesses its area after this.
         unsafe { munmap(self.0.cast(), LEN.get()) }?;
         Ok(())
     }

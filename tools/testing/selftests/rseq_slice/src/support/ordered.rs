@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::Write;
 use std::mem::MaybeUninit;
-use std::os::fd::FromRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,12 +14,13 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, gettid};
 use rseq_slice_harness::clock::spin_while;
-use rseq_slice_harness::{Layout, pin_to};
+use rseq_slice_harness::{Layout, pin_to, sys};
 
 use super::class::{Class, set_class_of};
 use super::competitor::Competitor;
 use super::fault_cause::droppable_page;
 use super::memory::Page;
+use super::remote::eventfd;
 use super::remote_worker::RemoteWorker;
 use super::sequence::interfere;
 use super::setup::{CPU, OTHER_CPU, Setup, be_on};
@@ -61,7 +61,7 @@ impl OrderedSetup {
         let competitor = Competitor::new(env, CPU)?;
         let (event, second) = woken_by_event(env)?;
         handle(Signal::SIGUSR1)?;
-        prepare_membarrier()?;
+        sys::register_to_restart_sequences()?;
         let wakeups = Arc::<AtomicU64>::default();
         let worker = RemoteWorker::new(env, actions(env, page, event, Arc::clone(&wakeups)))?;
         Ok(Self {
@@ -90,10 +90,7 @@ impl OrderedSetup {
 
 /// A competitor on the CPU of the setup, and the file that wakes it when a number is written to it.
 pub(crate) fn woken_by_event(env: Env) -> Result<(File, Competitor)> {
-    // SAFETY: The call takes no pointer.
-    let fd = Errno::result(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
-    // SAFETY: The kernel has just opened it for us.
-    let event = unsafe { File::from_raw_fd(fd) };
+    let event = eventfd()?;
     let competitor = Competitor::awaiting(env, event.try_clone()?, CPU)?;
     Ok((event, competitor))
 }
@@ -133,21 +130,11 @@ fn actions(env: Env, page: Page, mut event: File, wakeups: Arc<AtomicU64>) -> Ve
             Ok(())
         }),
         Box::new(|| {
-            membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)?;
+            sys::restart_sequences()?;
             interfere();
             Ok(())
         }),
     ]
-}
-
-fn prepare_membarrier() -> Result<()> {
-    membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ)
-}
-
-fn membarrier(command: i32) -> Result<()> {
-    // SAFETY: The call takes no pointer.
-    Errno::result(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })?;
-    Ok(())
 }
 
 /// How often the calling thread was switched out.

@@ -5,12 +5,11 @@
 //! user mode. It has to know that still when a grant has ended meanwhile.
 
 use anyhow::Result;
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid};
 use rseq_slice_harness::clock::{now, spin};
 use rseq_slice_harness::timer::Due;
-use rseq_slice_harness::{Counters, Layout, set_extension_length};
+use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use crate::case::{Needs, Skip, Test, both};
 use crate::check::{check, fail};
@@ -164,20 +163,13 @@ impl InterruptedOwner {
 fn other(env: Env) -> Result<Sleeper> {
     register()?;
     Sleeper::new(env, OTHER_CPU, || {
-        barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ).expect("the process is registered");
+        sys::restart_sequences().expect("the process is registered");
     })
 }
 
-/// Lets the process use [`barrier`].
+/// Lets the process call membarrier(2).
 fn register() -> Result<()> {
-    barrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ)
-        .map_err(|_| Skip("needs CONFIG_MEMBARRIER".into()))?;
-    Ok(())
-}
-
-fn barrier(command: libc::c_int) -> Result<()> {
-    // SAFETY: The call takes no pointer.
-    Errno::result(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })?;
+    sys::register_to_restart_sequences().map_err(|_| Skip("needs CONFIG_MEMBARRIER".into()))?;
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 //! The reschedule that a grant postponed happens, whatever else happens meanwhile.
 
 use anyhow::Result;
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::{now, spin_while};
 use rseq_slice_harness::timer::{Due, SignalTimer, monotonic};
@@ -96,20 +95,13 @@ fn never_to_wakeup(env: Env, layout: Layout) -> Result<()> {
 /// none.
 fn never_to_membarrier(env: Env, layout: Layout) -> Result<()> {
     const LENGTH: u32 = 50_000;
-    let barrier = |command: libc::c_int| {
-        // SAFETY: The call takes no pointer.
-        Errno::result(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
-    };
     set_extension_length(LENGTH)?;
-    if barrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ).is_err() {
+    if sys::register_to_restart_sequences().is_err() {
         return Err(Skip("needs CONFIG_MEMBARRIER".into()).into());
     }
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
-    let remote = Remote::ready(move || {
-        barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ)?;
-        Ok(())
-    })?;
+    let remote = Remote::ready(|| Ok(sys::restart_sequences()?))?;
     let delta = CounterDelta::start()?;
     let first = setup.obtain(&competitor)?;
     remote.go();

@@ -4,13 +4,14 @@
 //! expires. The word is written again when the thread runs again, before the handler does: it gets
 //! there only if the signal is not blocked in it.
 
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use nix::sys::mman::ProtFlags;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use rseq_slice_harness::clock::spin;
-use rseq_slice_harness::{Implementation, Layout, set_extension_length};
+use rseq_slice_harness::{Implementation, Layout, set_extension_length, sys};
 
 use crate::case::Disturbance::{KernelThreads, Load};
 use crate::case::{Needs, Test, both};
@@ -46,16 +47,10 @@ static HITS: AtomicUsize = AtomicUsize::new(0);
 /// Makes the page writable again.
 extern "C" fn repair(_signal: i32) {
     HITS.fetch_add(1, Ordering::Relaxed);
+    let page = ptr::with_exposed_provenance_mut(PAGE.load(Ordering::Relaxed));
     let writable = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: The page of the area gets the protection that it had.
-    unsafe {
-        libc::syscall(
-            libc::SYS_mprotect,
-            PAGE.load(Ordering::Relaxed),
-            Page::SIZE,
-            libc::c_long::from(writable),
-        )
-    };
+    let _ = unsafe { sys::mprotect(page, Page::SIZE as usize, writable) };
 }
 
 /// Has the page become read-only in a grant, which then expires. Returns how often the handler ran,
