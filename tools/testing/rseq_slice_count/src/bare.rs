@@ -127,7 +127,7 @@ macro_rules! raw_mutex {
             }
         }
 
-        // SAFETY: As above.
+        // SAFETY: The lock is exclusive, acquires and releases.
         unsafe impl lock_api_v04::RawMutex for $lock {
             const INIT: Self = Self::FREE;
 

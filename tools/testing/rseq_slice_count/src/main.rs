@@ -56,7 +56,7 @@ impl LoopTable {
         // SAFETY: The function has this type.
         loops.set_up = unsafe { transmute::<*mut libc::c_void, extern "C" fn() -> u32>(set_up) };
         for (name, place) in &mut loops.loops {
-            // SAFETY: As above.
+            // SAFETY: The functions with the names of loops have this type.
             *place = unsafe { transmute::<*mut libc::c_void, Loop>(symbol(name)?) };
         }
         Ok(loops)

@@ -45,7 +45,8 @@ macro_rules! accessors {
         $(
             #[doc = concat!("Overwrites what [`", stringify!($get), "`](Self::", stringify!($get), ") reads.")]
             pub fn $set(&self, value: $ty) {
-                // SAFETY: As for the read; `UnsafeCell` allows the write and the type is not `Sync`.
+                // SAFETY: The field lies in our own memory and is aligned; `UnsafeCell` allows the write,
+                // and the type is not `Sync`.
                 unsafe { (&raw mut (*self.0.get()).$get).write_volatile(value) }
             }
         )?

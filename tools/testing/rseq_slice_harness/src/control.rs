@@ -57,7 +57,7 @@ impl<'a> Bytes<'a> {
     }
 
     fn is_requested(&self) -> bool {
-        // SAFETY: As in `set_request`.
+        // SAFETY: A byte of our own area, which only this thread and the kernel use.
         unsafe { self.byte(0).read_volatile() != 0 }
     }
 }
@@ -82,7 +82,7 @@ impl Control for Bytes<'_> {
     }
 
     fn is_granted(&self) -> bool {
-        // SAFETY: As in `set_request`.
+        // SAFETY: A byte of our own area, which only this thread and the kernel use.
         unsafe { self.byte(1).read_volatile() != 0 }
     }
 }

@@ -100,9 +100,9 @@ impl<L: RawLock, T> Guarded<L, T> {
             }
             requests.resume();
         }
-        // SAFETY: The lock is held, and released only below.
+        // SAFETY: This thread holds the lock until it leaves below, so that nobody else has a reference.
         work(unsafe { &mut *self.data.get() });
-        // SAFETY: As above.
+        // SAFETY: This thread holds the lock, and the reference to the data is not used any more.
         unsafe { self.lock.leave() };
         let waited = since.map(|since| since.elapsed());
         requests.end();

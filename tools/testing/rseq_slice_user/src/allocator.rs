@@ -51,12 +51,12 @@ fn locked<R>(work: impl FnOnce() -> R) -> R {
 // SAFETY: It is the system's allocator, one call at a time.
 unsafe impl GlobalAlloc for Locked {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: The caller's.
+        // SAFETY: The caller passes a layout of a size other than zero.
         locked(|| unsafe { System.alloc(layout) })
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: The caller's.
+        // SAFETY: The system's allocator has allocated the memory with that layout.
         locked(|| unsafe { System.dealloc(memory, layout) });
     }
 }

@@ -37,7 +37,7 @@ impl Drop for Competitor {
     fn drop(&mut self) {
         // SAFETY: The process is a child that nobody has waited for.
         unsafe { libc::kill(self.0, libc::SIGKILL) };
-        // SAFETY: As above; the status is not wanted.
+        // SAFETY: The call does not write to a null pointer for the status.
         unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) };
     }
 }
@@ -110,7 +110,7 @@ pub(crate) fn at_rest() -> Result<()> {
     let request = unsafe { word.read_volatile() };
     // SAFETY: It is two bytes long.
     let granted = unsafe { word.add(1) };
-    // SAFETY: As above.
+    // SAFETY: The second byte of this thread's control word.
     let granted = unsafe { granted.read_volatile() };
     ensure!(
         (request, granted) == (0, 0),

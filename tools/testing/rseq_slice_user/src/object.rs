@@ -46,10 +46,10 @@ impl Object {
             Ok(found)
         };
         let (support, section) = (find(c"object_support")?, find(c"object_section")?);
-        // SAFETY: The function of that name has this type.
+        // SAFETY: The function named `object_support` has this type.
         let support =
             unsafe { transmute::<*mut libc::c_void, extern "C" fn(bool) -> i32>(support) };
-        // SAFETY: As above.
+        // SAFETY: The function named `object_section` has this type.
         let section = unsafe { transmute::<*mut libc::c_void, extern "C" fn(u32) -> i32>(section) };
         Ok(Self {
             handle,

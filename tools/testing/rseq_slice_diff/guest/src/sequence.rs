@@ -133,7 +133,7 @@ struct Watched {
 
 impl Watched {
     fn new(word: *const u32) -> Self {
-        // SAFETY: The callers name words that live, or that the process is to die of.
+        // SAFETY: The callers name words that live, or whose access is to kill the process.
         let value = unsafe { word.read_volatile() };
         Self { word, value }
     }
@@ -215,7 +215,8 @@ pub(crate) fn wait_and_store(page: &Page, nanos: u64, to: *mut u8) {
 pub(crate) fn store(page: &Page, to: *mut u8) {
     loop {
         let (area, mut look) = (page.area(), Look::default());
-        // SAFETY: As in `wait_while`; the caller may mean the process to die of this store.
+        // SAFETY: The area is ours, and where it or `to` is not accessible the process is killed, as
+        // intended. At a restart nothing is changed but what is declared to be.
         unsafe {
             watched_sequence!(area, &raw mut look, ["mov byte ptr [{to}], 1"],
                 to = in(reg) to, options(nostack));
@@ -255,7 +256,8 @@ pub(crate) unsafe fn call(page: &Page, number: libc::c_long, arguments: [usize; 
     loop {
         let (area, mut look) = (page.area(), Look::default());
         let result: i64;
-        // SAFETY: As in `wait_while`, and the caller answers for the call. It is not the last
+        // SAFETY: The area is ours, and where it is not the process is killed. At a restart nothing is
+        // changed but what is declared to be. The caller vouches for the call, which is not the last
         // instruction, because after that the thread would be outside.
         unsafe {
             sequence!(area, &raw mut look, ["mov rax, {number}", "syscall", "nop"],

@@ -72,9 +72,9 @@ fn errno_is_kept(situation: Situation) -> Result<()> {
     let thread = thread::spawn(|| {
         // SAFETY: The C library has the variable in each thread.
         let errno = unsafe { libc::__errno_location() };
-        // SAFETY: As above.
+        // SAFETY: `errno` of this thread, which lives as long as the thread.
         let read = || unsafe { errno.read_volatile() };
-        // SAFETY: As above.
+        // SAFETY: `errno` of this thread, which lives as long as the thread.
         unsafe { errno.write_volatile(MARK) };
         end(begin());
         let after_set_up = read();
@@ -123,9 +123,9 @@ fn sections_nest(situation: Situation, with_call: bool) -> Result<()> {
     let word = control_word().context("the extension is off")?;
     // SAFETY: A control word is two bytes long.
     let granted = unsafe { word.add(1) };
-    // SAFETY: It is that of this thread.
+    // SAFETY: The second byte of this thread's control word.
     let is_granted = || unsafe { granted.read_volatile() } != 0;
-    // SAFETY: As above.
+    // SAFETY: The first byte of this thread's control word.
     let is_requested = || unsafe { word.read_volatile() } != 0;
     let start = Instant::now();
     let mut inside = 0;

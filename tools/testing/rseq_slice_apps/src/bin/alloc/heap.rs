@@ -106,15 +106,16 @@ static GLOBAL: Global = Global;
 // SAFETY: Each allocation goes back to where it came from.
 unsafe impl GlobalAlloc for Global {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: The caller's.
+        // SAFETY: The caller passes a layout of a size other than zero.
         unsafe { chosen().alloc(layout) }
     }
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
-        // SAFETY: The caller's.
+        // SAFETY: This allocator has allocated the memory with that layout.
         unsafe { origin(address).dealloc(address, layout) };
     }
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: The caller's.
+        // SAFETY: This allocator has allocated the memory with that layout, and the caller passes a size
+        // other than zero.
         unsafe { origin(address).realloc(address, layout, size) }
     }
 }

@@ -75,16 +75,17 @@ struct LinkCreate {
 ///
 /// `attributes` are those of the command, with pointers to what it reads.
 unsafe fn bpf<T>(command: libc::c_long, attributes: &T) -> Result<i32> {
-    // SAFETY: The structure lives through the call, has that size, and the caller vouches for it.
+    // SAFETY: The structure lives through the call and has that size; its pointers are valid, as the
+    // caller promises.
     let ret = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
     Ok(i32::try_from(Errno::result(ret)?)?)
 }
 
 /// # Safety
 ///
-/// As for [`bpf`], for a command that returns a file.
+/// `attributes` are those of the command, with pointers to what it reads, and the command returns a file.
 unsafe fn bpf_fd<T>(command: libc::c_long, attributes: &T) -> Result<OwnedFd> {
-    // SAFETY: As required.
+    // SAFETY: `attributes` are those of the command, with pointers to what it reads, as the caller promises.
     let fd = unsafe { bpf(command, attributes) }?;
     // SAFETY: The kernel has just opened it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

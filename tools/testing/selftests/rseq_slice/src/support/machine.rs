@@ -62,7 +62,7 @@ pub(crate) struct Machine {
 ///
 /// `argument` is what the request takes.
 unsafe fn ioctl<T>(fd: &impl AsRawFd, request: libc::Ioctl, argument: *mut T) -> nix::Result<i32> {
-    // SAFETY: The caller vouches for the argument.
+    // SAFETY: `argument` is what the request takes, as the caller promises.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), request, argument) })
 }
 
@@ -115,13 +115,13 @@ impl Machine {
         unsafe { ioctl(&cpu, KVM_GET_SREGS, &raw mut special) }.context("KVM_GET_SREGS")?;
         special.code_base = 0;
         special.code_selector = 0;
-        // SAFETY: As before.
+        // SAFETY: The structure has the size that is in the request.
         unsafe { ioctl(&cpu, KVM_SET_SREGS, &raw mut special) }.context("KVM_SET_SREGS")?;
         // Sixteen general ones, the instruction pointer, and the flags.
         let mut registers = [0_u64; 18];
         registers[16] = CODE;
         registers[17] = 2;
-        // SAFETY: As before.
+        // SAFETY: The array has the size that is in the request.
         unsafe { ioctl(&cpu, KVM_SET_REGS, &raw mut registers) }.context("KVM_SET_REGS")?;
         Ok(Self {
             _all: all,

@@ -82,7 +82,7 @@ impl Ring {
             unsafe { entry.write_volatile(NOTHING) };
             // SAFETY: Inside of the array, which says in which order the entries are used.
             let place = unsafe { rings.add(array + index * size_of::<u32>()) };
-            // SAFETY: As before.
+            // SAFETY: An aligned word, which the kernel does not look at yet.
             unsafe { place.cast::<u32>().write_volatile(number) };
         }
         Ok(Self {

@@ -65,7 +65,7 @@ fn counts_fault_in_grant(env: Env, layout: Layout) -> Result<()> {
         let competitor = Competitor::new(env, CPU)?;
         let nowhere = std::ptr::without_provenance::<u8>(8);
         setup.obtain(&competitor)?;
-        // SAFETY: Not met: the fault is intended.
+        // SAFETY: Nothing is mapped there: the read faults, as intended, and kills the process.
         unsafe { nowhere.read_volatile() };
         Ok(())
     })?;

@@ -219,11 +219,11 @@ fn failed_update_reaches_handler(env: Env, layout: Layout) -> Result<()> {
     let taken = reaches(&gone, GONE);
     // SAFETY: The area is memory of this thread.
     let stored = unsafe { cpu_id.read_volatile() };
-    // SAFETY: As above.
+    // SAFETY: The area is memory of this thread, and no reference to it is used meanwhile.
     unsafe { cpu_id.write_volatile(stored + 1) };
     // SAFETY: The page comes back with the answer to the fault.
     let read = unsafe { cell.read_volatile() };
-    // SAFETY: As above; what the kernel stored comes back.
+    // SAFETY: The area is memory of this thread; the field holds again what the kernel stored.
     unsafe { cpu_id.write_volatile(stored) };
     let signals = hits();
     remote.join()?;
