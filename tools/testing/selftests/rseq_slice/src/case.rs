@@ -2,13 +2,12 @@
 
 //! What a test is.
 
-use std::fmt;
-
 use anyhow::Result;
 use rseq_slice_harness::Layout;
 
 use crate::env::Env;
 use crate::kernel::Kernel;
+pub(crate) use crate::skip::Skip;
 
 /// What a test needs of the boot; on any other boot it is skipped.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -234,15 +233,3 @@ pub(crate) enum Verdict {
     Failed(String),
     Skipped(String),
 }
-
-/// The error of a test that finds out by itself that it cannot run here.
-#[derive(Debug)]
-pub(crate) struct Skip(pub(crate) String);
-
-impl fmt::Display for Skip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Skip {}

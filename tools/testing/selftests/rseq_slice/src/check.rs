@@ -6,7 +6,7 @@ use std::panic::Location;
 
 use anyhow::Result;
 
-use crate::case::Skip;
+use crate::skip::Skip;
 
 /// Expects a condition to hold. What follows it is formatted if it does not; without that the two
 /// values of a comparison are named. A check in a function with `#[track_caller]` has the line of the

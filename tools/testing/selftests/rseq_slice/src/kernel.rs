@@ -7,13 +7,14 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_getres};
 use rseq_slice_harness::{
     Counters, DebugfsError, Implementation, extension_length, implementation, set_extension_length,
 };
 
+use crate::check::{check, fail};
 use crate::features;
 
 /// Where debugfs keeps the switch for the consistency checks.
@@ -91,7 +92,7 @@ impl Kernel {
             .split_ascii_whitespace()
             .any(|word| word == "highres=off");
         let resolution = clock_getres(ClockId::CLOCK_MONOTONIC)?;
-        ensure!(
+        check!(
             exact == (resolution.num_nanoseconds() == 1),
             "timers have a resolution of {resolution}: build with CONFIG_HIGH_RES_TIMERS; in QEMU \
              without ACPI boot with tsc=reliable; only with highres=off they are to be coarse"
@@ -221,7 +222,7 @@ fn read_debug() -> Result<bool> {
     match fs::read_to_string(DEBUG).context(DEBUG)?.as_str() {
         "0\n" => Ok(false),
         "1\n" => Ok(true),
-        other => bail!("{DEBUG} says {other:?}"),
+        other => fail!("{DEBUG} says {other:?}"),
     }
 }
 

@@ -16,6 +16,7 @@ mod kmsg;
 mod ktap;
 mod mapped;
 mod runner;
+mod skip;
 mod support;
 mod tests;
 

@@ -4,8 +4,9 @@
 
 use std::fs;
 
+use anyhow::{Context, Result};
+
 use crate::check::{check, fail};
-use anyhow::{Context, Result, anyhow};
 
 const MAGIC: u16 = 0xeb9f;
 const INT: u32 = 1;
@@ -91,7 +92,7 @@ impl Types {
                     _ => fail!("BTF has types of the kind {kind}"),
                 };
         }
-        Err(anyhow!("the kernel has no struct {name}"))
+        fail!("the kernel has no struct {name}")
     }
 }
 
@@ -112,7 +113,7 @@ impl Structure<'_> {
                 return Ok(self.types.offset(at + 8)? / 8);
             }
         }
-        Err(anyhow!("the structure has no {name}"))
+        fail!("the structure has no {name}")
     }
 }
 

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use super::tracing::mount_tracefs;
 use crate::case::Skip;
-use crate::check::check;
+use crate::check::{check, fail};
 use crate::ktap::diagnose;
 
 /// An instance, so that no other tracing is in the buffer.
@@ -55,7 +55,7 @@ impl FromStr for Event {
                 how: field("how")?.to_owned(),
                 used: number("used")?,
             },
-            name => return Err(anyhow!("unknown event {name}")),
+            name => fail!("unknown event {name}"),
         })
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use rseq_slice_harness::{Implementation, extension_length};
 
 use crate::case::{Needs, Test, once};
-use crate::check::check;
+use crate::check::{check, fail};
 use crate::env::Env;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -111,11 +111,10 @@ fn stats_have_the_known_lines(env: Env) -> Result<()> {
     let text = fs::read_to_string(&path)?;
     let mut names = Vec::new();
     for line in text.lines() {
-        let (name, value) = line.split_once(':').with_context(|| format!("{line:?}"))?;
-        value
-            .trim()
-            .parse::<u64>()
-            .with_context(|| format!("{line:?}"))?;
+        let Some((name, value)) = line.split_once(':') else {
+            fail!("{line:?} has no colon");
+        };
+        check!(value.trim().parse::<u64>().is_ok(), "{line:?}");
         names.push(name);
     }
     let mut expected = vec![

@@ -9,7 +9,7 @@ use std::ptr;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use rseq_slice_harness::clock::{spin, spin_long_while, spin_while};
@@ -20,7 +20,7 @@ use rseq_slice_harness::{Counters, Layout, set_extension_length, sys};
 
 use super::userfault::{ANSWERED, GONE, droppable_setup, reaches};
 use crate::case::{Needs, Test, both, once};
-use crate::check::check;
+use crate::check::{check, fail};
 use crate::env::Env;
 use crate::kernel::{set_debug, set_policy};
 use crate::ktap::diagnose;
@@ -187,7 +187,7 @@ fn expiry_is_traced(env: Env, layout: Layout) -> Result<()> {
     let length = u64::from(LENGTH);
     for turn in events.chunks(3) {
         let [_, Event::Expire { used: expired }, Event::End { used, .. }] = turn else {
-            return Err(anyhow!("{turn:?}"));
+            fail!("{turn:?}");
         };
         check!(
             (length..length + INTERRUPT).contains(expired)
@@ -241,8 +241,10 @@ fn compete() -> Result<()> {
         duration: Duration::from_millis(60),
         extension: Some(Pattern::Held),
     };
-    let outcome = contest.run::<SpinLock, Longest>();
-    outcome.map(drop).map_err(|error| anyhow!("{error}"))
+    match contest.run::<SpinLock, Longest>() {
+        Ok(_) => Ok(()),
+        Err(error) => fail!("{error}"),
+    }
 }
 
 /// There are as many events as the kernel counts.
