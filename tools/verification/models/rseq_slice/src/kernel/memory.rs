@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! User memory.
+//! User memory, as `rust/helpers/user_word.c` accesses it: `scripts/check mirror` fails when that has
+//! changed.
 
 use super::{note, Fault, Kernel, Outcome};
 use crate::{
