@@ -86,7 +86,7 @@ fn freezer_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
 /// The CPUs of the group change all the time, which moves its threads.
 fn cpuset_change_loses_no_restart(env: Env, layout: Layout) -> Result<()> {
     const SETS: [&str; 3] = ["0", "1", "0-1"];
-    let group = Group::new(&["cpuset_change_loses_no_restart"])?;
+    let group = Group::new(&["cpuset"])?;
     group.set("cpuset.cpus", "0-1")?;
     group.enter()?;
     let holders = Holders::start(&HolderSetup::new(env, layout))?;
