@@ -89,7 +89,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 }
                 (figures(&throughput))
                 h3 { "Waits" }
-                p { "How long threads that had to wait took until they gave the lock back, by the share that took no longer." }
+                p { "How long threads that had to wait took until they released the lock, by the share that took no longer." }
                 (figures(&waits))
                 h3 { "Lengths" }
                 (figures(&lengths))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Sections beside a competitor on one CPU, until enough grants were given back: nested, in a signal
+ * Sections beside a competitor on one CPU, until the threads ended enough grants: nested, in a signal
  * handler, left by longjmp(), in a second shared object, in threads, in a child of fork().
  *
  * section [--grants N] [--take-over] [--exit yield|getpid] [--off]

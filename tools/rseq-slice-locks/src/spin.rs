@@ -11,10 +11,10 @@ pub(crate) trait State {
     /// What the holder keeps until it unlocks.
     type Held;
 
-    /// Takes the lock if it is free, else gives the token back. The token is of a section that has begun.
+    /// Takes the lock if it is free, else returns the token. The token is of a section that has begun.
     fn take(&self, token: Token) -> Result<Self::Held, Token>;
 
-    /// Unlocks, and gives the token back.
+    /// Unlocks, and returns the token.
     ///
     /// # Safety
     ///

@@ -70,7 +70,7 @@ pub(crate) struct RunArgs {
     /// Takes over the area of glibc 2.35 to 2.40, which is too short for extensions
     #[arg(long)]
     pub(crate) take_over: bool,
-    /// The system call that ends an extension [default: auto]
+    /// The system call that ends a grant [default: auto]
     #[arg(long, value_name = "CALL")]
     pub(crate) exit: Option<Exit>,
     /// How often a waiter looks at a lock between two pauses [default: 100]

@@ -61,7 +61,7 @@ pub struct ContestRecord {
     pub fairness: f64,
     /// Operations from the first to the last, to which all that follows belongs.
     pub all_operations: u64,
-    /// Nanoseconds that threads which had to wait took until they gave the lock back.
+    /// Nanoseconds that threads which had to wait took until they released the lock.
     pub waits: Quantiles,
     /// Operations in which the holder was scheduled out.
     pub preempted_holders: u64,

@@ -147,7 +147,7 @@ impl Cause {
                     .to_owned()
             }
             Self::NeverGranted => {
-                "the extension is on, but no grant could be given back in 2 seconds".to_owned()
+                "the extension is on, but the thread could end no grant in 2 seconds".to_owned()
             }
             Self::NotAsked => "its threads have not asked for extensions".to_owned(),
             Self::SomeThreads => "only some of its threads have extensions on".to_owned(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Has the kernel grant extensions, and counts those that are given back.
+//! Has the kernel grant extensions, and counts those that are ended by the thread.
 
 use std::hint::black_box;
 use std::io;
@@ -34,9 +34,9 @@ pub(crate) struct Proof {
     pub(crate) seconds: f64,
     /// Grants that were there when a section ended.
     pub(crate) granted: u32,
-    /// Those of them that gave the CPU up: `rseq_slice_yield(2)` returned 1. Under a seccomp filter
-    /// that is not asked, and all of them count.
-    pub(crate) given_back: u32,
+    /// Those of them that the thread ended: `rseq_slice_yield(2)` returned 1. Under a seccomp filter
+    /// `rseq_slice::leave()` ends them, which does not tell, and all of them count.
+    pub(crate) ended_by_thread: u32,
 }
 
 /// Sections of the calling thread while a competitor wakes up again and again, on one CPU.
@@ -52,7 +52,7 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
         word,
         filtered: seccomp_of("/proc/thread-self/status") != Some(0),
         granted: 0,
-        given_back: 0,
+        ended_by_thread: 0,
     };
     let stop = AtomicBool::new(false);
     let begin = Instant::now();
@@ -63,7 +63,7 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
                 thread::sleep(SLEEP);
             }
         });
-        while thread.given_back < GRANTS && begin.elapsed() < LIMIT {
+        while thread.ended_by_thread < GRANTS && begin.elapsed() < LIMIT {
             // Reading the clock may be a system call, and has no part in it.
             for _ in 0..64 {
                 thread.section();
@@ -75,7 +75,7 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
         cpu,
         seconds: begin.elapsed().as_secs_f64(),
         granted: thread.granted,
-        given_back: thread.given_back,
+        ended_by_thread: thread.ended_by_thread,
     })
 }
 
@@ -84,7 +84,7 @@ struct Requester {
     word: NonNull<u8>,
     filtered: bool,
     granted: u32,
-    given_back: u32,
+    ended_by_thread: u32,
 }
 
 impl Requester {
@@ -109,13 +109,13 @@ impl Requester {
     #[cold]
     fn leave(&mut self) {
         self.granted += 1;
-        let given_back = if self.filtered {
+        let ended_by_thread = if self.filtered {
             rseq_slice::leave();
             true
         } else {
             // SAFETY: The call takes no arguments.
             unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD as libc::c_long) == 1 }
         };
-        self.given_back += u32::from(given_back);
+        self.ended_by_thread += u32::from(ended_by_thread);
     }
 }

@@ -86,13 +86,13 @@ pub(crate) fn decide(facts: &Facts) -> Verdict {
     }
 }
 
-/// What was granted, where nothing could be given back.
+/// What was granted, if the thread could end none of it.
 fn lost(facts: &Facts) -> Option<String> {
     match decisive(facts) {
         Probe::On {
             proof: Some(proof), ..
         } if proof.granted > 0 => Some(format!(
-            "{} grants were there when a section ended, and were lost before they could be given back",
+            "{} grants were live when a section ended, but were over before the thread could end them",
             proof.granted
         )),
         _ => None,
@@ -123,7 +123,7 @@ fn probed(probe: &Probe, facts: &Facts) -> Result<Proof, Cause> {
     match *probe {
         Probe::On {
             proof: Some(proof), ..
-        } if proof.given_back > 0 => Ok(proof),
+        } if proof.ended_by_thread > 0 => Ok(proof),
         Probe::On { .. } if facts.coarse_timers => Err(Cause::CoarseTimers),
         Probe::On { .. } => Err(Cause::NeverGranted),
         Probe::Killed { .. } => Err(Cause::Seccomp),
@@ -141,8 +141,8 @@ fn worked(proof: &Proof, facts: &Facts) -> String {
     let length = facts.kernel.extension_ns;
     let length = length.map(|ns| format!(", at most {} us each", f64::from(ns) / 1e3));
     format!(
-        "{} extensions granted and given back in {:.3} s on CPU {}{}",
-        proof.given_back,
+        "{} extensions granted and ended by the thread in {:.3} s on CPU {}{}",
+        proof.ended_by_thread,
         proof.seconds,
         proof.cpu,
         length.unwrap_or_default()
@@ -153,8 +153,8 @@ fn worked(proof: &Proof, facts: &Facts) -> String {
 fn tried(probe: &Probe, facts: &Facts) -> String {
     match probed(probe, facts) {
         Ok(proof) => format!(
-            "tried just now: works, {} extensions given back in {:.3} s",
-            proof.given_back, proof.seconds
+            "tried just now: works, {} extensions ended by the thread in {:.3} s",
+            proof.ended_by_thread, proof.seconds
         ),
         Err(cause) => format!("tried just now: {}", cause.says(facts)),
     }
@@ -172,7 +172,7 @@ fn also(facts: &Facts) -> Vec<String> {
     let on = matches!(decisive(facts), Probe::On { .. });
     if facts.coarse_timers && on && cause(facts) != Err(Cause::CoarseTimers) {
         also.push(
-            "high-resolution timers are not active: a grant that is not given back lasts until the next tick"
+            "high-resolution timers are not active: a grant that the thread does not end lasts until the next tick"
                 .to_owned(),
         );
     }

@@ -31,7 +31,7 @@ pub(crate) struct Outcome {
     operations: u64,
     /// In this time.
     time: Duration,
-    /// How long a thread that had to wait for the lock took, at most, until it gave it back.
+    /// How long a thread that had to wait for the lock took, at most, until it released it.
     pub(crate) longest_wait: Duration,
 }
 

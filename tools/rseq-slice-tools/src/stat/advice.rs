@@ -28,7 +28,7 @@ pub(crate) enum Advice {
     Aborts,
     /// Threads died or faulted.
     Deaths,
-    /// Most grants were given back.
+    /// Most grants were yielded.
     Well,
 }
 
