@@ -101,7 +101,7 @@ impl<S: State> Spin<S> {
     /// The caller holds the lock, and got `held` for it.
     #[inline(always)]
     pub(crate) unsafe fn unlock(&self, held: S::Held) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and got `held` for it.
         end(unsafe { self.0.release(held) });
     }
 

@@ -33,7 +33,7 @@ impl ExitCall {
             Self::Find => return Self::find(),
             // SAFETY: The call takes no arguments.
             Self::Yield => unsafe { arch::syscall(NR_RSEQ_SLICE_YIELD, [0; 4]) },
-            // SAFETY: As above.
+            // SAFETY: The call takes no arguments.
             Self::Getpid => unsafe { arch::syscall(nr::GETPID, [0; 4]) },
         };
         self

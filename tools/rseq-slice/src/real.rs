@@ -135,9 +135,9 @@ impl Kernel for Real<'_> {
 /// pointer, and how much of it is in use. That is 0 if they register none.
 fn libc() -> Option<(*mut u8, u32)> {
     let (offset, size) = arch::libc_symbols()?;
-    // SAFETY: A variable of the C library, initialised before threads run our code.
+    // SAFETY: A variable of the C library, initialized before threads run our code.
     let size = unsafe { size.read() };
-    // SAFETY: As above.
+    // SAFETY: A variable of the C library, initialized before threads run our code.
     let offset = unsafe { offset.read() };
     (size != 0).then(|| (arch::thread_pointer().wrapping_offset(offset), size))
 }

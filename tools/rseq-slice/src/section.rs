@@ -24,7 +24,7 @@ impl Token {
     /// use rseq_slice::{Token, begin, end};
     ///
     /// let raw = begin().into_raw();
-    /// // SAFETY: From above.
+    /// // SAFETY: `raw` was made of a token of this thread, and is used once.
     /// end(unsafe { Token::from_raw(raw) });
     /// ```
     #[inline(always)]
@@ -39,7 +39,7 @@ impl Token {
     /// `raw` comes from [`into_raw`](Self::into_raw) in the same thread, and becomes a token once.
     #[inline(always)]
     pub unsafe fn from_raw(raw: NonNull<()>) -> Self {
-        // SAFETY: The caller's.
+        // SAFETY: `raw` comes from `into_raw` in the same thread, by the requirements on the caller.
         Self(unsafe { Word::from_raw(raw) }, PhantomData)
     }
 

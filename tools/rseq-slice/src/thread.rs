@@ -124,7 +124,7 @@ impl ControlWord for Word {
     fn granted(self) -> u8 {
         // SAFETY: The second of two bytes.
         let granted = unsafe { self.0.add(1) };
-        // SAFETY: As for `request`.
+        // SAFETY: Every control word is two bytes that can be read.
         unsafe { granted.read_volatile() }
     }
 
@@ -146,7 +146,7 @@ impl ControlWord for Word {
 /// The control word of the calling thread; where the extension is off, one that is not shared.
 #[inline(always)]
 pub(crate) fn word() -> Word {
-    // SAFETY: That is what the variable begins with.
+    // SAFETY: The variable begins with the `Thread::word` of the calling thread.
     unsafe { Word::new_unchecked(arch::word()) }
 }
 

@@ -166,7 +166,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
         .filter_map(|i| {
             // SAFETY: `i` is less than `argc`.
             let place = unsafe { argv.add(i) };
-            // SAFETY: As above.
+            // SAFETY: `argv` holds `argc` strings, and `i` is less than `argc`.
             let arg = unsafe { *place };
             // SAFETY: QEMU passes strings, which live through this call.
             unsafe { CStr::from_ptr(arg) }.to_str().ok()

@@ -90,7 +90,7 @@ unsafe impl<R: RawMutex> RawMutex for Sliced<R> {
     unsafe fn unlock(&self) {
         // SAFETY: The caller holds the lock.
         let unlock = |raw: &R| unsafe { raw.unlock() };
-        // SAFETY: As above.
+        // SAFETY: The caller holds the lock.
         unsafe { self.release(unlock) };
     }
 
@@ -100,13 +100,13 @@ unsafe impl<R: RawMutex> RawMutex for Sliced<R> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawMutexFair> RawMutexFair for Sliced<R> {
     #[inline]
     unsafe fn unlock_fair(&self) {
         // SAFETY: The caller holds the lock.
         let unlock = |raw: &R| unsafe { raw.unlock_fair() };
-        // SAFETY: As above.
+        // SAFETY: The caller holds the lock.
         unsafe { self.release(unlock) };
     }
 
@@ -114,12 +114,12 @@ unsafe impl<R: RawMutexFair> RawMutexFair for Sliced<R> {
     unsafe fn bump(&self) {
         // SAFETY: The caller holds the lock.
         let bump = || unsafe { self.raw().bump() };
-        // SAFETY: As above.
+        // SAFETY: The caller holds the lock.
         unsafe { self.kept().outside(bump) };
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawMutexTimed> RawMutexTimed for Sliced<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;

@@ -32,7 +32,7 @@ unsafe impl<C: RawCondvar> RawCondvar for SlicedCondvar<C> {
 
     #[inline]
     unsafe fn wait(&self, mutex: &Self::RawMutex, guard: &mut Guard<C>) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.outside(|held| unsafe { self.0.wait(&mutex.0, held) });
     }
 
@@ -47,7 +47,7 @@ unsafe impl<C: RawCondvar> RawCondvar for SlicedCondvar<C> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the condition variable inside, with the state of the acquisition of its mutex.
 unsafe impl<C: RawCondvarTimed> RawCondvarTimed for SlicedCondvar<C>
 where
     C::RawMutex: RawMutexTimed,
@@ -66,7 +66,7 @@ where
         guard: &mut Guard<C>,
         timeout: &<C::RawMutex as RawMutexTimed>::Instant,
     ) -> bool {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.outside(|held| unsafe { self.0.wait_until(&mutex.0, held, timeout) })
     }
 
@@ -77,7 +77,7 @@ where
         guard: &mut Guard<C>,
         timeout: &<C::RawMutex as RawMutexTimed>::Duration,
     ) -> bool {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.outside(|held| unsafe { self.0.wait_for(&mutex.0, held, timeout) })
     }
 }

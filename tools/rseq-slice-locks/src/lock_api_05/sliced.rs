@@ -140,7 +140,7 @@ unsafe impl<R: RawMutex> RawMutex for Sliced<R> {
 
     #[inline]
     unsafe fn unlock(&self, guard: Self::Guard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock(held) });
     }
 
@@ -150,22 +150,22 @@ unsafe impl<R: RawMutex> RawMutex for Sliced<R> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawMutexFair> RawMutexFair for Sliced<R> {
     #[inline]
     unsafe fn unlock_fair(&self, guard: Self::Guard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock_fair(held) });
     }
 
     #[inline]
     unsafe fn bump(&self, guard: &mut Self::Guard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.outside(|held| unsafe { self.0.bump(held) });
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawMutexTimed> RawMutexTimed for Sliced<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;

@@ -49,7 +49,7 @@ unsafe impl<R: RawMutex> RawMutex for Waking<R> {
         self.0.try_lock()
     }
     unsafe fn unlock(&self, guard: R::Guard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and got `guard` for it.
         unsafe { self.0.unlock(guard) };
         *UNLOCKED.0.lock().unwrap() += 1;
         UNLOCKED.1.notify_all();

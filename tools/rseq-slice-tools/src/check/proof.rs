@@ -96,11 +96,11 @@ impl Requester {
             black_box(step);
         }
         compiler_fence(Ordering::SeqCst);
-        // SAFETY: As above.
+        // SAFETY: The first byte of this thread's control word.
         unsafe { self.word.write_volatile(0) };
         // SAFETY: The word has a second byte.
         let granted = unsafe { self.word.add(1) };
-        // SAFETY: As above.
+        // SAFETY: The second byte of this thread's control word.
         if unsafe { granted.read_volatile() } != 0 {
             self.leave();
         }
