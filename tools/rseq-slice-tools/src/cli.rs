@@ -66,7 +66,7 @@ pub(crate) struct ProbeArgs {
 pub(crate) struct RunArgs {
     /// The kinds of locks that ask for extensions, separated by commas [default: spin]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub(crate) locks: Vec<Locks>,
+    pub(crate) locks: Vec<LockKind>,
     /// Takes over the area of glibc 2.35 to 2.40, which is too short for extensions
     #[arg(long)]
     pub(crate) take_over: bool,
@@ -89,7 +89,7 @@ pub(crate) struct RunArgs {
 
 /// Kinds of locks, as `RSEQ_SLICE_LOCKS` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Locks {
+pub(crate) enum LockKind {
     /// `pthread_spin_lock(3)`
     Spin,
     /// Adaptive mutexes
@@ -128,7 +128,7 @@ macro_rules! display {
         }
     )*};
 }
-display!(Locks, Exit);
+display!(LockKind, Exit);
 
 #[derive(Debug, Args)]
 pub(crate) struct StatArgs {
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn kinds_are_named_as_in_the_environment() {
-        assert_eq!(Locks::Rwlock.to_string(), "rwlock");
+        assert_eq!(LockKind::Rwlock.to_string(), "rwlock");
         assert_eq!(Exit::Getpid.to_string(), "getpid");
     }
 
@@ -227,7 +227,7 @@ mod tests {
             panic!("{cli:?}")
         };
         assert_eq!(args.command, ["p", "--require", "-x"]);
-        assert_eq!(args.locks, [Locks::Spin, Locks::Omp]);
+        assert_eq!(args.locks, [LockKind::Spin, LockKind::Omp]);
         assert!(!args.require);
     }
 

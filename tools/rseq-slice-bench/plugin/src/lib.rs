@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rseq_slice_bench_record::mark::{self, Mark};
 
-use crate::windows::{Functions, Windows};
+use crate::windows::{FunctionList, Windows};
 
 struct State {
-    functions: Functions,
+    functions: FunctionList,
     windows: Windows<BufWriter<File>>,
 }
 
@@ -141,7 +141,7 @@ fn open(args: &[&str]) -> Result<State, String> {
     };
     let (list, out) = (value("functions")?, value("out")?);
     let text = std::fs::read_to_string(list).map_err(|error| format!("{list}: {error}"))?;
-    let functions = Functions::parse(&text).map_err(|line| format!("{list}: {line}"))?;
+    let functions = FunctionList::parse(&text).map_err(|line| format!("{list}: {line}"))?;
     let out = File::create(out).map_err(|error| format!("{out}: {error}"))?;
     let stack = value("stack")?
         .parse()

@@ -12,9 +12,9 @@ use super::{Sliced, SlicedGuard};
 /// Guarantees as to spurious wakeups are those of `C`. Notify after unlocking: waking a thread is a system call, which
 /// ends a grant.
 #[derive(Debug)]
-pub struct SlicedCondvar<C>(C);
+pub struct RawSlicedCondvar<C>(C);
 
-impl<C> SlicedCondvar<C> {
+impl<C> RawSlicedCondvar<C> {
     /// Wraps a condition variable that nobody waits for.
     pub const fn new(condvar: C) -> Self {
         Self(condvar)
@@ -25,7 +25,7 @@ type Guard<C> = SlicedGuard<<<C as RawCondvar>::RawMutex as RawMutex>::Guard>;
 
 // SAFETY: The condition variable inside is one, and goes with the mutex inside. Whenever it returns or unwinds,
 // the state of the acquisition is valid, and a section has no part in that.
-unsafe impl<C: RawCondvar> RawCondvar for SlicedCondvar<C> {
+unsafe impl<C: RawCondvar> RawCondvar for RawSlicedCondvar<C> {
     const INIT: Self = Self(C::INIT);
 
     type RawMutex = Sliced<C::RawMutex>;
@@ -48,7 +48,7 @@ unsafe impl<C: RawCondvar> RawCondvar for SlicedCondvar<C> {
 }
 
 // SAFETY: Each operation is that of the condition variable inside, with the state of the acquisition of its mutex.
-unsafe impl<C: RawCondvarTimed> RawCondvarTimed for SlicedCondvar<C>
+unsafe impl<C: RawCondvarTimed> RawCondvarTimed for RawSlicedCondvar<C>
 where
     C::RawMutex: RawMutexTimed,
 {

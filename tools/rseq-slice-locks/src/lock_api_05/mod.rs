@@ -8,7 +8,7 @@ mod sliced;
 mod spinning;
 mod upgrade;
 
-pub use condvar::SlicedCondvar;
+pub use condvar::RawSlicedCondvar;
 pub use sliced::{Sliced, SlicedGuard};
 pub use spinning::{RawSpin, RawTicket, SpinGuard};
 
@@ -78,7 +78,7 @@ pub type SliceMutexGuard<'a, T> = lock_api::MutexGuard<'a, Sliced<parking_lot::R
 
 /// parking_lot's condition variable, for [`SliceMutex`]. The section ends before the thread waits.
 #[cfg(feature = "parking_lot")]
-pub type SliceCondvar = lock_api::Condvar<SlicedCondvar<parking_lot::RawCondvar>>;
+pub type SliceCondvar = lock_api::Condvar<RawSlicedCondvar<parking_lot::RawCondvar>>;
 
 /// parking_lot's reader-writer lock in sections, of readers as well.
 ///
