@@ -189,7 +189,7 @@ impl ExtensionLength {
 
 impl Drop for ExtensionLength {
     fn drop(&mut self) {
-        // It could be written a moment ago, and nobody is left to tell.
+        // It could be written before, and an error could not be reported.
         let _ = set_extension_length(self.before);
     }
 }

@@ -7,7 +7,7 @@ use core::fmt;
 
 use crate::slice::{Token, begin, end};
 
-/// Lies in a lock and belongs to its holder.
+/// Is in a lock and belongs to its holder.
 pub(super) struct Kept(UnsafeCell<Token>);
 
 // SAFETY: The token of a thread is used by that thread, by the rules of the functions. Between threads there
@@ -42,7 +42,7 @@ impl Kept {
         unsafe { self.0.get().read() }
     }
 
-    /// Calls what waits, or hands the lock over and takes it again, outside of the section.
+    /// Calls `wait`, which waits, or hands the lock over and takes it again, outside the section.
     ///
     /// # Safety
     ///

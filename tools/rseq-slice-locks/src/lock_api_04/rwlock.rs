@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Somebody else's reader-writer lock, whose writers are in sections.
+//! A reader-writer lock of another crate, whose writers have sections.
 
 use lock_api_v04::{GuardNoSend, RawRwLock, RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed};
 
@@ -8,10 +8,10 @@ use super::kept::Kept;
 use crate::acquire::{acquire, acquire_timed, try_acquire};
 use crate::slice::{Token, end};
 
-/// Any reader-writer lock of lock_api 0.4, whose writers are in sections.
+/// Any reader-writer lock of lock_api 0.4, whose writers have sections.
 ///
-/// Readers, upgradable ones included, are not: a reader's `unlock` is not told which acquisition it ends, and there is
-/// no place where the tokens of several readers could be until then. lock_api 0.5 has one.
+/// Readers, including upgradable ones, have none: a reader's `unlock` is not told which acquisition it ends, and there
+/// is no place where the tokens of several readers could be until then. lock_api 0.5 has one.
 #[derive(Debug)]
 pub struct SlicedRw<R> {
     pub(super) lock: R,

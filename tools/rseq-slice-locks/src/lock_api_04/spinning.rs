@@ -62,7 +62,7 @@ impl Spin<TokenWord> {
     }
 }
 
-/// A ticket lock beside the token of its holder.
+/// A ticket lock and the token of its holder.
 #[derive(Debug)]
 struct KeptTicket {
     lock: Ticket,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The upgradable mode of somebody else's reader-writer lock. Its holder is a reader, without a section.
+//! The upgradable mode of a reader-writer lock of another crate. Its holder is a reader, without a section.
 
 use lock_api_v04::{
     RawRwLockUpgrade, RawRwLockUpgradeDowngrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,

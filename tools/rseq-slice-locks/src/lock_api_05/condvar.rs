@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A condition variable for a lock in sections.
+//! A condition variable for a lock with sections.
 
 use lock_api::{RawCondvar, RawCondvarTimed, RawMutex, RawMutexTimed};
 
 use super::{Sliced, SlicedGuard};
 
-/// Any condition variable of [`lock_api`], for the [`Sliced`] mutex that it goes with. The section ends before
-/// the thread waits, and the next one begins when it holds the mutex again.
+/// Any condition variable of [`lock_api`], for use with a [`Sliced`] mutex, and for generic types. The section ends
+/// before the thread waits, and the next one begins when it holds the mutex again.
 ///
-/// Guarantees as to spurious wakeups are those of `C`. Notify after unlocking: waking a thread is a system call, which
-/// ends a grant.
+/// Spurious wakeups are as with `C`. Notify after unlocking: waking a thread is a system call, which ends a grant.
 #[derive(Debug)]
 pub struct RawSlicedCondvar<C>(C);
 

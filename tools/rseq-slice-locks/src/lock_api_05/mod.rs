@@ -51,7 +51,7 @@ pub type TicketLock<T> = lock_api::Mutex<RawTicket, T>;
 /// The guard of a [`TicketLock`].
 pub type TicketLockGuard<'a, T> = lock_api::MutexGuard<'a, RawTicket, T>;
 
-/// parking_lot's mutex in sections.
+/// parking_lot's mutex with sections.
 ///
 /// ```
 /// use rseq_slice_locks::{SliceCondvar, SliceMutex};
@@ -80,7 +80,7 @@ pub type SliceMutexGuard<'a, T> = lock_api::MutexGuard<'a, Sliced<parking_lot::R
 #[cfg(feature = "parking_lot")]
 pub type SliceCondvar = lock_api::Condvar<RawSlicedCondvar<parking_lot::RawCondvar>>;
 
-/// parking_lot's reader-writer lock in sections, of readers as well.
+/// parking_lot's reader-writer lock with sections, also of readers.
 ///
 /// ```
 /// use rseq_slice_locks::SliceRwLock;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The upgradable mode of somebody else's reader-writer lock.
+//! The upgradable mode of a reader-writer lock of another crate.
 
 use lock_api::{
     RawRwLockUpgrade, RawRwLockUpgradeDowngrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
@@ -33,7 +33,7 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for Sliced<R> {
         guard.unlock(|held| unsafe { self.0.unlock_upgradable(held) });
     }
 
-    /// Readers that are in the way are waited for outside of the section.
+    /// The thread waits outside the section for readers that hold the lock.
     #[inline]
     unsafe fn upgrade(&self, guard: Self::UpgradableGuard) -> Self::ExclusiveGuard {
         // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.

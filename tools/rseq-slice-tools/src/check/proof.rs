@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::seccomp::seccomp_of;
 
-/// So many grants prove it.
+/// How many grants prove it.
 const GRANTS: u32 = 16;
-/// So long it is tried.
+/// How long it is tried.
 const LIMIT: Duration = Duration::from_secs(2);
 /// How long a competitor sleeps before it wants the CPU.
 const SLEEP: Duration = Duration::from_micros(200);
@@ -64,7 +64,7 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
             }
         });
         while thread.ended_by_thread < GRANTS && begin.elapsed() < LIMIT {
-            // Reading the clock may be a system call, and has no part in it.
+            // Reading the clock may be a system call, and is not part of a section.
             for _ in 0..64 {
                 thread.section();
             }
@@ -79,7 +79,7 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
     })
 }
 
-/// A thread with sections that looks at what comes of them, which `rseq_slice::end` does not tell.
+/// A thread that counts how its sections end, which `rseq_slice::end` does not tell.
 struct Requester {
     word: NonNull<u8>,
     filtered: bool,

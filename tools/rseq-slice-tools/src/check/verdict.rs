@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the facts come to.
+//! The verdict on the facts.
 
 use rseq_slice::abi::LEGACY_LEN;
 use rseq_slice_debugfs::Implementation;
@@ -20,11 +20,11 @@ pub(crate) struct Verdict {
     pub(crate) says: String,
     /// What to do: one of these.
     pub(crate) cures: Vec<Remedy>,
-    /// What is worth knowing besides.
+    /// What else is worth knowing.
     pub(crate) also: Vec<String>,
 }
 
-/// What to do, and what there is to say about it, if anything.
+/// What to do, and a remark, which may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Remedy {
     pub(crate) cure: String,
@@ -99,7 +99,7 @@ fn lost(facts: &Facts) -> Option<String> {
     }
 }
 
-/// The probe that tells: the second one, where only it got past the legacy area.
+/// The probe that decides: the second one if there is a legacy area, else the first.
 fn decisive(facts: &Facts) -> &Probe {
     facts.taken_over.as_ref().unwrap_or(&facts.as_is)
 }
@@ -109,7 +109,7 @@ pub(crate) fn cause(facts: &Facts) -> Result<Proof, Cause> {
     let cause = probed(&facts.as_is, facts);
     match (cause, &facts.taken_over) {
         (Err(Cause::LegacyArea), Some(probe)) => match probed(probe, facts) {
-            // Without the change it does not work, and with it, it does.
+            // It works only with the take-over.
             Ok(_) => Err(Cause::LegacyArea),
             Err(cause) => Err(cause),
         },
@@ -165,7 +165,7 @@ fn also(facts: &Facts) -> Vec<String> {
     match facts.seccomp {
         None | Some(0) => {}
         Some(_) => also.push(
-            "a seccomp filter is installed: programs here leave by getpid(2) instead of rseq_slice_yield(2)"
+            "a seccomp filter is installed: programs here end grants by getpid(2) instead of rseq_slice_yield(2)"
                 .to_owned(),
         ),
     }
