@@ -57,7 +57,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                     "Measured in QEMU with guest time that counts instructions: 1 instruction is 1 ns, \
                     one CPU runs at a time, and the same seed (" (report.seed) ") gives the same \
                     digits. Instructions are not cycles: caches, the timer's hardware and \
-                    serialising instructions do not show."
+                    serializing instructions do not show."
                 }
                 ul { @for (kernel, version) in &report.kernels {
                     li { (kernel.title()) ": " (version) }

@@ -43,7 +43,7 @@ bool sometimes_open(void (*open)(), void (*close)())
 	return false;
 }
 
-/* Initialised before anything runs, as std::mutex is. */
+/* Initialized before anything runs, as std::mutex is. */
 #if __cplusplus >= 202002L
 #define CONSTINIT constinit
 #else

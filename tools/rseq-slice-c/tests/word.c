@@ -19,7 +19,7 @@ static int failures;
 		}                                                                \
 	} while (0)
 
-/* The word has neighbours: whoever accesses more than a byte changes or sees them. */
+/* The word has neighbors: an access to more than a byte changes or sees them. */
 static volatile unsigned char control[4];
 
 static int is(unsigned char request, unsigned char granted)

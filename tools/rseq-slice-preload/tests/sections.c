@@ -311,7 +311,7 @@ static void waiting(void)
 			pthread_kill(waiter, SIGUSR1);
 			nanosleep(&moment, NULL);
 		}
-		/* It may be signalled between a look and the attempt, but not again and again. */
+		/* It may be signaled between a look and the attempt, but not again and again. */
 		if (!looks || requests > looks / 4) {
 			printf("# a waiter for '%c' had a request %d of %d times\n", *what, requests, looks);
 			failed = 1;
