@@ -6,8 +6,8 @@
 //! Arguments: `functions=FILE` names a list of `START END NAME`, hexadecimal and sorted, and
 //! `out=FILE` what to write, and `stack=INDEX` one of the functions. Each window becomes a line
 //! `GROUP TOTAL STACK INDEX:INSTRUCTIONS:CALLS ...`, in which GROUP counts the marks between groups,
-//! TOTAL all instructions of the window, and INDEX the lines of the list. STACK is how many bytes of
-//! its stack are in use at most while the kernel is on the one that the function `stack` is on.
+//! TOTAL all instructions of the window, and INDEX the lines of the list. STACK is the largest
+//! number of bytes in use of the kernel stack on which the function `stack` runs.
 
 mod api;
 mod windows;
