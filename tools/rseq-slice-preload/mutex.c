@@ -48,7 +48,7 @@ COLD static int try_again(pthread_mutex_t *mutex)
 	return error;
 }
 
-/* Takes a mutex: by trylock in a section, or else as the expression says, outside of it. */
+/* Takes a mutex: by trylock in a section, or else as the expression says, outside it. */
 #define TAKE(mutex, wait) ({							\
 	int error_;								\
 										\

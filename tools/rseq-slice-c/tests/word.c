@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What sections do to a control word that no kernel looks at, and what a kernel without the extension
- * makes of a thread. C11 and C++11.
+ * What sections do to a control word that no kernel looks at, and how set-up of a thread ends on a
+ * kernel without the extension. C11 and C++11.
  */
 #include <errno.h>
 #include <stdio.h>

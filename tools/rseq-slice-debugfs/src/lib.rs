@@ -163,7 +163,7 @@ pub fn extension_length() -> Result<u32, DebugfsError> {
 ///
 /// # Errors
 ///
-/// [`DebugfsError::Io`] with `ERANGE` outside of the range and with `EACCES` for other users than root.
+/// [`DebugfsError::Io`] with `ERANGE` outside the range and with `EACCES` for users other than root.
 pub fn set_extension_length(ns: u32) -> Result<(), DebugfsError> {
     LENGTH.write(&ns.to_string())
 }

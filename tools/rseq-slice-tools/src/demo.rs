@@ -69,7 +69,7 @@ pub(crate) fn main(args: &DemoArgs) -> Result<ExitCode, Failure> {
         }
     }
     if yielded == Some(0) {
-        let cause = "no thread got an extension and gave the CPU up inside of it";
+        let cause = "no grant was yielded";
         return Err(Failure::new(SYSTEM, cause, "rseq-slice check"));
     }
     Ok(ExitCode::SUCCESS)
