@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What Kbuild keeps of the commands that it has run."""
+"""What Kbuild records of the commands that it has run."""
 import shlex
 import sys
 

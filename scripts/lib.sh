@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Common ground of the scripts in this folder: messages, places, locks and
-# long commands. Sourced, never run.
+# What the scripts in this folder share: messages, places, locks and long
+# commands. Sourced, never run.
 
 set -euo pipefail
 unset CDPATH
@@ -58,7 +58,7 @@ at_least() {
 }
 
 # old_rustc: $RUSTC cannot build lock_api 0.5, nor the crates that need it: RECENT
-# shellcheck disable=SC2034  # for who sources this
+# shellcheck disable=SC2034  # for scripts that source this
 RECENT=(rseq-slice-locks rseq_slice_count)
 old_rustc() { ! at_least "$("$RUSTC" --version | cut -d' ' -f2)" 1.95; }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Ask for time slice extensions around a critical section until the kernel
- * has granted some of them and the CPU was given back in time.
+ * Ask for time slice extensions around a critical section until some of them
+ * were granted and yielded.
  *
  * Exit status: 0 success, 1 failure, 4 the kernel has no such feature.
  */
@@ -32,7 +32,7 @@
 #define ENOTSUPP	524	/* from the kernel, not in <errno.h> */
 
 #define EXIT_SKIP	4
-#define WANTED		10	/* grants to give back before success */
+#define WANTED		10	/* grants to yield before success */
 #define SECONDS		10	/* to give up after */
 
 /* struct rseq of Linux 7.0, with the size and alignment to register. */
@@ -89,7 +89,7 @@ static void slice_begin(void)
 	barrier();
 }
 
-/* Returns 1 if there was a grant and the CPU was given back within it. */
+/* Returns 1 if there was a grant and the thread yielded it. */
 static int slice_end(void)
 {
 	barrier();
@@ -141,7 +141,7 @@ int main(void)
 	}
 
 	kill(competitor, SIGKILL);
-	printf("%lu critical sections, %lu extended and given back in time\n",
+	printf("%lu critical sections, %lu extended and yielded\n",
 	       sections, yields);
 	exit(yields < WANTED ? EXIT_FAILURE : EXIT_SUCCESS);
 }

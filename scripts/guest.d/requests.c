@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The base's rseq selftests in one program: each thread that registers an area
- * turns extensions on and has a request all the time. What becomes of a grant is
- * left to chance: it is yielded, ended by another system call, or used until it
- * expires. Threads of other classes wake up, and change the nice values and
+ * turns extensions on and has a request all the time. How a grant ends is random:
+ * it is yielded, ended by another system call, or used until it expires. Threads of other classes wake up, and change the nice values and
  * the CPUs of the threads under test.
  *
  * With rseq_debug a request in a system call is a violation: there it is
@@ -27,7 +26,7 @@ int requests_times = 1;
 
 static bool debug, realtime;
 static cpu_set_t cpus;
-/* The registered threads but the first one, whose CPUs the tests rely on. */
+/* The registered threads except the first one, whose CPUs the tests rely on. */
 static _Atomic pid_t workers[WORKERS];
 
 static __thread struct rseq_abi *area;
@@ -65,7 +64,7 @@ static void call_is_over(void)
 		request(true);
 }
 
-/* A system call of which the C library knows nothing. */
+/* A system call that the C library does not know. */
 static long enter(long number)
 {
 	long ret;

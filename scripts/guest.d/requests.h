@@ -8,7 +8,7 @@
 
 #include "rseq-thread-pointer.h"
 
-/* How many times as long as in the tests of every day a program runs: TIMES=n. */
+/* How many times as long as in the daily tests a program runs: TIMES=n. */
 extern int requests_times;
 
 void requests_look(void);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Waits for condition variables release the mutex and take it again inside of the C library. The
- * section does not last that long. If the wait is cancelled the thread holds the mutex without a
- * section.
+ * A wait for a condition variable releases the mutex and takes it again inside the C library. The
+ * section ends before. If the wait is cancelled, the thread holds the mutex without a section.
  */
 #include "section.h"
 
@@ -20,8 +19,8 @@
 })
 
 /*
- * Where condition variables of another layout have the same names under an older version, those are
- * left to the C library.
+ * If condition variables of another layout have the same names under an older version, they are left
+ * to the C library.
  */
 #ifdef COND_VERSION
 #define COND(name) name##_versioned

@@ -26,7 +26,7 @@ void complain(const char *format, ...)
 	va_end(arguments);
 	length = strlen(line);
 	line[length++] = '\n';
-	/* There is nobody to tell of an error. */
+	/* An error could not be reported. */
 	if (write(STDERR_FILENO, line, length) < 0)
 		return;
 }
@@ -59,7 +59,7 @@ static unsigned int looks(void)
 	number = strtoul(value, &end, 10);
 	if (*value >= '0' && *value <= '9' && !*end && number >= 1 && number <= 1000000)
 		return (unsigned int)number;
-	complain("RSEQ_SLICE_LOOKS=%s is no number from 1 to 1000000: %d is used", value, LOOKS);
+	complain("RSEQ_SLICE_LOOKS=%s is not a number from 1 to 1000000: %d is used", value, LOOKS);
 	return LOOKS;
 }
 
@@ -96,7 +96,7 @@ static struct locks locks(void)
 		if (!word[length])
 			return chosen;
 	}
-	complain("RSEQ_SLICE_LOCKS=%s is no list of spin, adaptive, mutex, rwlock, omp, all with commas between: spin is used",
+	complain("RSEQ_SLICE_LOCKS=%s is not a list of spin, adaptive, mutex, rwlock, omp, all with commas between: spin is used",
 		 value);
 	return standard;
 }

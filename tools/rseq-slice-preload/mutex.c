@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Mutexes. A wait for one sleeps in the C library, outside of the section. Two kinds are left alone:
- * PTHREAD_PRIO_PROTECT, as taking such a mutex is a system call, which gives a grant away; and robust
- * mutexes, as the C library's trylock leaves one locked that is not recoverable.
+ * Mutexes. A thread that waits for one sleeps in the C library, outside the section. Two kinds are left
+ * to the C library: PTHREAD_PRIO_PROTECT, because taking such a mutex is a system call, which ends a
+ * grant; and robust mutexes, because the C library's trylock leaves one locked that is not recoverable.
  */
 #include "section.h"
 
@@ -26,8 +26,8 @@ static inline bool selected(const pthread_mutex_t *mutex)
 }
 
 /*
- * The mutex was not to be had in the section that the thread is in. Looks whether it becomes free
- * in time to be taken with a request; if not the thread may wait. A mutex that the kernel hands over
+ * The mutex could not be taken in the section that the thread is in. Looks whether it becomes free
+ * in time to be taken with a request; if not, the thread may wait. A mutex that the kernel hands over
  * by priority is not looked at.
  */
 COLD static int try_again(pthread_mutex_t *mutex)
@@ -48,7 +48,7 @@ COLD static int try_again(pthread_mutex_t *mutex)
 	return error;
 }
 
-/* Takes a mutex: by trylock in a section, or else as the expression says, outside of it. */
+/* Takes a mutex: by trylock in a section, or else as the expression says, outside it. */
 #define TAKE(mutex, wait) ({							\
 	int error_;								\
 										\
@@ -72,7 +72,7 @@ COLD static int lock_slowly(pthread_mutex_t *mutex)
 	return TAKE(mutex, real.mutex_lock(mutex));
 }
 
-/* The mutex was not to be had the short way. */
+/* The fast path could not take the mutex. */
 COLD static int lock_contended(pthread_mutex_t *mutex, int error)
 {
 	if (error == EBUSY)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * The locks of OpenMP. A process may have several OpenMP runtimes, loaded late and seen only by those
- * that are linked with them. So the functions are looked up for the caller, as if this library were
- * not there, and remembered by the place of the call.
+ * that are linked with them. So the functions are looked up for the caller, as without this library,
+ * and cached by the place of the call.
  */
 #include "section.h"
 
@@ -22,11 +22,11 @@
 	F(void, GOMP_critical_name_start, (void **))		\
 	F(void, GOMP_critical_name_end, (void **))
 
-/* There is no header: each runtime has types of its own for these locks. */
+/* No header is included: each runtime has types of its own for these locks. */
 #define DECLARE(type, name, parameters) EXPORT type name parameters;
 FUNCTIONS(DECLARE)
 
-/* A place that OpenMP is called from, and the functions that are meant there. */
+/* A place that OpenMP is called from, and the functions that it calls. */
 struct place {
 	struct place *next;
 	const void *address;
@@ -162,7 +162,7 @@ static int test_nest_lock(const struct place *place, void *lock, const void *sit
 
 /*
  * libgomp has nest locks of an older layout under the same names and an older version, which programs
- * of gcc before 4.4 use. Those are left alone. LLVM's runtime has one version for all.
+ * of gcc before 4.4 use. Those are left to libgomp. LLVM's runtime has one version for all.
  */
 #define NEST(suffix, versioned, version)						\
 	EXPORT void omp_set_nest_lock_##suffix(void *lock);				\

@@ -14,7 +14,7 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 #define EXPORT __attribute__((visibility("default")))
-/* For what assembly names, which link-time optimization does not see. */
+/* For names that only assembly uses, which link-time optimization does not see. */
 #define NAMED_IN_ASSEMBLY __attribute__((used))
 #define COLD __attribute__((cold, noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -42,7 +42,7 @@
 #define COND_VERSION GLIBC_2.3.2
 #endif
 
-/* The C library's functions. Each finds itself at its first call, should that come early. */
+/* The C library's functions. A call before the constructor finds the function first. */
 struct real {
 	int (*spin_lock)(pthread_spinlock_t *);
 	int (*spin_trylock)(pthread_spinlock_t *);

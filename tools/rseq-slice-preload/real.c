@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * The C library's own functions. The constructor finds them all. A call that comes earlier, from the
- * constructor of another object or from its allocator, goes through a function that finds just the one
- * that it is for. dlsym() does not allocate for that, so that it does not come back here.
+ * The C library's own functions. The constructor finds them all. An earlier call, from the constructor
+ * of another object or from its allocator, goes through a function that finds only the called one.
+ * dlsym() does not allocate for that, so it does not recurse.
  */
 #include "preload.h"
 

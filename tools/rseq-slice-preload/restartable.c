@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Which objects of the process have restartable sequences. They lie in a section "__rseq_cs" of the file,
- * which stripping leaves there: tcmalloc that is linked into an executable has no dynamic symbols
- * that would tell.
+ * Which objects of the process have restartable sequences. The file has them in a section "__rseq_cs",
+ * which stripping does not remove. Dynamic symbols do not tell: tcmalloc that is linked into an
+ * executable has none.
  */
 #include "preload.h"
 

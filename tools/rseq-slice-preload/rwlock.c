@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Read-write locks, for both readers and writers. A wait sleeps in the C library, outside of the section. */
+/* Read-write locks, for readers and writers. A thread that waits sleeps in the C library, outside the section. */
 #include "section.h"
 
 #define TAKE(attempt, wait) ({							\
@@ -16,9 +16,9 @@
 })
 
 /*
- * Defines the function that locks for readers or writers, the one for everything but its short way, which
+ * Defines the function that locks for readers or writers, the one for everything but its fast path, which
  * is called as the last thing so that the return address is the program's, and the one for a lock
- * that was not to be had the short way.
+ * that the fast path could not take.
  */
 #define LOCK(mode)								\
 	COLD static int mode##lock_slowly(pthread_rwlock_t *lock)		\

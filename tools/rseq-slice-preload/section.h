@@ -2,11 +2,10 @@
 /*
  * The section of a thread that holds locks.
  *
- * An interposed function takes the lock by the C library's own trylock inside of a section. The first
- * lock that a thread takes begins the section, the release of the last one ends it. Locks are counted
- * since lock and unlock are two calls between which no token can be carried, and since locks are
- * released in any order. A release without a lock is ignored: the lock was taken by another thread,
- * or before the constructor ran.
+ * An interposed function takes the lock by the C library's own trylock inside a section. The first lock
+ * that a thread takes begins the section, the release of the last one ends it. Locks are counted because
+ * lock and unlock are two calls that cannot pass a token, and because locks are released in any order. A
+ * release without a lock is ignored: the lock was taken by another thread, or before the constructor ran.
  *
  * A signal handler may take locks between any two accesses of this file, and has released them when
  * it returns.
@@ -31,8 +30,8 @@
 #define HELD_ONE (HELD_COUNT | HELD_ODD)
 
 /*
- * A control word, or one that nobody but this library looks at and whose request is always set: for
- * a thread that is not set up, for one without the extension, for short ways under statistics.
+ * A control word, or one that only this library accesses and whose request is always set: for a thread
+ * that is not set up, for one without the extension, and for fast paths with statistics.
  */
 typedef volatile unsigned char word_t;
 enum { WORD_REQUEST, WORD_GRANTED, WORD_OFF };
@@ -41,16 +40,16 @@ extern HIDDEN word_t word_unset[4], word_off[4], word_slow[4];
 struct thread {
 	word_t *word;		/* what sections look at */
 	uintptr_t held;
-	/* What short ways look at. */
+	/* What fast paths look at. */
 	word_t *spin, *mutex, *rwlock;
 	unsigned char omitted[256];	/* whether mutexes of this kind are in no section */
 };
 extern HIDDEN __thread struct thread thread;
 
-/* Whether the thread has the extension, which it did not know yet. */
+/* Sets the thread up. Returns whether it can make a request now. */
 HIDDEN bool thread_set_up(void);
 
-/* The kernel has set granted: gives up the CPU. */
+/* There is a grant: gives up the CPU. */
 HIDDEN void section_leave(void);
 HIDDEN int section_leave_with(int result);
 
@@ -100,7 +99,7 @@ static inline void section_enter(void)
 		section_request();
 }
 
-/* The lock is released, or was not to be had. */
+/* The lock is released, or could not be taken. */
 static inline void section_exit(void)
 {
 	uintptr_t held = held_counted();
@@ -118,7 +117,7 @@ static inline void section_exit(void)
 		section_withdraw();
 }
 
-/* The thread is about to wait. Whoever runs on while it waits keeps the holder from the CPU. */
+/* The thread is about to wait. A waiter with a grant would keep the holder from the CPU. */
 static inline void section_suspend(void)
 {
 	uintptr_t held = held_counted();
@@ -148,10 +147,10 @@ static inline int section_taken(int error, const void *site)
 }
 
 /*
- * The short way: one lock of a thread that has the extension and holds no other. A load of a word and
- * one test cover a section around this one, a lock that is held already, a thread without the extension
- * and one that is not set up. What the thread holds is then the address of the lock, which is all that
- * its release has to compare.
+ * The fast path: one lock of a thread that has the extension and holds no other. A load of a word and
+ * one test detect a section around this one, a lock that is held already, a thread without the extension
+ * and one that is not set up. The thread then holds the address of the lock, and its release only has to
+ * compare that.
  */
 #ifdef __x86_64__
 /* With memory operands, which compilers do not make of volatile accesses. */
@@ -219,7 +218,7 @@ static inline int as_tried(int error)
 	return error;
 }
 
-/* In a register that calls preserve, which then is saved for the rest of the function alone. */
+/* In a register that calls preserve. It is then saved only for the rest of the function. */
 #define KEPT(lock) ({								\
 	__typeof__(lock) kept_ = (lock);					\
 										\
@@ -228,8 +227,8 @@ static inline int as_tried(int error)
 })
 
 /*
- * Defines the function that releases a lock. In the short way it ends the section even if the release
- * fails: then the thread is not the owner of the lock. Until the request is withdrawn, the sections of
+ * Defines the function that releases a lock. On the fast path it ends the section even if the release
+ * fails: then the thread is not the holder of the lock. Until the request is withdrawn, the sections of
  * signal handlers are parts of this one.
  */
 #ifdef __x86_64__

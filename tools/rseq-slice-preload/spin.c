@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* pthread_spin_lock() and its kin. */
+/* pthread_spin_lock(), pthread_spin_trylock() and pthread_spin_unlock(). */
 #include "section.h"
 
 /* Until the lock looks free. Looking does not write, so that the holder keeps the cache line. */
@@ -15,7 +15,7 @@ static void look(pthread_spinlock_t *lock)
 	}
 }
 
-/* The lock was not to be had in the section that the thread is in. */
+/* The lock could not be taken in the section that the thread is in. */
 COLD static int wait_in_section(pthread_spinlock_t *lock, const void *site)
 {
 	int error;
@@ -47,7 +47,7 @@ COLD static int lock_slowly(pthread_spinlock_t *lock)
 	return error == EBUSY ? wait_in_section(lock, site) : section_taken(error, site);
 }
 
-/* The lock was not to be had the short way. */
+/* The fast path could not take the lock. */
 COLD static int lock_contended(pthread_spinlock_t *lock, int error)
 {
 	return error == EBUSY ? wait_in_section(lock, NULL) : section_taken(error, NULL);

@@ -177,7 +177,7 @@ __attribute__((destructor)) static void finish(void)
 	for (int why = 1; why < CAUSES; why++)
 		if (stats.threads[why])
 			add("  threads    %" PRIu64 " without: %s\n", stats.threads[why], cause(why));
-	add("  sections   %" PRIu64 ", extensions given back %" PRIu64 ", requests lost to a preemption or revoked %" PRIu64 "\n",
+	add("  sections   %" PRIu64 ", extensions ended by the thread %" PRIu64 ", requests lost to a preemption or revoked %" PRIu64 "\n",
 	    stats.sections, stats.yields, stats.lost);
 	add_sites();
 	if (write(output, report, used) < 0)

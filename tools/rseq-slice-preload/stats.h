@@ -17,7 +17,7 @@ HIDDEN void stats_taken(const void *site, bool first);
 /* The last lock is released, or about to be waited for. */
 HIDDEN void stats_held(void);
 
-/* The section is over, and there is a grant to give back, or none and the request is gone. */
+/* The section is over. There is a grant, which the thread ends, or there is none and the request is gone. */
 HIDDEN void stats_yield(void);
 HIDDEN void stats_lost(void);
 

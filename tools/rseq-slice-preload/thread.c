@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* The state of a thread, and what becomes of it at the first lock that it takes. */
+/* The state of a thread, which is set up at the first lock that it takes. */
 #include "section.h"
 
 #include <rseq_slice.h>
@@ -14,15 +14,15 @@ NAMED_IN_ASSEMBLY __thread struct thread thread = {
 
 COLD bool thread_set_up(void)
 {
-	word_t *word = config.absent ? NULL : rseq_slice_ctrl(), *short_way;
+	word_t *word = config.absent ? NULL : rseq_slice_ctrl(), *fast_path;
 
 	if (config.stats)
 		stats_thread(config.absent ? config.absent : rseq_slice_support());
 	thread.word = word ? word : word_off;
-	short_way = config.stats ? word_slow : thread.word;
-	thread.spin = config.spin ? short_way : word_off;
-	thread.rwlock = config.rwlock ? short_way : word_off;
-	thread.mutex = config.mutex ? short_way : word_off;
+	fast_path = config.stats ? word_slow : thread.word;
+	thread.spin = config.spin ? fast_path : word_off;
+	thread.rwlock = config.rwlock ? fast_path : word_off;
+	thread.mutex = config.mutex ? fast_path : word_off;
 	for (unsigned int kind = 0; kind < sizeof(thread.omitted); kind++)
 		thread.omitted[kind] = !mutex_selected((int)kind);
 	return word && !(word[WORD_REQUEST] | word[WORD_GRANTED]);

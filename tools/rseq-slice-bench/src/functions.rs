@@ -12,7 +12,7 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 use serde::{Deserialize, Serialize};
 
 /// The functions of a kernel, by address.
-pub(crate) struct Functions(Vec<Function>);
+pub(crate) struct FunctionList(Vec<Function>);
 
 struct Function {
     start: u64,
@@ -20,7 +20,7 @@ struct Function {
     name: String,
 }
 
-impl Functions {
+impl FunctionList {
     /// Those in a `vmlinux`. Each ends where the next one starts.
     pub(crate) fn read(vmlinux: &Path) -> Result<Self> {
         let data = fs::read(vmlinux).with_context(|| vmlinux.display().to_string())?;
@@ -113,7 +113,7 @@ impl Group {
             .sum()
     }
 
-    fn new(windows: &[Window], functions: &Functions) -> Result<Self> {
+    fn new(windows: &[Window], functions: &FunctionList) -> Result<Self> {
         let mut counts: BTreeMap<usize, (Vec<u64>, u64)> = BTreeMap::new();
         let mut sums = Vec::new();
         for Window { counts: window, .. } in windows {
@@ -168,16 +168,16 @@ fn median(values: &mut [u64]) -> u64 {
 }
 
 /// All groups of a boot, in order.
-pub(crate) struct Windows(pub(crate) Vec<Group>);
+pub(crate) struct BootGroups(pub(crate) Vec<Group>);
 
-impl Windows {
-    pub(crate) fn read(functions: &Functions, counts: &Path) -> Result<Self> {
+impl BootGroups {
+    pub(crate) fn read(functions: &FunctionList, counts: &Path) -> Result<Self> {
         let text = fs::read_to_string(counts)
             .with_context(|| format!("{}: the plugin has written nothing", counts.display()))?;
         Self::parse(functions, &text).with_context(|| counts.display().to_string())
     }
 
-    fn parse(functions: &Functions, text: &str) -> Result<Self> {
+    fn parse(functions: &FunctionList, text: &str) -> Result<Self> {
         let mut groups: Vec<Vec<Window>> = Vec::new();
         for line in text.lines() {
             let mut words = line.split(' ');
@@ -216,13 +216,13 @@ impl Windows {
 mod tests {
     use super::*;
 
-    fn functions(names: &[&str]) -> Functions {
+    fn functions(names: &[&str]) -> FunctionList {
         let function = |(i, name): (usize, &&str)| Function {
             start: i as u64 * 16,
             end: i as u64 * 16 + 16,
             name: (*name).to_owned(),
         };
-        Functions(names.iter().enumerate().map(function).collect())
+        FunctionList(names.iter().enumerate().map(function).collect())
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         let functions = functions(&["enter", "timer", "exit"]);
         let text =
             "0 30 8 0:10:1 2:5:1\n0 32 9 0:10:1 1:9:2 2:7:1\n0 99 7 0:10:1 2:6:1\n2 5 0 1:4:1\n";
-        let Windows(groups) = Windows::parse(&functions, text).unwrap();
+        let BootGroups(groups) = BootGroups::parse(&functions, text).unwrap();
         assert_eq!(groups.len(), 3);
         assert_eq!((groups[0].windows, groups[1].windows), (3, 0));
         assert_eq!((groups[0].kernel_median, groups[0].stack_median), (16, 8));
@@ -258,7 +258,7 @@ mod tests {
             "0 5 0 0:1",
             "0 5 0 7:1:1",
         ] {
-            assert!(Windows::parse(&functions, text).is_err(), "{text}");
+            assert!(BootGroups::parse(&functions, text).is_err(), "{text}");
         }
     }
 }

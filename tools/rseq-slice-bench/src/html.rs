@@ -57,7 +57,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                     "Measured in QEMU with guest time that counts instructions: 1 instruction is 1 ns, \
                     one CPU runs at a time, and the same seed (" (report.seed) ") gives the same \
                     digits. Instructions are not cycles: caches, the timer's hardware and \
-                    serialising instructions do not show."
+                    serializing instructions do not show."
                 }
                 ul { @for (kernel, version) in &report.kernels {
                     li { (kernel.title()) ": " (version) }
@@ -89,7 +89,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 }
                 (figures(&throughput))
                 h3 { "Waits" }
-                p { "How long threads that had to wait took until they gave the lock back, by the share that took no longer." }
+                p { "How long threads that had to wait took until they released the lock, by the share that took no longer." }
                 (figures(&waits))
                 h3 { "Lengths" }
                 (figures(&lengths))
@@ -107,7 +107,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                     "The scheduler's own timer ends time slices (feature HRTICK). With the C implementation \
                     a tick that comes soon before or after it revokes the grant; the holder is lost, \
                     and everybody waits until it runs again. Here time slices end at ticks (NO_HRTICK). \
-                    Each thread keeps to a CPU, as a thread of the kernel that moves one takes a CPU \
+                    Each thread stays on a CPU, because the kernel thread that moves threads takes a CPU \
                     as well. Each tick takes time from all CPUs, so the CPUs have theirs at different \
                     times (skew_tick=1), and keep them when idle (nohz=off): one thread alone bears the \
                     ticks of all CPUs, as many threads do."
@@ -117,7 +117,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 @if !report.programs.is_empty() {
                     h2 { "Whole programs" }
                     p {
-                        "What " code { "make demo-apps" } " left: without and with extensions, medians over the seeds. \
+                        "Results of " code { "make demo-apps" } ": without and with extensions, medians over the seeds. \
                         The number in the name of a demo is that of CPUs; counts are those with extensions."
                     }
                     (render(&table::programs(report)))
@@ -150,7 +150,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
     Ok(page.into_string())
 }
 
-/// The picture of the page that says most: one spin lock on one CPU.
+/// The most important picture of the page: one spin lock on one CPU.
 pub(crate) fn contention(report: &Report) -> Result<Option<String>> {
     by_threads(report, 1, LockKind::Spin)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How large a kernel is, and its part that is the extension.
+//! The size of a kernel, and of the extension in it.
 
 use std::fs;
 use std::path::Path;

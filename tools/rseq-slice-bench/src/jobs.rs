@@ -53,12 +53,12 @@ impl Job {
 
 const UNDISTURBED: &str = "undisturbed";
 
-/// The two that are compared where there is something to grant.
+/// The two kernels that can grant.
 const BOTH: [Kernel; 2] = [Kernel::C, Kernel::Rust];
 const CPUS: [usize; 4] = [1, 2, 4, 8];
 
-/// The shipped length in microseconds. A clock that counts the instructions of all CPUs runs so
-/// many times as fast for each, and takes that many times the length.
+/// The shipped length in microseconds. On N CPUs the clock counts the instructions of all: it runs N
+/// times as fast for each, and the length has to be N times as long.
 const SHIPPED: usize = 5;
 
 /// The whole benchmark, the longest jobs first.

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-/// Curves, one colour each.
+/// Curves, one color each.
 pub(crate) struct Plot {
     pub(crate) title: String,
     pub(crate) x: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct Curve {
 }
 
 const SIZE: (u32, u32) = (640, 400);
-const COLOURS: [RGBColor; 8] = [
+const COLORS: [RGBColor; 8] = [
     RGBColor(0x1f, 0x77, 0xb4),
     RGBColor(0xd6, 0x27, 0x28),
     RGBColor(0x2c, 0xa0, 0x2c),
@@ -81,17 +81,17 @@ impl Plot {
                 .light_line_style(TRANSPARENT)
                 .draw()
                 .map_err(|error| failed(&error))?;
-            for (curve, colour) in self.curves.iter().zip(COLOURS.iter().cycle()) {
+            for (curve, color) in self.curves.iter().zip(COLORS.iter().cycle()) {
                 let points = || curve.points.iter().copied();
                 chart
-                    .draw_series(LineSeries::new(points(), colour.stroke_width(2)))
+                    .draw_series(LineSeries::new(points(), color.stroke_width(2)))
                     .map_err(|error| failed(&error))?
                     .label(&curve.name)
                     .legend(|(x, y)| {
-                        PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2))
+                        PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2))
                     });
                 chart
-                    .draw_series(points().map(|point| Circle::new(point, 3, colour.filled())))
+                    .draw_series(points().map(|point| Circle::new(point, 3, color.filled())))
                     .map_err(|error| failed(&error))?;
             }
             chart

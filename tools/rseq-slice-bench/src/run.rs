@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use rseq_slice_bench_record::Record;
 
-use crate::functions::{Functions, Windows};
+use crate::functions::{BootGroups, FunctionList};
 use crate::jobs::Job;
 use crate::kernels::Places;
 
@@ -24,7 +24,7 @@ pub(crate) struct Output {
     pub(crate) command: String,
     pub(crate) records: Vec<Record>,
     /// What the plugin counted, group by group.
-    pub(crate) windows: Option<Windows>,
+    pub(crate) windows: Option<BootGroups>,
 }
 
 /// Boots all jobs, and fails if one fails.
@@ -83,7 +83,7 @@ fn boot(places: &Places, job: Job, seed: u64) -> Result<Output> {
     if let Some(plugin) = places.plugin.as_ref().filter(|_| job.counted) {
         let list = places.result(format!("{}.functions", job.name));
         let counts = places.result(format!("{}.windows", job.name));
-        let functions = Functions::read(&places.vmlinux(job.kernel))?;
+        let functions = FunctionList::read(&places.vmlinux(job.kernel))?;
         functions.write(&list)?;
         // On the thread's stack, unlike the handlers of interrupts.
         let stack = functions
@@ -115,7 +115,7 @@ fn boot(places: &Places, job: Job, seed: u64) -> Result<Output> {
 
     let records = parse(&std::fs::read(&log)?).with_context(|| format!("{}", log.display()))?;
     let windows = counting
-        .map(|(functions, counts)| Windows::read(&functions, &counts))
+        .map(|(functions, counts)| BootGroups::read(&functions, &counts))
         .transpose()?;
     let quoted: Vec<String> = args
         .iter()

@@ -6,13 +6,13 @@
  *	...				lock, work for at most some microseconds, unlock
  *	rseq_slice_end(token);
  *
- * The file is all there is: no library, no kernel header, no call at start-up. C11 or C++11, gcc or
- * clang, Linux on x86-64, riscv64, s390x and loongarch64. Everywhere else, and with
- * RSEQ_SLICE_DISABLE defined, sections compile to nothing. rseq_slice_begin() never fails: where
- * the extension cannot be had the section simply runs without, and rseq_slice_support() says why.
+ * This file is complete: it needs no library, no kernel header, and no call at start-up. It is for C11
+ * or C++11, gcc or clang, and Linux on x86-64, riscv64, s390x and loongarch64. Everywhere else, and
+ * with RSEQ_SLICE_DISABLE defined, sections compile to nothing. rseq_slice_begin() never fails: if
+ * there is no extension, the section runs without it, and rseq_slice_support() says why.
  *
- * A thread is set up at its first section. That, like everything here, neither allocates nor locks,
- * calls nothing of the C library and leaves errno alone: malloc and signal handlers may use it.
+ * A thread is set up at its first section. Like everything here, this neither allocates nor locks, calls
+ * nothing of the C library, and does not change errno: malloc and signal handlers may use it.
  *
  * With RSEQ_SLICE_OUT_OF_LINE defined there are declarations only, for librseq-slice-ffi.
  */
@@ -24,7 +24,7 @@ typedef struct {
 	volatile unsigned char *ctrl;
 } rseq_slice_t;
 
-/* Why a thread has no extension. 0: it has. Each has one cure, see rseq_slice_strwhy(). */
+/* Why a thread has no extension. 0: it has one. Each cause has one cure, see rseq_slice_strwhy(). */
 #define RSEQ_SLICE_WHY_PLATFORM		1
 #define RSEQ_SLICE_WHY_NO_RSEQ		2
 #define RSEQ_SLICE_WHY_KERNEL_BEFORE_7	3
@@ -73,7 +73,7 @@ typedef struct {
 #endif
 #else
 #define RSEQ_SLICE_PATH_ RSEQ_SLICE_INLINE_
-/* One state for all translation units of a program or of a shared object, none beyond. */
+/* One state for all translation units of a program or of a shared object, and only for these. */
 #define RSEQ_SLICE_SHARED_ __attribute__((weak, visibility("hidden")))
 #ifndef RSEQ_SLICE_API_
 #define RSEQ_SLICE_API_ RSEQ_SLICE_SHARED_
@@ -113,12 +113,12 @@ RSEQ_SLICE_API_ int rseq_slice_policy(unsigned int flags);
 
 /*
  * For compilers of code at run time: the calling thread's control word, or null if it has no
- * extension. The byte at 0 is the request, the one at 1 says granted. Access bytes, never the word.
+ * extension. The byte at 0 is the request, the one at 1 the grant. Access bytes, never the word.
  * Valid until the thread ends.
  */
 RSEQ_SLICE_API_ volatile unsigned char *rseq_slice_ctrl(void);
 
-/* Ends a grant: what the code of such a compiler calls if it finds granted set after its section. */
+/* Ends a grant. Code of such a compiler calls this if it finds granted set after its section. */
 RSEQ_SLICE_API_ void rseq_slice_leave(void);
 
 RSEQ_SLICE_INLINE_ void rseq_slice_cleanup_(rseq_slice_t *token)
@@ -126,7 +126,7 @@ RSEQ_SLICE_INLINE_ void rseq_slice_cleanup_(rseq_slice_t *token)
 	rseq_slice_end(*token);
 }
 
-/* A section from here to the end of the block, however that is left, longjmp() excepted. */
+/* A section from here to the end of the block, however the block is left, except by longjmp(). */
 #define RSEQ_SLICE_SECTION(name) rseq_slice_t name RSEQ_SLICE_CLEANUP_ = rseq_slice_begin()
 
 #ifdef RSEQ_SLICE_OUT_OF_LINE
@@ -146,8 +146,8 @@ RSEQ_SLICE_INLINE_ void rseq_slice_cleanup_(rseq_slice_t *token)
 #define RSEQ_SLICE_PLAIN_ __attribute__((no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
 #endif
 /*
- * On x86-64 the one call of rseq_slice_begin() keeps all registers, or the functions that begin a
- * section would have to save some of theirs. The compiler must not use vector registers in it.
+ * On x86-64 the one call of rseq_slice_begin() preserves all registers. Otherwise the functions that
+ * begin a section would have to save some of theirs. The compiler must not use vector registers in it.
  */
 #if defined(__x86_64__) && !defined(__APX_F__) && (defined(__clang__) || __GNUC__ >= 8)
 #define RSEQ_SLICE_KEEPS_REGISTERS_ 1
@@ -169,7 +169,7 @@ RSEQ_SLICE_INLINE_ void rseq_slice_cleanup_(rseq_slice_t *token)
 
 #define RSEQ_SLICE_BARRIER_() __asm__ __volatile__("" ::: "memory")
 
-/* The names of what translation units share end in the version of its layout. */
+/* Names that translation units share end in the version of the layout. */
 struct rseq_slice_state_v0 {
 	unsigned char why, area, exit;
 	int error;
@@ -177,7 +177,7 @@ struct rseq_slice_state_v0 {
 
 #define RSEQ_SLICE_AREA_SIZE_ 64
 
-/* What looks like a request makes the first section of a thread find out that it is not set up. */
+/* The first byte looks like a request, so that the first section of a thread takes the slow path. */
 extern volatile unsigned char rseq_slice_unset_v0[2] RSEQ_SLICE_SHARED_;
 extern __thread volatile unsigned char *rseq_slice_tls_v0 RSEQ_SLICE_TLS_;
 extern __thread struct rseq_slice_state_v0 rseq_slice_state_v0 RSEQ_SLICE_TLS_;
@@ -188,7 +188,7 @@ extern void rseq_slice_enter_v0(void) RSEQ_SLICE_SHARED_;
 extern void rseq_slice_setup_v0(void) RSEQ_SLICE_SHARED_;
 extern unsigned char *rseq_slice_home_v0_(void) RSEQ_SLICE_SHARED_;
 
-/* In both functions bytes only: a wider load would wait for the byte store that it overlaps. */
+/* Both functions access only bytes: a wider load would wait for the byte store that it overlaps. */
 RSEQ_SLICE_PATH_ rseq_slice_t rseq_slice_begin(void)
 {
 	rseq_slice_t token = { rseq_slice_tls_v0 };
@@ -197,7 +197,7 @@ RSEQ_SLICE_PATH_ rseq_slice_t rseq_slice_begin(void)
 	unsigned int bits;
 	int on;
 
-	/* Compilers would load each byte to a register, and lay the rarer paths out in the way. */
+	/* Compilers would load each byte to a register, and put the rare paths between the common ones. */
 	__asm__("test{q}\t%1, %1" : "=@ccne"(on) : "r"(token.ctrl));
 	if (on) {
 		__asm__ __volatile__("movz{bl\t(%0), %k1|x\t%k1, byte ptr [%0]}\n\t"
@@ -250,9 +250,9 @@ RSEQ_SLICE_TLS_ __thread unsigned char rseq_slice_own_v0[RSEQ_SLICE_AREA_SIZE_]
 unsigned int rseq_slice_policy_v0;
 
 /*
- * The kernel's numbers. RSEQ_SLICE_SIG_ is what the C library registers its area with, and
- * RSEQ_SLICE_GOT_ loads the address of a symbol, or 0, when the program is loaded: the address of a
- * weak symbol that a program was linked without is 0 for ever.
+ * The kernel's numbers. RSEQ_SLICE_SIG_ is the signature of the C library's area. RSEQ_SLICE_GOT_ reads
+ * the address of a symbol, or 0, from the global offset table: in other code, the address of a weak
+ * symbol that a program was linked without is always 0.
  */
 #define RSEQ_SLICE_NR_YIELD_ 471
 #if defined(__x86_64__)
@@ -357,9 +357,9 @@ RSEQ_SLICE_HELPER_ char *rseq_slice_thread_pointer_(void)
 }
 
 /*
- * The kernel writes to an own area as long as its thread lives, so the object that holds it must
- * stay. glibc never unloads the object that a unique symbol was found in, which is the first one in
- * a process that has it. The others use that one's area, and share the control word with it.
+ * The kernel writes to an area of this header until its thread ends, so the object that contains the
+ * area must not be unloaded. glibc never unloads the object in which it found a unique symbol, which is
+ * the first one in the process that has it. The others use its area, and share the control word with it.
  */
 RSEQ_SLICE_COLD_ __attribute__((used)) unsigned char *rseq_slice_home_v0_(void)
 {
@@ -412,7 +412,7 @@ RSEQ_SLICE_HELPER_ int rseq_slice_refused_(long error)
 	return RSEQ_SLICE_WHY_REFUSED;
 }
 
-/* Why a kernel gives no extensions to an area that is long enough. */
+/* Why an area that is long enough has no extensions. */
 RSEQ_SLICE_HELPER_ int rseq_slice_classify_(void)
 {
 	long mode = rseq_slice_sys_(RSEQ_SLICE_NR_PRCTL_, 79, 1, 0, 0);
@@ -434,7 +434,7 @@ RSEQ_SLICE_HELPER_ int rseq_slice_use_libc_(unsigned char *area)
 	if (!(flags & RSEQ_SLICE_AVAILABLE_))
 		return rseq_slice_classify_();
 	if (flags & RSEQ_SLICE_ENABLED_) {
-		/* Mode 3 has the control word in another layout, in which the kernel kills for these bytes. */
+		/* In mode 3 the control word has the BITS layout, where these bytes are a violation. */
 		long mode = rseq_slice_sys_(RSEQ_SLICE_NR_PRCTL_, 79, 1, 0, 0);
 
 		return mode >= 0 && mode != 1 ? RSEQ_SLICE_WHY_FOREIGN_AREA : 0;
@@ -489,7 +489,7 @@ RSEQ_SLICE_HELPER_ int rseq_slice_use_own_(unsigned char *own, unsigned char *li
 			rseq_slice_register_(own, RSEQ_SLICE_AREA_SIZE_, 1);
 		return rseq_slice_classify_();
 	}
-	/* A kernel with the extension has rseq(2): then it was a filter that said ENOSYS. */
+	/* A kernel with the extension has rseq(2): a filter has returned ENOSYS. */
 	if (error == -38 && rseq_slice_classify_() != RSEQ_SLICE_WHY_OFF_AT_BOOT)
 		return RSEQ_SLICE_WHY_NO_RSEQ;
 	if (error != -22)
@@ -527,7 +527,7 @@ RSEQ_SLICE_COLD_ void rseq_slice_setup_v0(void)
 	RSEQ_SLICE_GOT_(offset, "__rseq_offset");
 	if (size && offset && *size)
 		libc = (unsigned char *)rseq_slice_thread_pointer_() + *offset;
-	/* A thread may have no area although others do: its creator had none, or a filter refused it. */
+	/* A thread may have no area although others have one: its creator had none, or a filter refused it. */
 	if (libc && (int)rseq_slice_word_(libc, 4) < 0)
 		libc = 0;
 	own = libc && *size > 32 ? libc : rseq_slice_own_();
@@ -567,8 +567,8 @@ RSEQ_SLICE_COLD_ __attribute__((used)) volatile unsigned char *rseq_slice_begin_
 #define RSEQ_SLICE_PUSH_(reg) "pushq\t%%" reg "\n\t" RSEQ_SLICE_CFI_("adjust_cfa_offset 8")
 #define RSEQ_SLICE_POP_(reg) "popq\t%%" reg "\n\t" RSEQ_SLICE_CFI_("adjust_cfa_offset -8")
 /*
- * rax = rseq_slice_begin_v0(rax), and back to r11. All other registers and the red zone below the
- * stack pointer of whoever jumped here stay as they are, and the unwinder knows the way back.
+ * rax = rseq_slice_begin_v0(rax), then jumps to r11. All other registers stay as they are, and so does
+ * the red zone below the stack pointer of the code that jumped here. The unwinder knows the way back.
  */
 __attribute__((naked, used, cold, noinline, no_instrument_function)) void rseq_slice_enter_v0(void)
 {

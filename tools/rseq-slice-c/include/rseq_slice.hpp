@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * rseq_slice.hpp - rseq_slice.h for C++11 and newer: a section as an object, and any lock inside of
+ * rseq_slice.hpp - rseq_slice.h for C++11 and newer: a section as an object, and any lock inside
  * sections.
  *
  *	rseq_slice::sliced<spin_lock> lock;
@@ -21,7 +21,7 @@ inline int support() noexcept
 	return rseq_slice_support();
 }
 
-/* A section from here to the end of the scope, however that is left. Belongs to its thread. */
+/* A section from here to the end of the scope, however the scope is left. It belongs to its thread. */
 class scope {
 public:
 	scope() noexcept : token_(rseq_slice_begin()) {}
@@ -47,13 +47,13 @@ inline void relax() noexcept
 } /* namespace detail */
 
 /*
- * The lock M, held inside of a section. M has lock(), try_lock() and unlock(), and is not recursive:
- * there is one place for the token of its holder. This has the same functions, so that std::lock_guard,
- * std::unique_lock, std::scoped_lock and std::condition_variable_any take it. Of two such locks that are
- * held at once, the one that was taken first ends the section when it is released.
+ * The lock M, held inside a section. M has lock(), try_lock() and unlock(), and is not recursive:
+ * there is one place for the token of its holder. This class has the same functions, so that
+ * std::lock_guard, std::unique_lock, std::scoped_lock and std::condition_variable_any accept it. If a
+ * thread holds two such locks, the release of the one that it took first ends the section.
  *
- * Attempts is how often a lock that is held is tried before M.lock() waits for it, each time after
- * Pause looks elsewhere. Nobody waits with a request: it would keep the CPU from the holder.
+ * A lock that is held is tried again Attempts times, each time after Pause spin loop hints, before
+ * M.lock() waits for it. Nobody waits with a request: it would keep the CPU from the holder.
  */
 template <class M, unsigned Attempts = 3, unsigned Pause = 100>
 class sliced {
@@ -93,11 +93,11 @@ public:
 		rseq_slice_end(token);
 	}
 
-	/* The lock itself, for what it has besides. Taken through this it is held without a section. */
+	/* The lock itself, for its other functions. If it is taken through this, there is no section. */
 	M &inner() noexcept { return lock_; }
 
 private:
-	/* A section that ends unless it is kept: also if M throws. */
+	/* A section that ends unless it is kept, even if M throws. */
 	class pending {
 	public:
 		pending() noexcept : token_(rseq_slice_begin()) {}

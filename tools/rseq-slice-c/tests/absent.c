@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A thread that the C library has registered no area for, although its areas are long enough: it gets
- * one of the header's. A filter answers the attempt with an error of its own.
+ * A thread for which the C library has registered no area, although its areas are long enough: set-up
+ * registers one of the header's. A filter answers that with an error by which the test recognizes it.
  */
 #include <stddef.h>
 #include <stdio.h>

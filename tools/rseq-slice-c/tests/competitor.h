@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* For programs that want grants: somebody else has to want the CPU. */
+/* For programs that need grants: another process has to want the CPU. */
 #ifndef COMPETITOR_H
 #define COMPETITOR_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A C library's area in which the extension is on already: it serves if the control word has this
- * header's layout. A filter tells the mode; that it can tell 0 only, for success, stands for mode 3.
+ * A C library's area in which the extension is on already: it is used if the control word has this
+ * header's layout. A filter reports the mode. It can report only 0, for success, which is taken for mode 3.
  */
 #include <errno.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * x86-64: the first section of a thread changes no register but rax, r11 and the flags, nor the red
- * zone; and whoever unwinds from set-up finds its way through it.
+ * zone; and the unwinder gets through it from set-up.
  */
 #define _GNU_SOURCE
 #include <execinfo.h>

@@ -29,7 +29,7 @@ bool at_rest()
 	return !ctrl || (!ctrl[0] && !ctrl[1]);
 }
 
-/* A request or a grant, or there is no extension. Refusals make this a matter of luck: try often. */
+/* A request or a grant, or there is no extension. The kernel may have refused the request: try often. */
 bool sometimes_open(void (*open)(), void (*close)())
 {
 	const volatile unsigned char *ctrl = rseq_slice_ctrl();
@@ -43,7 +43,7 @@ bool sometimes_open(void (*open)(), void (*close)())
 	return false;
 }
 
-/* Initialised before anything runs, as std::mutex is. */
+/* Initialized before anything runs, as std::mutex is. */
 #if __cplusplus >= 202002L
 #define CONSTINIT constinit
 #else
@@ -142,7 +142,7 @@ void schedctl()
 	rseq_slice_t around = rseq_slice_begin();
 	schedctl_start(self);
 	schedctl_stop(self);
-	expect(!around.ctrl || at_rest() || around.ctrl[0] || around.ctrl[1], "schedctl inside of a section");
+	expect(!around.ctrl || at_rest() || around.ctrl[0] || around.ctrl[1], "schedctl inside a section");
 	rseq_slice_end(around);
 	expect(at_rest(), "a section around schedctl");
 	schedctl_exit();

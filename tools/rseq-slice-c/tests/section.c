@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Sections beside a competitor on one CPU, until enough grants were given back: nested, in a signal
+ * Sections beside a competitor on one CPU, until the threads ended enough grants: nested, in a signal
  * handler, left by longjmp(), in a second shared object, in threads, in a child of fork().
  *
  * section [--grants N] [--take-over] [--exit yield|getpid] [--off]
@@ -113,7 +113,7 @@ static __attribute__((noinline)) void jump(void)
 	longjmp(out, 1);
 }
 
-/* The request of the section that was left stays, until the kernel answers or the next section heals. */
+/* The request of the section that was left stays, until the kernel answers it or the next section ends. */
 static void leave_by_longjmp(void)
 {
 	time_t end_of_patience = time(0) + PATIENCE;
@@ -191,7 +191,7 @@ static void *thread(void *argument)
 	rseq_slice_end(rseq_slice_begin());
 	if (errno != 1234)
 		fail("errno changed in set-up");
-	/* A thread that one taken over creates has no area of the C library. */
+	/* A thread that is created after a take-over has no area of the C library. */
 	if (!check_support("a thread", wanted == RSEQ_SLICE_AREA_TAKEN_OVER ? RSEQ_SLICE_AREA_OWN : wanted))
 		run(grants / 10);
 	return 0;
@@ -259,7 +259,7 @@ static int with_extension(void)
 	printf("# requests %lu, handlers %lu, nested %lu, jumps %lu, plugin: cause %d, requests %lu\n", requests, handled,
 	       nested, jumps, plugin_support(), plugin_requests);
 	if (!nested)
-		fail("no section was inside of another");
+		fail("no section was inside another");
 	return failures != 0;
 }
 

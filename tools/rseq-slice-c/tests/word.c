@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What sections do to a control word that no kernel looks at, and what a kernel without the extension
- * makes of a thread. C11 and C++11.
+ * What sections do to a control word that no kernel looks at, and how set-up of a thread ends on a
+ * kernel without the extension. C11 and C++11.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static int failures;
 		}                                                                \
 	} while (0)
 
-/* The word has neighbours: whoever accesses more than a byte changes or sees them. */
+/* The word has neighbors: an access to more than a byte changes or sees them. */
 static volatile unsigned char control[4];
 
 static int is(unsigned char request, unsigned char granted)

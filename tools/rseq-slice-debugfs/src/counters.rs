@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub struct Counters {
     /// Grants.
     pub granted: u64,
-    /// Expirations of the timer that bounds a grant, while that was live.
+    /// Grants that expired: their timer fired while they were live.
     pub expired: u64,
     /// Grants that the kernel revoked.
     pub revoked: u64,
@@ -21,8 +21,8 @@ pub struct Counters {
     pub yielded: u64,
     /// Grants that another system call ended.
     pub aborted: u64,
-    /// Threads killed or faulting inside a grant. `None` on the C implementation, which does not
-    /// count them.
+    /// Grants that ended with their threads, by a violation, or by a fault. `None` on the C
+    /// implementation, which does not count them.
     pub died: Option<u64>,
 }
 
@@ -90,9 +90,9 @@ impl Counters {
         }
     }
 
-    /// Grants less those of which the kernel counted an end. At rest the Rust implementation leaves
-    /// none; the C one loses some, and does not count deaths. Negative if it counted an end of what
-    /// was none.
+    /// Grants less those of which the kernel counted an end. If no thread has a grant, this is 0 on the
+    /// Rust implementation; the C one loses some, and does not count deaths. Negative if the kernel
+    /// counted ends without grants.
     pub fn without_end(&self) -> i64 {
         let ended = self.yielded + self.aborted + self.revoked + self.died.unwrap_or(0);
         self.granted.wrapping_sub(ended) as i64

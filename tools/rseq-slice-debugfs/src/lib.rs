@@ -163,7 +163,7 @@ pub fn extension_length() -> Result<u32, DebugfsError> {
 ///
 /// # Errors
 ///
-/// [`DebugfsError::Io`] with `ERANGE` outside of the range and with `EACCES` for other users than root.
+/// [`DebugfsError::Io`] with `ERANGE` outside the range and with `EACCES` for users other than root.
 pub fn set_extension_length(ns: u32) -> Result<(), DebugfsError> {
     LENGTH.write(&ns.to_string())
 }
@@ -189,7 +189,7 @@ impl ExtensionLength {
 
 impl Drop for ExtensionLength {
     fn drop(&mut self) {
-        // It could be written a moment ago, and nobody is left to tell.
+        // It could be written before, and an error could not be reported.
         let _ = set_extension_length(self.before);
     }
 }

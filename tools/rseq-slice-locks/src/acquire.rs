@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Takes a lock of somebody else's in a section, and waits for it outside of one.
+//! Takes a lock of another crate in a section, and waits for it outside a section.
 
 use crate::relax::{Looks, Relax};
 use crate::slice::{Token, begin, end};
@@ -10,8 +10,8 @@ const LOOKS: u32 = 100;
 
 /// Takes a lock, in one of its modes. `G` is the state of an acquisition.
 ///
-/// `try_lock` takes the lock if nobody is in the way, `is_locked` looks whether somebody seems to be, and `wait` takes the
-/// lock and may sleep.
+/// `try_lock` takes the lock if it is free, `is_locked` looks whether it seems to be taken, and `wait` takes the lock and may
+/// sleep.
 #[inline(always)]
 pub(crate) fn acquire<G>(
     try_lock: impl Fn() -> Option<G>,
@@ -46,7 +46,7 @@ fn acquire_slow<G>(
     (wait(), begin())
 }
 
-/// Takes the lock if nobody is in the way.
+/// Takes the lock if it is free.
 #[inline(always)]
 pub(crate) fn try_acquire<G>(try_lock: impl FnOnce() -> Option<G>) -> Option<(G, Token)> {
     let token = begin();
@@ -59,7 +59,7 @@ pub(crate) fn try_acquire<G>(try_lock: impl FnOnce() -> Option<G>) -> Option<(G,
     }
 }
 
-/// Takes the lock if `wait`, which gives up after some time, does.
+/// Takes the lock, by `wait` if it is not free, which gives up after some time.
 #[inline(always)]
 pub(crate) fn acquire_timed<G>(
     try_lock: impl FnOnce() -> Option<G>,

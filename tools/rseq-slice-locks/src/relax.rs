@@ -4,7 +4,7 @@
 
 use crate::sync::spin_loop;
 
-/// What a thread does between two looks at a lock that somebody else holds.
+/// What a thread does between two looks at a lock that another thread holds.
 ///
 /// A value lives as long as one wait. The thread makes no request meanwhile.
 pub trait Relax: Default {
@@ -12,7 +12,7 @@ pub trait Relax: Default {
     fn relax(&mut self);
 }
 
-/// Looks `N` times, then gives the processor the [spin loop hint](core::hint::spin_loop), and so on.
+/// Gives the processor the [spin loop hint](core::hint::spin_loop) after every `N` looks.
 ///
 /// The hint is not free: x86 processors wait for tens of cycles, hypervisors may count it as a reason to
 /// run another virtual CPU, and emulators switch to one each time.

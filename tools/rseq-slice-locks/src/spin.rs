@@ -11,10 +11,10 @@ pub(crate) trait State {
     /// What the holder keeps until it unlocks.
     type Held;
 
-    /// Takes the lock if it is free, else gives the token back. The token is of a section that has begun.
+    /// Takes the lock if it is free, else returns the token. The token is of a section that has begun.
     fn take(&self, token: Token) -> Result<Self::Held, Token>;
 
-    /// Unlocks, and gives the token back.
+    /// Unlocks, and returns the token.
     ///
     /// # Safety
     ///
@@ -101,7 +101,7 @@ impl<S: State> Spin<S> {
     /// The caller holds the lock, and got `held` for it.
     #[inline(always)]
     pub(crate) unsafe fn unlock(&self, held: S::Held) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and got `held` for it.
         end(unsafe { self.0.release(held) });
     }
 

@@ -27,7 +27,7 @@ impl Ticket {
         Self { next, serving }
     }
 
-    /// The token is of a section that began before the turn was looked at.
+    /// Returns the token of a section that began before the thread looked whether its turn had come.
     #[inline(always)]
     pub(crate) fn lock<R: Relax>(&self) -> Token {
         let token = begin();
@@ -38,8 +38,8 @@ impl Ticket {
         self.lock_slow::<R>(token, ticket)
     }
 
-    /// The turn comes while the thread waits: each look is in a section, or the thread might be preempted
-    /// between a look that finds the turn and a request.
+    /// The turn comes while the thread waits. So each look is in a section. Otherwise the thread might be
+    /// preempted after a look that finds that its turn has come, and before the request.
     #[cold]
     #[inline(never)]
     fn lock_slow<R: Relax>(&self, mut token: Token, ticket: u32) -> Token {

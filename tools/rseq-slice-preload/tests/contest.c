@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Threads that compete for a lock and know nothing of the extension.
+ * Threads that compete for a lock, in a program that does not use the extension.
  *
  * contest [--lock spin|mutex|adaptive|rwlock] [--threads N] [--ms MS] [--work LOOPS]
  *

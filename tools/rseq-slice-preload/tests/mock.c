@@ -117,7 +117,7 @@ static void switch_on(void)
 	pthread_spinlock_t lock;
 
 	if (getenv("RSEQ_SLICE_STATS")) {
-		/* Statistics keep short ways from the word. */
+		/* Statistics keep fast paths from the word. */
 		thread->word = mock_word();
 		return;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A kernel for machines whose kernel has no extension: a second preloaded object, which gives each
- * thread a control word and lets librseq-slice-preload.so, as it was built, use it. Wants RSEQ_SLICE=off,
+ * thread a control word and lets librseq-slice-preload.so, as it was built, use it. Needs RSEQ_SLICE=off,
  * so that the library itself looks for no extension.
  */
 #ifndef MOCK_H

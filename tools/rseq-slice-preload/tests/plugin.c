@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Opens an object that uses OpenMP, so that nobody else sees its runtime, and calls it. */
+/* Opens an object that uses OpenMP, so that no other object sees its runtime, and calls it. */
 #include <dlfcn.h>
 #include <stdio.h>
 

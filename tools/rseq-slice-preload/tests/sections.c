@@ -154,7 +154,7 @@ static void kinds(void)
 	EXPECT(0, 0);
 }
 
-/* Mutexes that are left alone have no section, and end none. */
+/* Mutexes that are left to the C library have no section, and end none. */
 static void robust(void)
 {
 	pthread_mutexattr_t attributes;
@@ -173,7 +173,7 @@ static void robust(void)
 	EXPECT(0, 0);
 }
 
-/* A section of somebody else around ours is not ended by ours. */
+/* Our section does not end one of another library around it. */
 static void around(void)
 {
 	mock_word()[0] = 1;
@@ -200,7 +200,7 @@ static void grants(void)
 	EXPECT(0, 0);
 	/* The mock's grants do not end by a system call. */
 	mock_word()[1] = 0;
-	/* Refused inside: the lock is released without more ado. */
+	/* Refused inside: releasing the lock does nothing else. */
 	CALL(pthread_spin_lock(&a), 0);
 	mock_word()[0] = 0;
 	CALL(pthread_spin_unlock(&a), 0);
@@ -311,7 +311,7 @@ static void waiting(void)
 			pthread_kill(waiter, SIGUSR1);
 			nanosleep(&moment, NULL);
 		}
-		/* It may be signalled between a look and the attempt, but not again and again. */
+		/* It may be signaled between a look and the attempt, but not again and again. */
 		if (!looks || requests > looks / 4) {
 			printf("# a waiter for '%c' had a request %d of %d times\n", *what, requests, looks);
 			failed = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Calls of the interposed functions, and what each returned: run plain and preloaded, the output has to
- * be the same. Knows nothing of the library.
+ * be the same. The program does not depend on the library.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -22,13 +22,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Tells whether the extension works here, and if not, why
     ///
-    /// Exit status: 0 it works, 1 it does not, 2 it could, with a change that is named; 64 and above:
-    /// the question could not be answered. With --pid, 0 means that all threads have it on, and 2 that
-    /// only some have, or none although they could.
+    /// Exit status: 0 if it works, 1 if it does not, 2 if it would work after a change that is named, 64
+    /// and above if the question could not be answered. With --pid, 0 means that all threads have it on,
+    /// and 2 that only some have, or none although they could.
     Check(CheckArgs),
     /// Starts an unmodified program that asks for extensions while it holds locks
     Run(RunArgs),
-    /// Shows in words what the kernel does with the requests of all programs
+    /// Shows how the grants of all programs end, and what to change
     Stat(StatArgs),
     /// Lets threads compete for a spin lock, without and with the extension
     Demo(DemoArgs),
@@ -44,7 +44,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Tells it of the threads of this process; needs the right to trace it
+    /// Looks at the threads of this process instead; needs the right to trace it
     #[arg(long)]
     pub(crate) pid: Option<i32>,
     /// Prints one JSON object
@@ -54,7 +54,7 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProbeArgs {
-    /// Takes a legacy area of the C library over
+    /// Takes over a legacy area of the C library
     #[arg(long)]
     pub(crate) take_over: bool,
     /// Has the kernel grant extensions
@@ -66,17 +66,17 @@ pub(crate) struct ProbeArgs {
 pub(crate) struct RunArgs {
     /// The kinds of locks that ask for extensions, separated by commas [default: spin]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub(crate) locks: Vec<Locks>,
+    pub(crate) locks: Vec<LockKind>,
     /// Takes over the area of glibc 2.35 to 2.40, which is too short for extensions
     #[arg(long)]
     pub(crate) take_over: bool,
-    /// The system call that ends an extension [default: auto]
+    /// The system call that ends a grant [default: auto]
     #[arg(long, value_name = "CALL")]
     pub(crate) exit: Option<Exit>,
     /// How often a waiter looks at a lock between two pauses [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) looks: Option<u32>,
-    /// Writes at exit what became of the requests, to standard error or to FILE
+    /// Writes statistics at exit, to standard error or to FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) stats: Option<Option<PathBuf>>,
     /// Exits with 69 and the cause, before the program starts, if extensions do not work for it
@@ -89,7 +89,7 @@ pub(crate) struct RunArgs {
 
 /// Kinds of locks, as `RSEQ_SLICE_LOCKS` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Locks {
+pub(crate) enum LockKind {
     /// `pthread_spin_lock(3)`
     Spin,
     /// Adaptive mutexes
@@ -128,7 +128,7 @@ macro_rules! display {
         }
     )*};
 }
-display!(Locks, Exit);
+display!(LockKind, Exit);
 
 #[derive(Debug, Args)]
 pub(crate) struct StatArgs {
@@ -140,7 +140,7 @@ pub(crate) struct StatArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// Reads the kernel's events instead of its counters: how much of the extensions was used, and why
-    /// requests were refused; with PROGRAM, of that and its children alone
+    /// requests were refused; with PROGRAM, only those of the program and its children
     #[arg(long)]
     pub(crate) trace: bool,
     /// A program to count for, and its arguments. The counts are still those of the whole system
@@ -184,7 +184,7 @@ mod tests {
             "/../../Documentation/userspace-api/man"
         );
         if !std::path::Path::new(root).exists() {
-            // The crate lies outside of its tree.
+            // The crate is outside its tree.
             return;
         }
         let page = std::fs::read_to_string(format!("{root}/man1/rseq-slice.1")).unwrap();
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn kinds_are_named_as_in_the_environment() {
-        assert_eq!(Locks::Rwlock.to_string(), "rwlock");
+        assert_eq!(LockKind::Rwlock.to_string(), "rwlock");
         assert_eq!(Exit::Getpid.to_string(), "getpid");
     }
 
@@ -227,7 +227,7 @@ mod tests {
             panic!("{cli:?}")
         };
         assert_eq!(args.command, ["p", "--require", "-x"]);
-        assert_eq!(args.locks, [Locks::Spin, Locks::Omp]);
+        assert_eq!(args.locks, [LockKind::Spin, LockKind::Omp]);
         assert!(!args.require);
     }
 

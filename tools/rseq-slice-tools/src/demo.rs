@@ -69,13 +69,13 @@ pub(crate) fn main(args: &DemoArgs) -> Result<ExitCode, Failure> {
         }
     }
     if yielded == Some(0) {
-        let cause = "no thread got an extension and gave the CPU up inside of it";
+        let cause = "no grant was yielded";
         return Err(Failure::new(SYSTEM, cause, "rseq-slice check"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether there is anything to show, if need be with a legacy area taken over.
+/// Whether there is anything to show. Allows taking over a legacy area.
 fn works() -> Result<(), Failure> {
     let facts = Facts::gather(true)?;
     match check::cause(&facts) {
@@ -116,7 +116,7 @@ fn available() -> Result<Vec<usize>, Failure> {
     Ok(cpus.filter(|&cpu| set.is_set(cpu) == Ok(true)).collect())
 }
 
-/// One contest, with the counts of the kernel meanwhile if they can be read.
+/// One contest, with what the kernel counted meanwhile if that can be read.
 struct Measured {
     outcome: Outcome,
     counters: Option<Counters>,

@@ -14,9 +14,9 @@ pub(crate) const NO_PROCESS: u8 = 66;
 pub(crate) const UNAVAILABLE: u8 = 69;
 /// Exit status: the system refused something that never fails.
 pub(crate) const SYSTEM: u8 = 71;
-/// Exit status: the rights do not suffice.
+/// Exit status: permission denied.
 pub(crate) const NO_RIGHT: u8 = 77;
-/// Exit status: the program to be run cannot be run so.
+/// Exit status: the program to be run cannot be run in this way.
 pub(crate) const NOT_RUNNABLE: u8 = 126;
 /// Exit status: the program to be run is not there.
 pub(crate) const NOT_FOUND: u8 = 127;
@@ -38,7 +38,7 @@ impl Failure {
         }
     }
 
-    /// The cause names the cure, or there is none to know.
+    /// The cause names the cure, or none is known.
     pub(crate) fn plain(status: u8, cause: impl Into<String>) -> Self {
         Self {
             status,
@@ -76,7 +76,7 @@ fn write_to(to: &mut impl io::Write, failure: &Failure) -> io::Result<()> {
     }
 }
 
-/// Whoever reads our output has enough, which is no failure worth a word.
+/// The reader of the output has closed it, which is not reported as a failure.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Programs that are to be run: where they are, whether the kernel can start them, and whether a library can be
-//! preloaded into them.
+//! Programs to run: where they are, whether the kernel can start them, and whether a library can be preloaded
+//! into them.
 
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
@@ -72,7 +72,7 @@ fn runnable(path: PathBuf) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Refuses programs that the kernel cannot start because of what they name as their interpreter, or that are none.
+/// Refuses files that are no programs, and programs that the kernel cannot start because of their interpreter.
 pub(crate) fn startable(program: &Path) -> Result<(), Failure> {
     let program = resolved(program)?;
     match Header::read(&program)?.linker {
@@ -150,7 +150,7 @@ fn named(head: &[u8]) -> Option<&[u8]> {
         .find(|word| !word.is_empty())
 }
 
-/// The rights that a program has beyond those of its user. The dynamic linker then obeys no
+/// The rights that a program has in addition to those of its user. The dynamic linker then ignores the
 /// environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Privilege {
@@ -260,7 +260,7 @@ fn present(program: &Path, linker: PathBuf) -> Result<PathBuf, Failure> {
     runnable(linker)
 }
 
-/// What matters of an ELF file.
+/// What is needed from an ELF file.
 struct Header {
     machine: u16,
     is_64: bool,
@@ -302,7 +302,7 @@ impl Header {
         })
     }
 
-    /// The machine that it is for, if that is another one.
+    /// The machine that it is for, if that is not this one.
     fn foreign(&self) -> Option<String> {
         let own = match env::consts::ARCH {
             "x86_64" => elf::EM_X86_64,

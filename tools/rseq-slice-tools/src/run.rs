@@ -63,7 +63,7 @@ struct Reason {
 fn reason(args: &RunArgs, libc: &Libc) -> Result<Option<Reason>, Failure> {
     let facts = Facts::gather(false)?;
     if facts.switched_off {
-        // Said by whoever set it.
+        // The user knows, having set it.
         return Ok(None);
     }
     let of = |cause: Cause| {

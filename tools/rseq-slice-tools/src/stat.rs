@@ -215,7 +215,7 @@ fn print(out: &mut impl Write, report: &Report, length_ns: Option<u32>) -> io::R
     )?;
     let ended_by_signal = died.unwrap_or(0);
     for (count, what) in [
-        (yielded, "given back in time, by rseq_slice_yield(2)"),
+        (yielded, "yielded, by rseq_slice_yield(2)"),
         (aborted, "ended by another system call"),
         (revoked, "revoked by the kernel"),
         (ended_by_signal, "ended with their threads, or by a fault"),
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(lines[0], "200 extensions of at most 5 us granted in 1.50 s");
         assert_eq!(
             lines[1],
-            "      190   95.0 %  given back in time, by rseq_slice_yield(2)"
+            "      190   95.0 %  yielded, by rseq_slice_yield(2)"
         );
         assert_eq!(lines[2], "        6    3.0 %  ended by another system call");
         assert_eq!(lines[3], "        4    2.0 %  revoked by the kernel");

@@ -39,20 +39,20 @@ pub const PR_RSEQ_SLICE_EXT_ENABLE: usize = 0x01;
 /// Number of the system call `rseq_slice_yield(2)`, on all architectures that have it.
 pub const NR_RSEQ_SLICE_YIELD: usize = 471;
 
-/// The signature of the C library's registration, which this crate gives as well. Whoever uses
-/// restartable sequences in an area has it precede the abort handlers.
+/// The signature of the C library's registration, which this crate uses as well. It precedes the
+/// abort handlers of restartable sequences.
 #[cfg(not(any(
     target_arch = "riscv64",
     target_arch = "s390x",
     target_arch = "loongarch64"
 )))]
 pub const SIGNATURE: u32 = 0x5305_3053;
-/// The signature of the C library's registration, which this crate gives as well. Whoever uses
-/// restartable sequences in an area has it precede the abort handlers.
+/// The signature of the C library's registration, which this crate uses as well. It precedes the
+/// abort handlers of restartable sequences.
 #[cfg(target_arch = "riscv64")]
 pub const SIGNATURE: u32 = 0xf140_1073;
-/// The signature of the C library's registration, which this crate gives as well. Whoever uses
-/// restartable sequences in an area has it precede the abort handlers.
+/// The signature of the C library's registration, which this crate uses as well. It precedes the
+/// abort handlers of restartable sequences.
 #[cfg(target_arch = "s390x")]
 pub const SIGNATURE: u32 = 0xb2ff_0fff;
 /// The signature that this crate registers with.

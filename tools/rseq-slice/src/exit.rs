@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How a grant is ended.
+//! How a thread ends its grant.
 
 use crate::abi::NR_RSEQ_SLICE_YIELD;
 use crate::arch::{self, nr};
 use crate::policy::Exit;
 
-/// The call that ends the grants of a thread. The entry of any system call does.
+/// The call that ends the grants of a thread. Entry to any system call ends one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ExitCall {
@@ -33,13 +33,13 @@ impl ExitCall {
             Self::Find => return Self::find(),
             // SAFETY: The call takes no arguments.
             Self::Yield => unsafe { arch::syscall(NR_RSEQ_SLICE_YIELD, [0; 4]) },
-            // SAFETY: As above.
+            // SAFETY: The call takes no arguments.
             Self::Getpid => unsafe { arch::syscall(nr::GETPID, [0; 4]) },
         };
         self
     }
 
-    /// Looks for a seccomp filter, the first system call for which ends the grant.
+    /// Looks for a seccomp filter. The first system call of the search ends the grant.
     ///
     /// `prctl(PR_GET_SECCOMP)` would be shorter, but filters that kill for unknown operations of
     /// `prctl(2)` are common.

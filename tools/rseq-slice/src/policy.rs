@@ -8,11 +8,11 @@ use core::sync::atomic::{AtomicU8, Ordering};
 /// The system call that ends a grant. The kernel ends a grant at the entry of any system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exit {
-    /// `rseq_slice_yield(2)`, unless the thread runs under a seccomp filter, which might kill for a
-    /// call that it does not know: then `getpid(2)`.
+    /// `rseq_slice_yield(2)`, or `getpid(2)` under a seccomp filter, which might kill for a call that
+    /// it does not know.
     ///
-    /// The thread looks at its first grant, in `/proc/thread-self/status`. A filter that kills for
-    /// `openat(2)`, or is installed after that grant and kills for `rseq_slice_yield(2)`, wants
+    /// At its first grant the thread looks for a filter in `/proc/thread-self/status`. If a filter kills
+    /// for `openat(2)`, or is installed after that grant and kills for `rseq_slice_yield(2)`, use
     /// [`Getpid`](Self::Getpid).
     #[default]
     Auto,
@@ -25,14 +25,14 @@ pub enum Exit {
 /// What a process allows this crate to do for its threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Use the extension where it works.
+    /// Use the extension if it works.
     pub enabled: bool,
-    /// Unregister the C library's area where it is a legacy one, and register an own one in its place.
+    /// If the C library's area is a legacy one, unregister it and register one of this crate's.
     ///
     /// Other users of the C library's area lose it: librseq, and the fast path of
-    /// `sched_getcpu(3)`, which makes a system call then. Threads that a thread with an area taken over
-    /// creates have no area of the C library. A process that has TCMalloc in it is left alone, and so is a
-    /// thread whose area is in use for restartable sequences.
+    /// `sched_getcpu(3)`, which makes a system call then. Threads that are created by such a thread
+    /// have no area of the C library. Nothing is taken over in a process that contains TCMalloc, or in
+    /// a thread whose area is in use for restartable sequences.
     pub take_over: bool,
     /// How grants are ended.
     pub exit: Exit,
@@ -69,7 +69,7 @@ const OFF: u8 = 1 << 0;
 const TAKE_OVER: u8 = 1 << 1;
 const YIELD: u8 = 1 << 2;
 const GETPID: u8 = 1 << 3;
-/// A thread goes by it.
+/// A thread uses it.
 const USED: u8 = 1 << 7;
 
 static POLICY: AtomicU8 = AtomicU8::new(0);
@@ -99,7 +99,7 @@ pub fn set_policy(policy: Policy) -> Result<(), TooLate> {
         .map_err(|_| TooLate)
 }
 
-/// The policy, for a thread that goes by it: it cannot be changed from then on.
+/// The policy, for a thread that uses it: it cannot be changed from then on.
 pub(crate) fn fixed() -> Policy {
     let bits = POLICY.fetch_or(USED, Ordering::Relaxed);
     Policy {

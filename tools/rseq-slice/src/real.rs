@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernel and the process that set-up works on.
+//! The real kernel and process, for set-up.
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
@@ -131,13 +131,13 @@ impl Kernel for Real<'_> {
     }
 }
 
-/// glibc 2.35 and newer, and whatever does the same, say where their area is, relative to the thread
-/// pointer, and how much of it is in use. That is 0 if they register none.
+/// glibc 2.35 and newer, and other libraries with these symbols, say where their area is, relative to
+/// the thread pointer, and how much of it is in use. The latter is 0 if they register none.
 fn libc() -> Option<(*mut u8, u32)> {
     let (offset, size) = arch::libc_symbols()?;
-    // SAFETY: A variable of the C library, initialised before threads run our code.
+    // SAFETY: A variable of the C library, initialized before threads run our code.
     let size = unsafe { size.read() };
-    // SAFETY: As above.
+    // SAFETY: A variable of the C library, initialized before threads run our code.
     let offset = unsafe { offset.read() };
     (size != 0).then(|| (arch::thread_pointer().wrapping_offset(offset), size))
 }

@@ -24,7 +24,7 @@ impl Token {
     /// use rseq_slice::{Token, begin, end};
     ///
     /// let raw = begin().into_raw();
-    /// // SAFETY: From above.
+    /// // SAFETY: `raw` was made of a token of this thread, and is used once.
     /// end(unsafe { Token::from_raw(raw) });
     /// ```
     #[inline(always)]
@@ -39,7 +39,7 @@ impl Token {
     /// `raw` comes from [`into_raw`](Self::into_raw) in the same thread, and becomes a token once.
     #[inline(always)]
     pub unsafe fn from_raw(raw: NonNull<()>) -> Self {
-        // SAFETY: The caller's.
+        // SAFETY: `raw` comes from `into_raw` in the same thread, by the requirements on the caller.
         Self(unsafe { Word::from_raw(raw) }, PhantomData)
     }
 
@@ -59,14 +59,14 @@ impl Default for Token {
 
 /// Begins a section: asks the kernel not to preempt the calling thread for a few microseconds.
 ///
-/// Never fails, and does nothing where the extension does not work or a section is open already. The
-/// first call in a thread sets it up, with a few system calls; it does not allocate, lock or change
-/// `errno`. Callable in signal handlers and allocators.
+/// Never fails, and does nothing if the extension does not work or a section is open already. The
+/// first call in a thread sets the thread up, with a few system calls; it does not allocate, lock or
+/// change `errno`. Callable in signal handlers and allocators.
 ///
-/// A section is short and makes no system call, which would give the CPU up if there is a grant. It may be
-/// left by a panic or `longjmp(3)` without [`end`]: the request then stays until the kernel has refused
-/// it, or a grant of it has ended, and sections until then rest on it. Always having a request is of no
-/// use: the kernel grants one extension, and schedules then.
+/// A section should be short and make no system call, which would end a grant. It may be left by a
+/// panic or `longjmp(3)` without [`end`]: the request then stays until the kernel has refused it or its
+/// grant has ended, and sections until then are nested in this one. It does not help to keep a request
+/// set all the time: there is one grant for each reschedule.
 ///
 /// ```
 /// let token = rseq_slice::begin();
@@ -78,8 +78,7 @@ pub fn begin() -> Token {
     Token(thread::begin(), PhantomData)
 }
 
-/// Ends the section that `token` is of. If it was granted an extension, the thread gives the CPU up
-/// here.
+/// Ends the section of `token`. If there is a grant, the thread gives the CPU up here.
 #[inline(always)]
 pub fn end(token: Token) {
     thread::end(token.0);
@@ -115,7 +114,7 @@ impl Section {
     #[inline(always)]
     pub fn end(self) {}
 
-    /// Calls `wait` outside of the section: a thread that waits for a lock with a request only keeps the
+    /// Calls `wait` outside the section: a thread that waits for a lock with a request only keeps the
     /// lock's holder from the CPU.
     #[inline(always)]
     pub fn waiting<R>(&mut self, wait: impl FnOnce() -> R) -> R {
@@ -133,20 +132,20 @@ impl Drop for Section {
     }
 }
 
-/// Whether the extension works for the calling thread; sets the thread up if need be.
+/// Whether the extension works for the calling thread; sets the thread up if it is not.
 ///
 /// # Errors
 ///
-/// [`Why`] not.
+/// [`Why`] it does not.
 pub fn support() -> Result<Area, Why> {
     thread::support()
 }
 
 /// The address of the byte `request` in the calling thread's control word, with `granted` behind it;
-/// `None` where the extension does not work. For code generators.
+/// `None` if the extension does not work. For code generators.
 ///
-/// What they emit is [`begin`] and [`end`]: if both bytes are 0, store 1 to the first; later
-/// store 0 to it, and if the second is not 0, call [`leave`]. Each access is one of a byte.
+/// They emit [`begin`] and [`end`]: if both bytes are 0, store 1 to the first; later store 0 to it, and
+/// if the second is not 0, call [`leave`]. Each access is to a single byte.
 pub fn control_word() -> Option<NonNull<u8>> {
     support().ok()?;
     thread::word().address()

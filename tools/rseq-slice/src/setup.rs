@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Sets a thread up: which area serves it, and is the extension on in there?
+//! Sets a thread up: finds the area that it uses, and turns the extension on.
 
 use crate::abi::{
     EINVAL, ENOSYS, ENOTSUPP, PR_RSEQ_SLICE_EXT_ENABLE, RSEQ_CS_FLAG_SLICE_EXT_AVAILABLE,
@@ -9,16 +9,16 @@ use crate::abi::{
 use crate::policy::Policy;
 use crate::{Area, Why};
 
-/// What set-up asks of the kernel and of the process. Errors are error numbers.
+/// What set-up needs from the kernel and the process. Errors are error numbers.
 pub(crate) trait Kernel {
     /// The C library's area, if it is registered for this thread. A thread may have none although
-    /// others do: its creator had none, or a filter refused the call.
+    /// others have one: its creator had none, or a filter refused the call.
     fn libc_area(&self) -> Option<LibcArea>;
     /// The word `flags` of the given area.
     fn flags(&self, area: Area) -> u32;
     /// Whether TCMalloc, or somebody else with restartable sequences, uses the C library's area.
     fn has_tcmalloc(&self) -> bool;
-    /// Registers an area: the own one with the extension on, the C library's as it was.
+    /// Registers an area: this crate's with the extension on, the C library's as it was.
     fn register(&self, area: Area) -> Result<(), i32>;
     /// Undoes a registration.
     fn unregister(&self, area: Area) -> Result<(), i32>;
@@ -37,7 +37,7 @@ pub(crate) enum LibcArea {
     Legacy,
 }
 
-/// Finds the area for the calling thread and turns the extension on in it. Where that does not work,
+/// Finds the area for the calling thread and turns the extension on in it. If that does not work,
 /// everything is left as it was.
 pub(crate) fn set_up(kernel: &impl Kernel, policy: Policy) -> Result<Area, Why> {
     if !policy.enabled {
@@ -56,7 +56,7 @@ pub(crate) fn set_up(kernel: &impl Kernel, policy: Policy) -> Result<Area, Why> 
                 _ => Err(Why::ForeignArea),
             }
         }
-        // A kernel with the extension has the call: then it was a filter.
+        // A kernel with the extension has the call: a filter has refused it.
         Err(ENOSYS) if kernel.get().is_err() => Err(Why::NoRseq),
         Err(errno) => Err(Why::Refused(errno)),
     }
@@ -80,7 +80,7 @@ fn use_libc(kernel: &impl Kernel) -> Result<Area, Why> {
     Ok(Area::Libc)
 }
 
-/// The own area is registered: is the extension on in it? Else the registration is undone.
+/// This crate's area is registered. Unregisters it unless the extension is on in it.
 fn use_own(kernel: &impl Kernel) -> Result<(), Why> {
     if kernel.flags(Area::Own) & RSEQ_CS_FLAG_SLICE_EXT_ENABLED != 0 {
         return Ok(());
@@ -90,9 +90,9 @@ fn use_own(kernel: &impl Kernel) -> Result<(), Why> {
     Err(Why::OffAtBoot)
 }
 
-/// The own area goes first, in [`set_up`], and takes the place of the C library's only where it was
-/// refused: glibc registers an area for a thread if the creating thread has one, so that threads of
-/// taken over threads have none.
+/// [`set_up`] first tries to register this crate's area, and replaces the C library's only if that was
+/// refused: glibc registers an area for a thread only if the creating thread has one. So a thread that
+/// is created after a take-over has none to unregister.
 fn take_over(kernel: &impl Kernel, policy: Policy) -> Result<Area, Why> {
     if !policy.take_over {
         return Err(Why::LegacyArea);

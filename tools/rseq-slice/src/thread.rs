@@ -25,14 +25,14 @@ static NOT_SET_UP: NotSetUp = NotSetUp {
     granted: 0,
 };
 
-/// Lies in static thread-local storage, which only assembly defines: the kernel writes to the area until the
-/// thread ends, and allocating it lazily could recurse.
+/// It is in static thread-local storage, which only assembly can define: the kernel writes to the area until
+/// the thread ends, and allocating it lazily could recurse.
 ///
 /// `word` is the address of [`NOT_SET_UP`] at first, everything else 0.
 #[repr(C, align(64))]
 struct Thread {
     word: Cell<Word>,
-    /// Encoded by [`encode`]; 0: not set up. Atomic towards signal handlers of the thread.
+    /// Encoded by [`encode`]; 0: not set up. Atomic with respect to signal handlers of the thread.
     support: AtomicU32,
     exit: Cell<ExitCall>,
     unshared: [Cell<u8>; 3],
@@ -63,7 +63,7 @@ core::arch::global_asm!(
 /// The address of a control word. Even: one that the calling thread shares with the kernel, or
 /// [`NOT_SET_UP`]. Odd: one for sections that make no request.
 ///
-/// So [`end`] has nothing to find out about the section that it ends.
+/// So [`end`] needs no other information about the section that it ends.
 #[derive(Debug, Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct Word(NonNull<u8>);
@@ -124,7 +124,7 @@ impl ControlWord for Word {
     fn granted(self) -> u8 {
         // SAFETY: The second of two bytes.
         let granted = unsafe { self.0.add(1) };
-        // SAFETY: As for `request`.
+        // SAFETY: Every control word is two bytes that can be read.
         unsafe { granted.read_volatile() }
     }
 
@@ -133,7 +133,7 @@ impl ControlWord for Word {
         // SAFETY: A control word of this thread or of nobody. `NOT_SET_UP`, which is constant, never gets
         // here: its request is set.
         let request = unsafe { AtomicU8::from_ptr(self.0.as_ptr()) };
-        // Atomic for the sake of threads that end `NOBODYS` at once.
+        // Atomic because several threads may end `NOBODYS` at the same time.
         request.store(value, Relaxed);
     }
 
@@ -146,7 +146,7 @@ impl ControlWord for Word {
 /// The control word of the calling thread; where the extension is off, one that is not shared.
 #[inline(always)]
 pub(crate) fn word() -> Word {
-    // SAFETY: That is what the variable begins with.
+    // SAFETY: The variable begins with the `Thread::word` of the calling thread.
     unsafe { Word::new_unchecked(arch::word()) }
 }
 
@@ -206,7 +206,7 @@ impl Thread {
         Word(NonNull::from(&self.unshared).cast())
     }
 
-    /// Sets the thread up, unless it is, or is being set up by the code that a signal handler has
+    /// Sets the thread up, unless that is done, or is being done by code that this signal handler has
     /// interrupted. Returns whether it did.
     ///
     /// A handler that begins a section meanwhile finds the extension off.

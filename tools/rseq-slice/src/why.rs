@@ -12,13 +12,13 @@ pub enum Area {
     Libc,
     /// One of this crate's. The C library has registered none.
     Own,
-    /// One of this crate's, in the place of the C library's legacy area.
+    /// One of this crate's, instead of the C library's legacy area.
     TakenOver,
 }
 
-/// The one reason why the extension does not work for a thread. Its text names the cure.
+/// The reason why the extension does not work for a thread. Its text names the cure.
 ///
-/// Sections of such a thread are sections without the extension; nothing else is different.
+/// Sections of such a thread make no requests. Nothing else is different.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
@@ -41,7 +41,7 @@ pub enum Why {
     /// The allocator TCMalloc, or another library with restartable sequences, uses the C library's
     /// legacy area.
     Tcmalloc,
-    /// The process does not want it: [`Policy::enabled`](crate::Policy::enabled) is not set.
+    /// [`Policy::enabled`](crate::Policy::enabled) is not set.
     SwitchedOff,
     /// A system call was refused with this error number, by a seccomp filter for instance.
     Refused(i32),

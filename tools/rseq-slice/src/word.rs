@@ -2,14 +2,14 @@
 
 //! What `begin` and `end` do to a control word.
 //!
-//! The trait is the seam at which tests put a kernel of their own.
+//! Tests implement the trait with a kernel of their own.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
 /// The control word of the calling thread. Each call is one access, in program order; the kernel may
 /// change both bytes between any two of them.
 ///
-/// The bytes are accessed singly: a wider load behind a store of one byte has to wait for it.
+/// The bytes are accessed one by one: a wider load after a store of one byte has to wait for the store.
 pub trait ControlWord: Copy {
     /// Reads the byte `request`.
     fn request(self) -> u8;
@@ -24,8 +24,8 @@ pub trait ControlWord: Copy {
 /// Requests an extension, unless a section around this one does or has been granted one already.
 /// Returns whether it did.
 ///
-/// Neither byte is set in a thread without a section, and the kernel sets `granted` only where
-/// `request` was set. So nothing changes between the look and the store.
+/// Neither byte is set in a thread without a section, and the kernel sets `granted` only if
+/// `request` was set. So nothing changes between the loads and the store.
 #[inline(always)]
 #[must_use = "a request has to be withdrawn"]
 pub fn begin<W: ControlWord>(word: W) -> bool {

@@ -50,7 +50,7 @@ unsafe extern "C" {
 pub(crate) fn register(id: u64, on_translation: OnTranslation, on_exit: OnExit) {
     // SAFETY: The callbacks live as long as QEMU.
     unsafe { qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation) };
-    // SAFETY: As above; nothing is done with the null pointer.
+    // SAFETY: The callback lives as long as QEMU, and ignores its user data.
     unsafe { qemu_plugin_register_atexit_cb(id, on_exit, std::ptr::null_mut()) };
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Instruction(*mut c_void);
 pub(crate) fn instructions(block: *mut c_void) -> impl Iterator<Item = Instruction> {
     // SAFETY: QEMU's own block.
     let count = unsafe { qemu_plugin_tb_n_insns(block) };
-    // SAFETY: As above, and the index is below the count.
+    // SAFETY: QEMU's own block, and the index is below the count.
     (0..count).map(move |index| Instruction(unsafe { qemu_plugin_tb_get_insn(block, index) }))
 }
 

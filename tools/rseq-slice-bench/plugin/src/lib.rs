@@ -6,8 +6,8 @@
 //! Arguments: `functions=FILE` names a list of `START END NAME`, hexadecimal and sorted, and
 //! `out=FILE` what to write, and `stack=INDEX` one of the functions. Each window becomes a line
 //! `GROUP TOTAL STACK INDEX:INSTRUCTIONS:CALLS ...`, in which GROUP counts the marks between groups,
-//! TOTAL all instructions of the window, and INDEX the lines of the list. STACK is how many bytes of
-//! its stack are in use at most while the kernel is on the one that the function `stack` is on.
+//! TOTAL all instructions of the window, and INDEX the lines of the list. STACK is the largest
+//! number of bytes in use of the kernel stack on which the function `stack` runs.
 
 mod api;
 mod windows;
@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rseq_slice_bench_record::mark::{self, Mark};
 
-use crate::windows::{Functions, Windows};
+use crate::windows::{FunctionList, Windows};
 
 struct State {
-    functions: Functions,
+    functions: FunctionList,
     windows: Windows<BufWriter<File>>,
 }
 
@@ -141,7 +141,7 @@ fn open(args: &[&str]) -> Result<State, String> {
     };
     let (list, out) = (value("functions")?, value("out")?);
     let text = std::fs::read_to_string(list).map_err(|error| format!("{list}: {error}"))?;
-    let functions = Functions::parse(&text).map_err(|line| format!("{list}: {line}"))?;
+    let functions = FunctionList::parse(&text).map_err(|line| format!("{list}: {line}"))?;
     let out = File::create(out).map_err(|error| format!("{out}: {error}"))?;
     let stack = value("stack")?
         .parse()
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn qemu_plugin_install(
         .filter_map(|i| {
             // SAFETY: `i` is less than `argc`.
             let place = unsafe { argv.add(i) };
-            // SAFETY: As above.
+            // SAFETY: `argv` holds `argc` strings, and `i` is less than `argc`.
             let arg = unsafe { *place };
             // SAFETY: QEMU passes strings, which live through this call.
             unsafe { CStr::from_ptr(arg) }.to_str().ok()

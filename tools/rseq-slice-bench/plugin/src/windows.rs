@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use rseq_slice_bench_record::mark::Mark;
 
 /// Where the functions are.
-pub(crate) struct Functions(Vec<(u64, u64)>);
+pub(crate) struct FunctionList(Vec<(u64, u64)>);
 
-impl Functions {
+impl FunctionList {
     /// Reads lines of `START END NAME`. Returns the line that is wrong on an error.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();

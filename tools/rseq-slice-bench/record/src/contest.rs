@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What comes out of contests for a lock.
+//! Results of contests for a lock.
 
 use rseq_slice_debugfs::Counters;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub enum Waiting {
     Dropped,
 }
 
-/// What came out of a contest for a lock.
+/// The results of a contest for a lock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContestRecord {
     /// The lock.
@@ -40,7 +40,7 @@ pub struct ContestRecord {
     pub threads: usize,
     /// CPUs that they shared.
     pub cpus: usize,
-    /// Whether each thread kept to one of them.
+    /// Whether each thread stayed on one of them.
     pub pinned: bool,
     /// Whether time slices ended when they were over, and not at the next tick.
     pub hrtick: bool,
@@ -61,7 +61,7 @@ pub struct ContestRecord {
     pub fairness: f64,
     /// Operations from the first to the last, to which all that follows belongs.
     pub all_operations: u64,
-    /// Nanoseconds that threads which had to wait took until they gave the lock back.
+    /// Nanoseconds that threads which had to wait took until they released the lock.
     pub waits: Quantiles,
     /// Operations in which the holder was scheduled out.
     pub preempted_holders: u64,
@@ -76,8 +76,8 @@ pub struct ContestRecord {
 }
 
 impl ContestRecord {
-    /// The share of the time that holders cost which were scheduled out, at most: until such a one
-    /// runs again everybody waits for it, and nobody waited longer than the longest wait.
+    /// At most this share of the time was lost to holders that were scheduled out: until such a
+    /// holder runs again everybody waits for it, and nobody waited longer than the longest wait.
     pub fn stopped(&self) -> f64 {
         let each = self.waits.max() as f64 / self.time as f64;
         (self.came_back as f64 * each).min(1.0)

@@ -36,7 +36,7 @@ pub enum Record {
     Path(PathRecord),
     /// Many cycles of a grant and what follows.
     Cycle(CycleRecord),
-    /// Threads that fought for a lock.
+    /// Threads that competed for a lock.
     Contest(ContestRecord),
     /// A periodic thread beside threads that abuse the extension.
     Latency(LatencyRecord),
@@ -63,7 +63,7 @@ pub enum Competitor {
 }
 
 /// Cycles in which a competitor wakes up, a thread is granted an extension and yields, and the competitor runs
-/// and sleeps again. They lie in one window between marks.
+/// and sleeps again. All are in one window between marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CycleRecord {
     /// What causes the grants.

@@ -8,10 +8,10 @@ use super::{Verdict, missing};
 use crate::kernels::Kernel;
 use crate::report::{Contests, Report};
 
-/// The least share of the throughput that they are held against which many threads keep.
+/// The least throughput of many threads, as a share of what they are compared with.
 const FLAT: f64 = 0.98;
 
-/// The share of grants with which the holder may be lost all the same.
+/// The share of grants whose holder may be lost nevertheless.
 const LOST: f64 = 0.01;
 
 /// Fewer lost holders than this are always allowed.
@@ -20,11 +20,11 @@ const FEW: u64 = 10;
 /// Under which conditions threads competed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Chance ends some grants. They are held against the same threads undisturbed, and what lost
-    /// holders cost excuses less throughput.
+    /// Chance ends some grants. The threads are compared with the same threads undisturbed, and may
+    /// be slower by what lost holders cost.
     AsTheyCome,
-    /// As by [`Job::undisturbed()`](crate::jobs::Job::undisturbed). They are held against one
-    /// thread, and lost holders excuse nothing.
+    /// As by [`Job::undisturbed()`](crate::jobs::Job::undisturbed). The threads are compared
+    /// with one thread, whatever lost holders cost.
     Undisturbed,
 }
 

@@ -13,7 +13,7 @@ use crate::report::{CycleRow, Report};
 /// grant. In a few cycles a tick shares one on one of the two kernels.
 const SAVED: f64 = 0.98;
 
-/// As much as chance may do to the programmings for each grant before a run says nothing.
+/// If chance may have changed the programmings for each grant by more than this, the run says nothing.
 const CHANCE: f64 = 0.5;
 
 /// Judges all kinds of cycles.
@@ -56,7 +56,7 @@ fn programmings(report: &Report, cause: Cause, competitor: Competitor) -> Verdic
     }
 }
 
-/// What chance may do to the programmings for each grant. A cycle that did not end in a yield was not
+/// By how much chance may have changed the programmings for each grant. A cycle that did not end in a yield was not
 /// granted in time, or disturbed, and may have had none of them or twice as many. A timer interrupt
 /// that does not cause a grant is taken out with one programming: it may have had two, as a competitor's
 /// wakeup without a grant has, or a grant none of its own, as when a tick is due before its end.

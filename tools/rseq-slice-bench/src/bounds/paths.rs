@@ -12,9 +12,9 @@ use crate::report::Report;
 
 /// Instructions above C that a path may take, or below C that it has to stay.
 ///
-/// A call into Rust and back is about ten. An expiry is a revocation and, in the callback, what
-/// sorts out a timer that outlived its grant; C does not do that. Both begin with the question
-/// whether the reschedule is lazy and keeps the grant.
+/// A call into Rust and back is about ten. An expiry is a revocation, and its callback also detects a
+/// timer that outlived its grant, which C does not do. Both first check whether the reschedule is
+/// lazy and keeps the grant.
 pub(super) const PATHS: [(PathName, Bound); 19] = [
     (PathName::NullUnregistered, Bound::Equal),
     (PathName::NullRegistered, Bound::Equal),

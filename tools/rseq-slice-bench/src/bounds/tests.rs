@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Each bound, by nothing to spare and by one too many.
+//! Each bound, just kept and just broken.
 
 use rseq_slice_bench_record::{
     Cause, Competitor, ContestRecord, CycleRecord, LatencyRecord, LockKind, PathName, PathRecord,
@@ -94,7 +94,7 @@ fn latency(kernel: Kernel, length: Option<u32>, worst: u64) -> LatencyRow {
     LatencyRow { kernel, record }
 }
 
-/// A report in which every bound is kept by nothing to spare.
+/// A report in which every bound is just kept.
 fn at_the_bounds() -> Report {
     let mut report = Report::default();
     for (name, bound) in PATHS {

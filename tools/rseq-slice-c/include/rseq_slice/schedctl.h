@@ -3,7 +3,7 @@
  * schedctl.h - the preemption control of Solaris, over rseq_slice.h.
  *
  * schedctl_start() and schedctl_stop() may nest: the outermost pair is one section. They also nest
- * with other sections of the thread, in either order. Where there is no extension schedctl_init()
+ * with other sections of the thread, in either order. If there is no extension, schedctl_init()
  * returns NULL, and with NULL the functions do nothing.
  */
 #ifndef RSEQ_SLICE_SCHEDCTL_H
@@ -41,7 +41,10 @@ RSEQ_SLICE_INLINE_ void schedctl_start(schedctl_t *self)
 	if (!own)
 		return;
 	token = rseq_slice_begin();
-	/* A token: none was open, or the kernel has refused or ended its request. This one makes it. */
+	/*
+	 * There is a token: no section was open, or the kernel has refused its request or ended its grant.
+	 * This section has made the request.
+	 */
 	if (token.ctrl) {
 		own->token = token;
 		own->depth = 1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! parking_lot's condition variable for a mutex in sections.
+//! parking_lot's condition variable for a mutex with sections.
 
 use core::mem::ManuallyDrop;
 use core::time::Duration;
@@ -105,7 +105,7 @@ impl SliceCondvar {
     }
 }
 
-/// Calls `wait` with a guard of the mutex inside, outside of the section.
+/// Calls `wait` with a guard of the mutex inside, outside the section.
 fn outside<T: ?Sized, U>(
     guard: &mut SliceMutexGuard<'_, T>,
     wait: impl FnOnce(&mut parking_lot_v012::MutexGuard<'_, Kept>) -> U,

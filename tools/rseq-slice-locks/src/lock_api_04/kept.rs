@@ -7,13 +7,13 @@ use core::fmt;
 
 use crate::slice::{Token, begin, end};
 
-/// Lies in a lock and belongs to its holder.
+/// Is in a lock and belongs to its holder.
 pub(super) struct Kept(UnsafeCell<Token>);
 
 // SAFETY: The token of a thread is used by that thread, by the rules of the functions. Between threads there
 // are unlocking and locking.
 unsafe impl Send for Kept {}
-// SAFETY: As above.
+// SAFETY: Only the holder of the lock accesses the token, by the rules of the functions.
 unsafe impl Sync for Kept {}
 
 impl Kept {
@@ -42,18 +42,18 @@ impl Kept {
         unsafe { self.0.get().read() }
     }
 
-    /// Calls what waits, or hands the lock over and takes it again, outside of the section.
+    /// Calls `wait`, which waits, or hands the lock over and takes it again, outside the section.
     ///
     /// # Safety
     ///
     /// The caller holds the lock before and after `wait`.
     pub(super) unsafe fn outside<T>(&self, wait: impl FnOnce() -> T) -> T {
-        // SAFETY: Another is put in below.
+        // SAFETY: The caller holds the lock and has put the token in. Another one is put in below.
         end(unsafe { self.take() });
-        // SAFETY: The caller's. This one is there if `wait` panics.
+        // SAFETY: The caller holds the lock. If `wait` panics, this token is there.
         unsafe { self.put(Token::NONE) };
         let result = wait();
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock again after `wait`.
         unsafe { self.put(begin()) };
         result
     }

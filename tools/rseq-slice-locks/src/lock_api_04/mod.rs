@@ -2,9 +2,9 @@
 
 //! The same locks for the traits of lock_api 0.4, for crates that have not moved to 0.5 yet.
 //!
-//! A guard of lock_api 0.4 has no state of its lock. So the token lies in the lock, and its holder alone reads and writes it. A
+//! A guard of lock_api 0.4 has no state of its lock. So the lock contains the token, which only its holder reads and writes. A
 //! spin lock is one word, null or the token, and takes an instruction more to unlock; the other locks are a word larger
-//! and take an instruction more to lock as well. The readers of a [`SlicedRw`] are many and have no such place: they have no
+//! and take an instruction more to lock as well. A [`SlicedRw`] has no such place for each of its readers: they have no
 //! sections.
 //!
 //! ```
@@ -51,7 +51,7 @@ pub type TicketLock<T> = lock_api_v04::Mutex<RawTicket, T>;
 /// The guard of a [`TicketLock`].
 pub type TicketLockGuard<'a, T> = lock_api_v04::MutexGuard<'a, RawTicket, T>;
 
-/// parking_lot's mutex in sections.
+/// parking_lot's mutex with sections.
 #[cfg(feature = "parking_lot_012")]
 pub type SliceMutex<T> = lock_api_v04::Mutex<Sliced<parking_lot_v012::RawMutex>, T>;
 /// The guard of a [`SliceMutex`].

@@ -19,7 +19,7 @@ unsafe impl<R: RawRwLockRecursive> RawRwLockRecursive for SlicedRw<R> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, and readers have no sections.
 unsafe impl<R: RawRwLockRecursiveTimed> RawRwLockRecursiveTimed for SlicedRw<R> {
     #[inline]
     fn try_lock_shared_recursive_for(&self, timeout: Self::Duration) -> bool {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Somebody else's reader-writer lock, whose writers are in sections.
+//! A reader-writer lock of another crate, whose writers have sections.
 
 use lock_api_v04::{GuardNoSend, RawRwLock, RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed};
 
@@ -8,10 +8,10 @@ use super::kept::Kept;
 use crate::acquire::{acquire, acquire_timed, try_acquire};
 use crate::slice::{Token, end};
 
-/// Any reader-writer lock of lock_api 0.4, whose writers are in sections.
+/// Any reader-writer lock of lock_api 0.4, whose writers have sections.
 ///
-/// Readers, upgradable ones included, are not: a reader's `unlock` is not told which acquisition it ends, and there is
-/// no place where the tokens of several readers could be until then. lock_api 0.5 has one.
+/// Readers, including upgradable ones, have none: a reader's `unlock` is not told which acquisition it ends, and there
+/// is no place where the tokens of several readers could be until then. lock_api 0.5 has one.
 #[derive(Debug)]
 pub struct SlicedRw<R> {
     pub(super) lock: R,
@@ -68,7 +68,7 @@ unsafe impl<R: RawRwLock> RawRwLock for SlicedRw<R> {
 
     #[inline]
     unsafe fn unlock_shared(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is a reader.
         unsafe { self.lock.unlock_shared() };
     }
 
@@ -92,7 +92,7 @@ unsafe impl<R: RawRwLock> RawRwLock for SlicedRw<R> {
     unsafe fn unlock_exclusive(&self) {
         // SAFETY: The caller is the writer.
         let unlock = |lock: &R| unsafe { lock.unlock_exclusive() };
-        // SAFETY: As above.
+        // SAFETY: The caller is the writer.
         unsafe { self.release(unlock) };
     }
 
@@ -107,11 +107,11 @@ unsafe impl<R: RawRwLock> RawRwLock for SlicedRw<R> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawRwLockFair> RawRwLockFair for SlicedRw<R> {
     #[inline]
     unsafe fn unlock_shared_fair(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is a reader.
         unsafe { self.lock.unlock_shared_fair() };
     }
 
@@ -119,13 +119,13 @@ unsafe impl<R: RawRwLockFair> RawRwLockFair for SlicedRw<R> {
     unsafe fn unlock_exclusive_fair(&self) {
         // SAFETY: The caller is the writer.
         let unlock = |lock: &R| unsafe { lock.unlock_exclusive_fair() };
-        // SAFETY: As above.
+        // SAFETY: The caller is the writer.
         unsafe { self.release(unlock) };
     }
 
     #[inline]
     unsafe fn bump_shared(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is a reader.
         unsafe { self.lock.bump_shared() };
     }
 
@@ -133,23 +133,23 @@ unsafe impl<R: RawRwLockFair> RawRwLockFair for SlicedRw<R> {
     unsafe fn bump_exclusive(&self) {
         // SAFETY: The caller is the writer.
         let bump = || unsafe { self.lock.bump_exclusive() };
-        // SAFETY: As above.
+        // SAFETY: The caller is the writer.
         unsafe { self.token.outside(bump) };
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawRwLockDowngrade> RawRwLockDowngrade for SlicedRw<R> {
     #[inline]
     unsafe fn downgrade(&self) {
         // SAFETY: The caller is the writer.
         let downgrade = |lock: &R| unsafe { lock.downgrade() };
-        // SAFETY: As above.
+        // SAFETY: The caller is the writer.
         unsafe { self.release(downgrade) };
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawRwLockTimed> RawRwLockTimed for SlicedRw<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;

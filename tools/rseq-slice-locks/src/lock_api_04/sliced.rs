@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Somebody else's mutex in sections.
+//! A mutex of another crate with sections.
 
 use core::fmt;
 
@@ -10,9 +10,9 @@ use super::kept::Kept;
 use crate::acquire::{acquire, acquire_timed, try_acquire};
 use crate::slice::{Token, end};
 
-/// Any mutex of lock_api 0.4 in sections: each holder asks not to be preempted.
+/// Any mutex of lock_api 0.4 with sections: each holder asks not to be preempted.
 ///
-/// The section begins before the lock is tried. If the lock is taken, the thread looks at it for a short while, outside of a
+/// The section begins before the lock is tried. If the lock is taken, the thread looks at it for a short while, outside a
 /// section, before it calls the lock's own `lock`, which may sleep; then the section begins when that returns.
 pub struct Sliced<R>(pub(super) Mutex<R, Kept>);
 
@@ -90,7 +90,7 @@ unsafe impl<R: RawMutex> RawMutex for Sliced<R> {
     unsafe fn unlock(&self) {
         // SAFETY: The caller holds the lock.
         let unlock = |raw: &R| unsafe { raw.unlock() };
-        // SAFETY: As above.
+        // SAFETY: The caller holds the lock.
         unsafe { self.release(unlock) };
     }
 
@@ -100,13 +100,13 @@ unsafe impl<R: RawMutex> RawMutex for Sliced<R> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawMutexFair> RawMutexFair for Sliced<R> {
     #[inline]
     unsafe fn unlock_fair(&self) {
         // SAFETY: The caller holds the lock.
         let unlock = |raw: &R| unsafe { raw.unlock_fair() };
-        // SAFETY: As above.
+        // SAFETY: The caller holds the lock.
         unsafe { self.release(unlock) };
     }
 
@@ -114,12 +114,12 @@ unsafe impl<R: RawMutexFair> RawMutexFair for Sliced<R> {
     unsafe fn bump(&self) {
         // SAFETY: The caller holds the lock.
         let bump = || unsafe { self.raw().bump() };
-        // SAFETY: As above.
+        // SAFETY: The caller holds the lock.
         unsafe { self.kept().outside(bump) };
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawMutexTimed> RawMutexTimed for Sliced<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;

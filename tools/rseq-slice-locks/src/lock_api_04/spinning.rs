@@ -33,7 +33,7 @@ impl State for TokenWord {
         );
         match taken {
             Ok(_) => Ok(()),
-            // SAFETY: From above.
+            // SAFETY: `raw` was made of `token`, and did not get into the word.
             Err(_) => Err(unsafe { Token::from_raw(raw) }),
         }
     }
@@ -46,7 +46,7 @@ impl State for TokenWord {
         self.0.store(ptr::null_mut(), Ordering::Release);
         // SAFETY: `take` put a token in, which is not null.
         let raw = unsafe { NonNull::new_unchecked(raw) };
-        // SAFETY: As above.
+        // SAFETY: `take` made the pointer of a token of this thread, which holds the lock.
         unsafe { Token::from_raw(raw) }
     }
 
@@ -62,7 +62,7 @@ impl Spin<TokenWord> {
     }
 }
 
-/// A ticket lock beside the token of its holder.
+/// A ticket lock and the token of its holder.
 #[derive(Debug)]
 struct KeptTicket {
     lock: Ticket,
@@ -95,9 +95,9 @@ impl KeptTicket {
     /// The caller holds the lock.
     #[inline(always)]
     unsafe fn unlock(&self, (): ()) {
-        // SAFETY: The caller's. The token was put in when the lock was taken.
+        // SAFETY: The caller holds the lock. The token was put in when the lock was taken.
         let token = unsafe { self.token.take() };
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and the token is of that section.
         unsafe { self.lock.unlock(token) };
     }
 
@@ -136,7 +136,7 @@ macro_rules! raw_lock {
 
             #[inline]
             unsafe fn unlock(&self) {
-                // SAFETY: The caller's.
+                // SAFETY: The caller holds the lock.
                 unsafe { self.0.unlock(()) };
             }
 
@@ -165,7 +165,7 @@ raw_lock! {
 unsafe impl<R: Relax> RawMutexFair for RawTicket<R> {
     #[inline]
     unsafe fn unlock_fair(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock.
         unsafe { self.unlock() };
     }
 }

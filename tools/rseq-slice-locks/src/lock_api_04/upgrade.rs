@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The upgradable mode of somebody else's reader-writer lock. Its holder is a reader, without a section.
+//! The upgradable mode of a reader-writer lock of another crate. Its holder is a reader, without a section.
 
 use lock_api_v04::{
     RawRwLockUpgrade, RawRwLockUpgradeDowngrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
@@ -24,16 +24,16 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for SlicedRw<R> {
 
     #[inline]
     unsafe fn unlock_upgradable(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is the upgradable reader.
         unsafe { self.lock.unlock_upgradable() };
     }
 
     #[inline]
     unsafe fn upgrade(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is the upgradable reader.
         let try_upgrade = || unsafe { self.lock.try_upgrade() }.then_some(());
         let acquired = try_acquire(try_upgrade).unwrap_or_else(|| {
-            // SAFETY: The caller's; a failed attempt changes nothing.
+            // SAFETY: The caller is the upgradable reader, and still is after a failed attempt.
             unsafe { self.lock.upgrade() };
             ((), begin())
         });
@@ -42,32 +42,32 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for SlicedRw<R> {
 
     #[inline]
     unsafe fn try_upgrade(&self) -> bool {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is the upgradable reader.
         let try_upgrade = || unsafe { self.lock.try_upgrade() }.then_some(());
         self.keep(try_acquire(try_upgrade))
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for SlicedRw<R> {
     #[inline]
     unsafe fn unlock_upgradable_fair(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is the upgradable reader.
         unsafe { self.lock.unlock_upgradable_fair() };
     }
 
     #[inline]
     unsafe fn bump_upgradable(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is the upgradable reader.
         unsafe { self.lock.bump_upgradable() };
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for SlicedRw<R> {
     #[inline]
     unsafe fn downgrade_upgradable(&self) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is the upgradable reader.
         unsafe { self.lock.downgrade_upgradable() };
     }
 
@@ -75,12 +75,12 @@ unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for SlicedRw
     unsafe fn downgrade_to_upgradable(&self) {
         // SAFETY: The caller is the writer.
         let downgrade = |lock: &R| unsafe { lock.downgrade_to_upgradable() };
-        // SAFETY: As above.
+        // SAFETY: The caller is the writer.
         unsafe { self.release(downgrade) };
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside. The token only tells whose section to end.
 unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for SlicedRw<R> {
     #[inline]
     fn try_lock_upgradable_for(&self, timeout: Self::Duration) -> bool {
@@ -94,18 +94,18 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for SlicedRw<R> {
 
     #[inline]
     unsafe fn try_upgrade_for(&self, timeout: Self::Duration) -> bool {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is the upgradable reader.
         let try_upgrade = || unsafe { self.lock.try_upgrade() }.then_some(());
-        // SAFETY: The caller's; a failed attempt changes nothing.
+        // SAFETY: The caller is the upgradable reader, and still is after a failed attempt.
         let wait = || unsafe { self.lock.try_upgrade_for(timeout) }.then_some(());
         self.keep(acquire_timed(try_upgrade, wait))
     }
 
     #[inline]
     unsafe fn try_upgrade_until(&self, timeout: Self::Instant) -> bool {
-        // SAFETY: The caller's.
+        // SAFETY: The caller is the upgradable reader.
         let try_upgrade = || unsafe { self.lock.try_upgrade() }.then_some(());
-        // SAFETY: The caller's; a failed attempt changes nothing.
+        // SAFETY: The caller is the upgradable reader, and still is after a failed attempt.
         let wait = || unsafe { self.lock.try_upgrade_until(timeout) }.then_some(());
         self.keep(acquire_timed(try_upgrade, wait))
     }

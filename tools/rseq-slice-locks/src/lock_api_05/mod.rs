@@ -8,7 +8,7 @@ mod sliced;
 mod spinning;
 mod upgrade;
 
-pub use condvar::SlicedCondvar;
+pub use condvar::RawSlicedCondvar;
 pub use sliced::{Sliced, SlicedGuard};
 pub use spinning::{RawSpin, RawTicket, SpinGuard};
 
@@ -51,7 +51,7 @@ pub type TicketLock<T> = lock_api::Mutex<RawTicket, T>;
 /// The guard of a [`TicketLock`].
 pub type TicketLockGuard<'a, T> = lock_api::MutexGuard<'a, RawTicket, T>;
 
-/// parking_lot's mutex in sections.
+/// parking_lot's mutex with sections.
 ///
 /// ```
 /// use rseq_slice_locks::{SliceCondvar, SliceMutex};
@@ -78,9 +78,9 @@ pub type SliceMutexGuard<'a, T> = lock_api::MutexGuard<'a, Sliced<parking_lot::R
 
 /// parking_lot's condition variable, for [`SliceMutex`]. The section ends before the thread waits.
 #[cfg(feature = "parking_lot")]
-pub type SliceCondvar = lock_api::Condvar<SlicedCondvar<parking_lot::RawCondvar>>;
+pub type SliceCondvar = lock_api::Condvar<RawSlicedCondvar<parking_lot::RawCondvar>>;
 
-/// parking_lot's reader-writer lock in sections, of readers as well.
+/// parking_lot's reader-writer lock with sections, also of readers.
 ///
 /// ```
 /// use rseq_slice_locks::SliceRwLock;

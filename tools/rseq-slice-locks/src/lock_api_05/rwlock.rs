@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Somebody else's reader-writer lock in sections.
+//! A reader-writer lock of another crate with sections.
 
 use lock_api::{RawRwLock, RawRwLockDowngrade, RawRwLockFair, RawRwLockTimed};
 
@@ -30,7 +30,7 @@ unsafe impl<R: RawRwLock> RawRwLock for Sliced<R> {
 
     #[inline]
     unsafe fn unlock_shared(&self, guard: Self::SharedGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock_shared(held) });
     }
 
@@ -50,7 +50,7 @@ unsafe impl<R: RawRwLock> RawRwLock for Sliced<R> {
 
     #[inline]
     unsafe fn unlock_exclusive(&self, guard: Self::ExclusiveGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock_exclusive(held) });
     }
 
@@ -65,43 +65,43 @@ unsafe impl<R: RawRwLock> RawRwLock for Sliced<R> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawRwLockFair> RawRwLockFair for Sliced<R> {
     #[inline]
     unsafe fn unlock_shared_fair(&self, guard: Self::SharedGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock_shared_fair(held) });
     }
 
     #[inline]
     unsafe fn unlock_exclusive_fair(&self, guard: Self::ExclusiveGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock_exclusive_fair(held) });
     }
 
     #[inline]
     unsafe fn bump_shared(&self, guard: &mut Self::SharedGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.outside(|held| unsafe { self.0.bump_shared(held) });
     }
 
     #[inline]
     unsafe fn bump_exclusive(&self, guard: &mut Self::ExclusiveGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.outside(|held| unsafe { self.0.bump_exclusive(held) });
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawRwLockDowngrade> RawRwLockDowngrade for Sliced<R> {
     #[inline]
     unsafe fn downgrade(&self, guard: Self::ExclusiveGuard) -> Self::SharedGuard {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.change(|held| unsafe { self.0.downgrade(held) })
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawRwLockTimed> RawRwLockTimed for Sliced<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Somebody else's lock in sections, and its exclusive mode.
+//! A lock of another crate with sections, and its exclusive mode.
 
 use core::fmt;
 use core::mem;
@@ -10,8 +10,8 @@ use lock_api::{RawMutex, RawMutexFair, RawMutexTimed};
 use crate::acquire::{acquire, acquire_timed, try_acquire};
 use crate::slice::{Token, begin, end};
 
-/// Any lock of [`lock_api`] in sections: each holder asks not to be preempted. Where `R` is a mutex this is one, and
-/// where `R` is a reader-writer lock this is one, with sections of readers too.
+/// Any lock of [`lock_api`] with sections: each holder asks not to be preempted. It is a mutex if `R` is one, and a
+/// reader-writer lock if `R` is one, with sections of readers too.
 ///
 /// ```
 /// # #[cfg(feature = "parking_lot")] {
@@ -23,13 +23,13 @@ use crate::slice::{Token, begin, end};
 /// # }
 /// ```
 ///
-/// The section begins before the lock is tried. If the lock is taken, the thread looks at it for a short while, outside of a
+/// The section begins before the lock is tried. If the lock is taken, the thread looks at it for a short while, outside a
 /// section, before it calls the lock's own `lock`, which may sleep; then the section begins when that returns.
 #[derive(Debug)]
 pub struct Sliced<R>(pub(crate) R);
 
-/// What the guard of a [`Sliced`] lock holds: what that of the lock inside does, and the token of the
-/// section.
+/// What the guard of a [`Sliced`] lock holds: what the guard of the lock inside holds, and the token of
+/// the section.
 pub struct SlicedGuard<G> {
     held: G,
     token: Token,
@@ -91,13 +91,13 @@ impl<G> SlicedGuard<G> {
         }
     }
 
-    /// Changes the mode of an acquisition by something that waits, outside of its section.
+    /// Changes the mode of an acquisition by something that waits, outside its section.
     pub(super) fn change_slowly<H>(self, change: impl FnOnce(G) -> H) -> SlicedGuard<H> {
         end(self.token);
         SlicedGuard::new((change(self.held), begin()))
     }
 
-    /// Changes the mode of an acquisition, if that works, by something that waits, outside of its section.
+    /// Changes the mode of an acquisition, if that works, by something that waits, outside its section.
     pub(super) fn try_change_slowly<H>(
         self,
         change: impl FnOnce(G) -> Result<H, G>,
@@ -109,7 +109,7 @@ impl<G> SlicedGuard<G> {
         }
     }
 
-    /// Calls what waits, or hands the lock over and takes it again, outside of the section.
+    /// Calls `wait`, which waits, or hands the lock over and takes it again, outside the section.
     pub(super) fn outside<T>(&mut self, wait: impl FnOnce(&mut G) -> T) -> T {
         end(mem::take(&mut self.token));
         let result = wait(&mut self.held);
@@ -140,7 +140,7 @@ unsafe impl<R: RawMutex> RawMutex for Sliced<R> {
 
     #[inline]
     unsafe fn unlock(&self, guard: Self::Guard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock(held) });
     }
 
@@ -150,22 +150,22 @@ unsafe impl<R: RawMutex> RawMutex for Sliced<R> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawMutexFair> RawMutexFair for Sliced<R> {
     #[inline]
     unsafe fn unlock_fair(&self, guard: Self::Guard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock_fair(held) });
     }
 
     #[inline]
     unsafe fn bump(&self, guard: &mut Self::Guard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.outside(|held| unsafe { self.0.bump(held) });
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawMutexTimed> RawMutexTimed for Sliced<R> {
     type Duration = R::Duration;
     type Instant = R::Instant;

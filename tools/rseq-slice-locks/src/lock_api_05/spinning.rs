@@ -63,7 +63,7 @@ macro_rules! raw_lock {
 
             #[inline]
             unsafe fn unlock(&self, guard: SpinGuard) {
-                // SAFETY: The caller's.
+                // SAFETY: The caller holds the lock, and got `guard` for it.
                 unsafe { self.0.unlock(guard.0) };
             }
 
@@ -99,7 +99,7 @@ raw_lock! {
 unsafe impl<R: Relax> RawMutexFair for RawTicket<R> {
     #[inline]
     unsafe fn unlock_fair(&self, guard: SpinGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and got `guard` for it.
         unsafe { self.0.unlock(guard.0) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The upgradable mode of somebody else's reader-writer lock.
+//! The upgradable mode of a reader-writer lock of another crate.
 
 use lock_api::{
     RawRwLockUpgrade, RawRwLockUpgradeDowngrade, RawRwLockUpgradeFair, RawRwLockUpgradeTimed,
@@ -29,17 +29,17 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for Sliced<R> {
 
     #[inline]
     unsafe fn unlock_upgradable(&self, guard: Self::UpgradableGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock_upgradable(held) });
     }
 
-    /// Readers that are in the way are waited for outside of the section.
+    /// The thread waits outside the section for readers that hold the lock.
     #[inline]
     unsafe fn upgrade(&self, guard: Self::UpgradableGuard) -> Self::ExclusiveGuard {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         match guard.try_change(|held| unsafe { self.0.try_upgrade(held) }) {
             Ok(guard) => guard,
-            // SAFETY: The caller's; a failed attempt gives the acquisition back.
+            // SAFETY: A failed attempt returns the state of the acquisition, which the caller still has.
             Err(guard) => guard.change_slowly(|held| unsafe { self.0.upgrade(held) }),
         }
     }
@@ -49,42 +49,42 @@ unsafe impl<R: RawRwLockUpgrade> RawRwLockUpgrade for Sliced<R> {
         &self,
         guard: Self::UpgradableGuard,
     ) -> Result<Self::ExclusiveGuard, Self::UpgradableGuard> {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.try_change(|held| unsafe { self.0.try_upgrade(held) })
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawRwLockUpgradeFair> RawRwLockUpgradeFair for Sliced<R> {
     #[inline]
     unsafe fn unlock_upgradable_fair(&self, guard: Self::UpgradableGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.unlock(|held| unsafe { self.0.unlock_upgradable_fair(held) });
     }
 
     #[inline]
     unsafe fn bump_upgradable(&self, guard: &mut Self::UpgradableGuard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.outside(|held| unsafe { self.0.bump_upgradable(held) });
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawRwLockUpgradeDowngrade> RawRwLockUpgradeDowngrade for Sliced<R> {
     #[inline]
     unsafe fn downgrade_upgradable(&self, guard: Self::UpgradableGuard) -> Self::SharedGuard {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.change(|held| unsafe { self.0.downgrade_upgradable(held) })
     }
 
     #[inline]
     unsafe fn downgrade_to_upgradable(&self, guard: Self::ExclusiveGuard) -> Self::UpgradableGuard {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.change(|held| unsafe { self.0.downgrade_to_upgradable(held) })
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Each operation is that of the lock inside, with the state of its acquisition.
 unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for Sliced<R> {
     #[inline]
     fn try_lock_upgradable_for(&self, timeout: Self::Duration) -> Option<Self::UpgradableGuard> {
@@ -104,7 +104,7 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for Sliced<R> {
         guard: Self::UpgradableGuard,
         timeout: Self::Duration,
     ) -> Result<Self::ExclusiveGuard, Self::UpgradableGuard> {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.try_change_slowly(|held| unsafe { self.0.try_upgrade_for(held, timeout) })
     }
 
@@ -114,7 +114,7 @@ unsafe impl<R: RawRwLockUpgradeTimed> RawRwLockUpgradeTimed for Sliced<R> {
         guard: Self::UpgradableGuard,
         timeout: Self::Instant,
     ) -> Result<Self::ExclusiveGuard, Self::UpgradableGuard> {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and `held` is the state of that acquisition.
         guard.try_change_slowly(|held| unsafe { self.0.try_upgrade_until(held, timeout) })
     }
 }

@@ -59,7 +59,7 @@ unsafe impl RawMutex for Fake {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Tests use it in one thread.
 unsafe impl RawMutexFair for Fake {
     unsafe fn unlock_fair(&self, _: GuardNoSend) {
         did(Event::Did("unlock_fair"));
@@ -69,7 +69,7 @@ unsafe impl RawMutexFair for Fake {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Tests use it in one thread.
 unsafe impl RawMutexTimed for Fake {
     type Duration = bool;
     type Instant = bool;
@@ -87,7 +87,7 @@ unsafe impl RawMutexTimed for Fake {
 #[derive(Debug)]
 pub(super) struct FakeCondvar;
 
-// SAFETY: As above.
+// SAFETY: Tests use it in one thread.
 unsafe impl RawCondvar for FakeCondvar {
     const INIT: Self = Self;
     type RawMutex = Fake;
@@ -106,7 +106,7 @@ unsafe impl RawCondvar for FakeCondvar {
 #[derive(Debug)]
 pub(super) struct FakeRw(pub(super) Fake);
 
-// SAFETY: As above.
+// SAFETY: Tests use it in one thread.
 unsafe impl RawRwLock for FakeRw {
     const INIT: Self = Self(<Fake as RawMutex>::INIT);
     type SharedGuard = GuardNoSend;
@@ -138,7 +138,7 @@ unsafe impl RawRwLock for FakeRw {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Tests use it in one thread.
 unsafe impl RawRwLockDowngrade for FakeRw {
     unsafe fn downgrade(&self, held: GuardNoSend) -> GuardNoSend {
         did(Event::Did("downgrade"));
@@ -146,7 +146,7 @@ unsafe impl RawRwLockDowngrade for FakeRw {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: Tests use it in one thread.
 unsafe impl RawRwLockUpgrade for FakeRw {
     type UpgradableGuard = GuardNoSend;
 

@@ -21,9 +21,9 @@ loom::lazy_static! {
 
 /// Sleeps until a lock is unlocked, between two looks: loom does not get to the end of threads that spin.
 #[derive(Default)]
-struct Sleep(Option<u32>);
+struct UntilUnlocked(Option<u32>);
 
-impl Relax for Sleep {
+impl Relax for UntilUnlocked {
     fn relax(&mut self) {
         assert!(!requests(), "a thread waits with a request");
         let mut unlocked = UNLOCKED.0.lock().unwrap();
@@ -35,10 +35,10 @@ impl Relax for Sleep {
 }
 
 /// A lock that wakes those who sleep between two looks.
-struct Waking<R>(R);
+struct WakingLock<R>(R);
 
 // SAFETY: The lock inside is one.
-unsafe impl<R: RawMutex> RawMutex for Waking<R> {
+unsafe impl<R: RawMutex> RawMutex for WakingLock<R> {
     const INIT: Self = panic!("loom's locks are not constant");
     type Guard = R::Guard;
 
@@ -49,7 +49,7 @@ unsafe impl<R: RawMutex> RawMutex for Waking<R> {
         self.0.try_lock()
     }
     unsafe fn unlock(&self, guard: R::Guard) {
-        // SAFETY: The caller's.
+        // SAFETY: The caller holds the lock, and got `guard` for it.
         unsafe { self.0.unlock(guard) };
         *UNLOCKED.0.lock().unwrap() += 1;
         UNLOCKED.1.notify_all();
@@ -97,23 +97,23 @@ fn count<R: RawMutex + Send + Sync + 'static>(
 
 #[test]
 fn a_spin_lock_excludes() {
-    count(2, 2, || Waking(RawSpin::<Sleep>::new()));
-    count(3, 1, || Waking(RawSpin::<Sleep>::new()));
+    count(2, 2, || WakingLock(RawSpin::<UntilUnlocked>::new()));
+    count(3, 1, || WakingLock(RawSpin::<UntilUnlocked>::new()));
 }
 
 #[test]
 fn a_ticket_lock_excludes() {
-    count(2, 2, || Waking(RawTicket::<Sleep>::new()));
-    count(3, 1, || Waking(RawTicket::<Sleep>::new()));
+    count(2, 2, || WakingLock(RawTicket::<UntilUnlocked>::new()));
+    count(3, 1, || WakingLock(RawTicket::<UntilUnlocked>::new()));
 }
 
 /// A lock whose waiters sleep until they are notified.
-struct Sleeping {
+struct SleepingLock {
     locked: LoomMutex<bool>,
     free: LoomCondvar,
 }
 
-impl Sleeping {
+impl SleepingLock {
     fn new() -> Self {
         let (locked, free) = (LoomMutex::new(false), LoomCondvar::new());
         Self { locked, free }
@@ -121,7 +121,7 @@ impl Sleeping {
 }
 
 // SAFETY: `locked` is changed under a mutex.
-unsafe impl RawMutex for Sleeping {
+unsafe impl RawMutex for SleepingLock {
     const INIT: Self = panic!("loom's locks are not constant");
     type Guard = GuardNoSend;
 
@@ -150,6 +150,6 @@ unsafe impl RawMutex for Sleeping {
 
 #[test]
 fn a_sliced_lock_excludes_and_wakes() {
-    count(2, 2, || Sliced::new(Sleeping::new()));
-    count(3, 1, || Sliced::new(Sleeping::new()));
+    count(2, 2, || Sliced::new(SleepingLock::new()));
+    count(3, 1, || Sliced::new(SleepingLock::new()));
 }

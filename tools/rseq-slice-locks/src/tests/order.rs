@@ -12,7 +12,7 @@ use lock_api::{Condvar, Mutex, RwLock, RwLockUpgradableReadGuard, RwLockWriteGua
 use super::fake::{Fake, FakeCondvar, FakeRw};
 use super::record::Event::{self, Did, Leave, Request, Withdraw};
 use super::record::{begin, end, events, grant, refuse, requests};
-use crate::{Sliced, SlicedCondvar};
+use crate::{RawSlicedCondvar, Sliced};
 
 type Lock = Mutex<Sliced<Fake>, u32>;
 type Rw = RwLock<Sliced<FakeRw>, u32>;
@@ -197,7 +197,7 @@ fn a_forgotten_guard_leaves_a_request_only() {
 #[test]
 fn condition_variables_wait_without_a_request() {
     let lock = Lock::new(0);
-    let condvar = Condvar::<SlicedCondvar<FakeCondvar>>::new();
+    let condvar = Condvar::<RawSlicedCondvar<FakeCondvar>>::new();
     let mut guard = lock.lock();
     condvar.wait(&mut guard);
     assert!(requests());

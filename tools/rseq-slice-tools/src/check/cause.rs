@@ -45,11 +45,11 @@ pub(crate) enum Cause {
     SwitchedOff,
     /// A seccomp filter refuses or kills for a system call.
     Seccomp,
-    /// A system call failed, and no filter is there to have done it.
+    /// A system call failed, and there is no filter.
     Refused(i32),
     CoarseTimers,
     NeverGranted,
-    /// A process whose threads could have extensions and did not ask.
+    /// A process whose threads could have extensions on, but none has.
     NotAsked,
     /// A process of which only some threads have extensions on.
     SomeThreads,
@@ -73,7 +73,7 @@ impl From<Reason> for Cause {
 }
 
 impl Cause {
-    /// Whether something short of another kernel, machine or processor helps.
+    /// Whether something helps that is less than another kernel, machine or processor.
     pub(crate) fn status(self) -> Status {
         match self {
             Self::Platform | Self::NoRseq | Self::KernelBefore7 | Self::NotBuiltIn => {
@@ -92,7 +92,7 @@ impl Cause {
         }
     }
 
-    /// Whether it is one of the kernel, the same for all processes.
+    /// Whether it is a property of the kernel, and so the same for all processes.
     pub(crate) fn is_kernels(self) -> bool {
         matches!(
             self,
@@ -104,7 +104,7 @@ impl Cause {
         )
     }
 
-    /// What is the case.
+    /// The cause in words.
     pub(crate) fn says(self, facts: &Facts) -> String {
         let release = &facts.kernel.release;
         match self {
@@ -147,14 +147,14 @@ impl Cause {
                     .to_owned()
             }
             Self::NeverGranted => {
-                "the extension is on, but no grant could be given back in 2 seconds".to_owned()
+                "the extension is on, but the thread could end no grant in 2 seconds".to_owned()
             }
             Self::NotAsked => "its threads have not asked for extensions".to_owned(),
             Self::SomeThreads => "only some of its threads have extensions on".to_owned(),
         }
     }
 
-    /// What to do about it, one way a line.
+    /// What to do about it: one of these.
     pub(crate) fn cures(self) -> &'static [Cure] {
         const KERNEL: &[Cure] = &[Cure(
             "boot a kernel with CONFIG_RSEQ_SLICE_EXTENSION=y",
@@ -176,7 +176,7 @@ impl Cause {
                 Cure(TAKE_OVER, ""),
                 Cure(
                     "GLIBC_TUNABLES=glibc.pthread.rseq=0 PROGRAM",
-                    "for programs that register an own area",
+                    "for programs that register their own area",
                 ),
             ],
             Self::ForeignArea => &[Cure("use the extension through that library", "")],
@@ -223,7 +223,7 @@ impl Cause {
     }
 }
 
-/// What `run` is told for a legacy area.
+/// The cure for a legacy area.
 pub(crate) const TAKE_OVER: &str = "rseq-slice run --take-over PROGRAM";
 
 /// What to do, and when or with which result.

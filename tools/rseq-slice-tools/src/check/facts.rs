@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What is known of this machine.
+//! What is known about this machine.
 
 use std::env;
 use std::ffi::{CStr, OsStr};
@@ -16,20 +16,20 @@ use super::seccomp::seccomp_of;
 use crate::cli::ProbeArgs;
 use crate::failure::Failure;
 
-/// What the verdict is made of.
+/// What the verdict is based on.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Facts {
     pub(crate) kernel: Kernel,
     pub(crate) libc: Libc,
     /// The mode of seccomp: 0 none, 1 strict, 2 a filter.
     pub(crate) seccomp: Option<u8>,
-    /// Timers go by the tick.
+    /// Timers are only as exact as the tick.
     pub(crate) coarse_timers: bool,
     /// `RSEQ_SLICE=off`, which the preload library obeys.
     pub(crate) switched_off: bool,
     /// With the C library's area as it is.
     pub(crate) as_is: Probe,
-    /// With a legacy area taken over; only where there is one.
+    /// With a legacy area taken over, if there is one.
     pub(crate) taken_over: Option<Probe>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Kernel {
 pub(crate) struct Libc {
     /// Name and version.
     pub(crate) name: String,
-    /// Its area, as `__rseq_size` and `__rseq_offset` say it. `None` where they cannot be looked up.
+    /// Its area, from `__rseq_size` and `__rseq_offset`. `None` if they cannot be looked up.
     pub(crate) area: Option<LibcArea>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct LibcArea {
 }
 
 impl Facts {
-    /// Looks. With `prove`, up to two seconds for each probe.
+    /// Finds them. With `prove`, each probe takes up to two seconds.
     pub(crate) fn gather(prove: bool) -> Result<Self, Failure> {
         let probe = |take_over| Probe::new(&ProbeArgs { take_over, prove });
         let as_is = probe(false)?;

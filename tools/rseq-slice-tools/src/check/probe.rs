@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `check` finds out in a process of its own: a thread is set up once and for all, and a seccomp
+//! What `check` finds out in a process of its own, because a thread is set up only once and a seccomp
 //! filter may kill.
 
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use super::proof::{self, Proof};
 use crate::cli::ProbeArgs;
 use crate::failure::Failure;
 
-/// Which area serves.
+/// The area that is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Serves {
@@ -60,7 +60,7 @@ impl From<Why> for Reason {
     }
 }
 
-/// What became of a probe.
+/// The result of a probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Probe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `rseq-slice check --pid`: what another process has made of the extension.
+//! `rseq-slice check --pid`: whether another process uses the extension.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -20,13 +20,13 @@ use super::threads::{self, Look, ThreadArea};
 use super::verdict::{self, Verdict};
 use crate::failure::{Failure, NO_PROCESS, NO_RIGHT};
 
-/// A process, as its verdict needs it.
+/// What the verdict on a process needs.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) name: String,
     pub(crate) threads: Vec<Thread>,
-    /// Whether a TCMalloc that uses the C library's area is in it.
+    /// Whether it contains a TCMalloc that uses the C library's area.
     pub(crate) tcmalloc: bool,
 }
 
@@ -131,7 +131,7 @@ fn tasks(folder: &str) -> io::Result<Vec<i32>> {
         .collect())
 }
 
-/// Whether a thread has ended. It is a zombie then, or already no longer listed.
+/// Whether a thread has ended. It is a zombie then, or no longer listed.
 pub(super) fn has_ended(status: &str) -> bool {
     let Ok(status) = fs::read_to_string(status) else {
         return true;
@@ -191,7 +191,7 @@ pub(super) fn has_sequences(path: &Path) -> bool {
 
 fn symbol<'data, R: ReadRef<'data>>(data: R) -> object::Result<bool> {
     let file = object::File::parse(data)?;
-    // Stays in a stripped program that TCMalloc is linked into.
+    // A stripped program that TCMalloc is linked into still has the section.
     if file.section_by_name("__rseq_cs").is_some() {
         return Ok(true);
     }
@@ -238,7 +238,7 @@ pub(crate) fn decide(process: &Process, facts: &Facts) -> Verdict {
     verdict
 }
 
-/// All that is known of a process, in a line.
+/// All that is known about a process, in a line.
 fn says(process: &Process) -> String {
     let (on, total) = (process.on(), process.threads.len());
     let could = process.count(|area| area.available && !area.enabled);

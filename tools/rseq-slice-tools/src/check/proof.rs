@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Has the kernel grant extensions, and counts those that are given back.
+//! Has the kernel grant extensions, and counts those that are ended by the thread.
 
 use std::hint::black_box;
 use std::io;
@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::seccomp::seccomp_of;
 
-/// So many grants prove it.
+/// How many grants prove it.
 const GRANTS: u32 = 16;
-/// So long it is tried.
+/// How long it is tried.
 const LIMIT: Duration = Duration::from_secs(2);
 /// How long a competitor sleeps before it wants the CPU.
 const SLEEP: Duration = Duration::from_micros(200);
@@ -34,9 +34,9 @@ pub(crate) struct Proof {
     pub(crate) seconds: f64,
     /// Grants that were there when a section ended.
     pub(crate) granted: u32,
-    /// Those of them that gave the CPU up: `rseq_slice_yield(2)` returned 1. Under a seccomp filter
-    /// that is not asked, and all of them count.
-    pub(crate) given_back: u32,
+    /// Those of them that the thread ended: `rseq_slice_yield(2)` returned 1. Under a seccomp filter
+    /// `rseq_slice::leave()` ends them, which does not tell, and all of them count.
+    pub(crate) ended_by_thread: u32,
 }
 
 /// Sections of the calling thread while a competitor wakes up again and again, on one CPU.
@@ -52,7 +52,7 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
         word,
         filtered: seccomp_of("/proc/thread-self/status") != Some(0),
         granted: 0,
-        given_back: 0,
+        ended_by_thread: 0,
     };
     let stop = AtomicBool::new(false);
     let begin = Instant::now();
@@ -63,8 +63,8 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
                 thread::sleep(SLEEP);
             }
         });
-        while thread.given_back < GRANTS && begin.elapsed() < LIMIT {
-            // Reading the clock may be a system call, and has no part in it.
+        while thread.ended_by_thread < GRANTS && begin.elapsed() < LIMIT {
+            // Reading the clock may be a system call, and is not part of a section.
             for _ in 0..64 {
                 thread.section();
             }
@@ -75,16 +75,16 @@ pub(crate) fn provoke(word: NonNull<u8>) -> io::Result<Proof> {
         cpu,
         seconds: begin.elapsed().as_secs_f64(),
         granted: thread.granted,
-        given_back: thread.given_back,
+        ended_by_thread: thread.ended_by_thread,
     })
 }
 
-/// A thread with sections that looks at what comes of them, which `rseq_slice::end` does not tell.
+/// A thread that counts how its sections end, which `rseq_slice::end` does not tell.
 struct Requester {
     word: NonNull<u8>,
     filtered: bool,
     granted: u32,
-    given_back: u32,
+    ended_by_thread: u32,
 }
 
 impl Requester {
@@ -96,11 +96,11 @@ impl Requester {
             black_box(step);
         }
         compiler_fence(Ordering::SeqCst);
-        // SAFETY: As above.
+        // SAFETY: The first byte of this thread's control word.
         unsafe { self.word.write_volatile(0) };
         // SAFETY: The word has a second byte.
         let granted = unsafe { self.word.add(1) };
-        // SAFETY: As above.
+        // SAFETY: The second byte of this thread's control word.
         if unsafe { granted.read_volatile() } != 0 {
             self.leave();
         }
@@ -109,13 +109,13 @@ impl Requester {
     #[cold]
     fn leave(&mut self) {
         self.granted += 1;
-        let given_back = if self.filtered {
+        let ended_by_thread = if self.filtered {
             rseq_slice::leave();
             true
         } else {
             // SAFETY: The call takes no arguments.
             unsafe { libc::syscall(NR_RSEQ_SLICE_YIELD as libc::c_long) == 1 }
         };
-        self.given_back += u32::from(given_back);
+        self.ended_by_thread += u32::from(ended_by_thread);
     }
 }

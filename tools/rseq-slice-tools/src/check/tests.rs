@@ -14,7 +14,7 @@ const PROOF: Proof = Proof {
     cpu: 3,
     seconds: 0.1,
     granted: 17,
-    given_back: 16,
+    ended_by_thread: 16,
 };
 const FILTER: Option<u8> = Some(2);
 
@@ -84,7 +84,7 @@ fn it_works_with_any_area() {
         assert_eq!((verdict.status, verdict.exit_status), (Status::Works, 0));
         assert_eq!(
             verdict.says,
-            "16 extensions granted and given back in 0.100 s on CPU 3, at most 5 us each"
+            "16 extensions granted and ended by the thread in 0.100 s on CPU 3, at most 5 us each"
         );
         assert_eq!(verdict.also, Vec::<String>::new());
     }
@@ -129,7 +129,7 @@ fn a_legacy_area_is_tried_to_take_over() {
     let remark = &remedy.unwrap().remark;
     assert_eq!(
         remark,
-        "tried just now: works, 16 extensions given back in 0.100 s"
+        "tried just now: works, 16 extensions ended by the thread in 0.100 s"
     );
 }
 
@@ -177,11 +177,11 @@ fn a_filter_that_does_not_hurt_is_mentioned() {
 fn on_without_grants_has_a_cause() {
     let nothing = Proof {
         granted: 0,
-        given_back: 0,
+        ended_by_thread: 0,
         ..PROOF
     };
     let lost = Proof {
-        given_back: 0,
+        ended_by_thread: 0,
         ..PROOF
     };
     let mut never = facts(on(Serves::Own, Some(nothing)));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The areas of another process' threads.
+//! The areas of another process's threads.
 //!
-//! The kernel tells them to a tracer of a stopped thread. If this program dies meanwhile, the kernel
-//! detaches and lets the thread go on.
+//! The kernel reports them to a tracer of a stopped thread. If this program dies meanwhile, the kernel
+//! detaches it and lets the thread go on.
 
 use std::fs::File;
 use std::io;
@@ -24,7 +24,7 @@ use rseq_slice::abi::{
 };
 use serde::Serialize;
 
-/// How long a thread may take to stop. One that the kernel is busy for may never.
+/// How long a thread may take to stop. A thread that is busy in the kernel may never stop.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A thread's area.
@@ -39,7 +39,7 @@ pub(crate) struct ThreadArea {
     pub(crate) enabled: bool,
 }
 
-/// What came of a look at a thread.
+/// The result of a look at a thread.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// The thread's area, if it has one.
@@ -85,7 +85,7 @@ pub(crate) fn look(thread: i32, folder: &Path) -> io::Result<Look> {
 /// A thread that this program traces, until it is dropped.
 struct Seized {
     thread: Pid,
-    /// What the thread had stopped for on its own, and has to get.
+    /// The signal that stopped the thread before this program did, and that it still has to get.
     signal: Option<Signal>,
 }
 
@@ -122,7 +122,7 @@ impl Seized {
 
 impl Drop for Seized {
     fn drop(&mut self) {
-        // A thread that is gone or did not stop cannot be detached from; the end of this program does it.
+        // This fails if the thread is gone or did not stop. Then the kernel detaches when this program ends.
         let _ = ptrace::detach(self.thread, self.signal);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the facts come to.
+//! The verdict on the facts.
 
 use rseq_slice::abi::LEGACY_LEN;
 use rseq_slice_debugfs::Implementation;
@@ -20,11 +20,11 @@ pub(crate) struct Verdict {
     pub(crate) says: String,
     /// What to do: one of these.
     pub(crate) cures: Vec<Remedy>,
-    /// What is worth knowing besides.
+    /// What else is worth knowing.
     pub(crate) also: Vec<String>,
 }
 
-/// What to do, and what there is to say about it, if anything.
+/// What to do, and a remark, which may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Remedy {
     pub(crate) cure: String,
@@ -86,20 +86,20 @@ pub(crate) fn decide(facts: &Facts) -> Verdict {
     }
 }
 
-/// What was granted, where nothing could be given back.
+/// What was granted, if the thread could end none of it.
 fn lost(facts: &Facts) -> Option<String> {
     match decisive(facts) {
         Probe::On {
             proof: Some(proof), ..
         } if proof.granted > 0 => Some(format!(
-            "{} grants were there when a section ended, and were lost before they could be given back",
+            "{} grants were live when a section ended, but were over before the thread could end them",
             proof.granted
         )),
         _ => None,
     }
 }
 
-/// The probe that tells: the second one, where only it got past the legacy area.
+/// The probe that decides: the second one if there is a legacy area, else the first.
 fn decisive(facts: &Facts) -> &Probe {
     facts.taken_over.as_ref().unwrap_or(&facts.as_is)
 }
@@ -109,7 +109,7 @@ pub(crate) fn cause(facts: &Facts) -> Result<Proof, Cause> {
     let cause = probed(&facts.as_is, facts);
     match (cause, &facts.taken_over) {
         (Err(Cause::LegacyArea), Some(probe)) => match probed(probe, facts) {
-            // Without the change it does not work, and with it, it does.
+            // It works only with the take-over.
             Ok(_) => Err(Cause::LegacyArea),
             Err(cause) => Err(cause),
         },
@@ -123,7 +123,7 @@ fn probed(probe: &Probe, facts: &Facts) -> Result<Proof, Cause> {
     match *probe {
         Probe::On {
             proof: Some(proof), ..
-        } if proof.given_back > 0 => Ok(proof),
+        } if proof.ended_by_thread > 0 => Ok(proof),
         Probe::On { .. } if facts.coarse_timers => Err(Cause::CoarseTimers),
         Probe::On { .. } => Err(Cause::NeverGranted),
         Probe::Killed { .. } => Err(Cause::Seccomp),
@@ -141,8 +141,8 @@ fn worked(proof: &Proof, facts: &Facts) -> String {
     let length = facts.kernel.extension_ns;
     let length = length.map(|ns| format!(", at most {} us each", f64::from(ns) / 1e3));
     format!(
-        "{} extensions granted and given back in {:.3} s on CPU {}{}",
-        proof.given_back,
+        "{} extensions granted and ended by the thread in {:.3} s on CPU {}{}",
+        proof.ended_by_thread,
         proof.seconds,
         proof.cpu,
         length.unwrap_or_default()
@@ -153,8 +153,8 @@ fn worked(proof: &Proof, facts: &Facts) -> String {
 fn tried(probe: &Probe, facts: &Facts) -> String {
     match probed(probe, facts) {
         Ok(proof) => format!(
-            "tried just now: works, {} extensions given back in {:.3} s",
-            proof.given_back, proof.seconds
+            "tried just now: works, {} extensions ended by the thread in {:.3} s",
+            proof.ended_by_thread, proof.seconds
         ),
         Err(cause) => format!("tried just now: {}", cause.says(facts)),
     }
@@ -165,14 +165,14 @@ fn also(facts: &Facts) -> Vec<String> {
     match facts.seccomp {
         None | Some(0) => {}
         Some(_) => also.push(
-            "a seccomp filter is installed: programs here leave by getpid(2) instead of rseq_slice_yield(2)"
+            "a seccomp filter is installed: programs here end grants by getpid(2) instead of rseq_slice_yield(2)"
                 .to_owned(),
         ),
     }
     let on = matches!(decisive(facts), Probe::On { .. });
     if facts.coarse_timers && on && cause(facts) != Err(Cause::CoarseTimers) {
         also.push(
-            "high-resolution timers are not active: a grant that is not given back lasts until the next tick"
+            "high-resolution timers are not active: a grant that the thread does not end lasts until the next tick"
                 .to_owned(),
         );
     }

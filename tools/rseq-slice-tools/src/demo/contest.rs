@@ -25,13 +25,13 @@ pub(crate) struct Contest<'a> {
     pub(crate) extension: bool,
 }
 
-/// What came out.
+/// The results.
 pub(crate) struct Outcome {
     /// Operations of all threads.
     operations: u64,
     /// In this time.
     time: Duration,
-    /// How long a thread that had to wait for the lock took, at most, until it gave it back.
+    /// The longest time from the first attempt of a thread that had to wait for the lock to its release.
     pub(crate) longest_wait: Duration,
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What a dynamic linker says of itself.
+/// What a dynamic linker says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Libc {
     /// glibc of this version.

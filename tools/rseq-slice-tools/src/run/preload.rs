@@ -42,7 +42,7 @@ pub(crate) fn library() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Where it is looked for: in the folders for libraries beside the one for programs.
+/// Where it may be: in the folders for libraries beside the one for programs.
 fn places(program: &Path) -> Vec<PathBuf> {
     let prefix = program
         .parent()
@@ -56,7 +56,7 @@ fn places(program: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// `LD_PRELOAD` with the library in front of what is there.
+/// `LD_PRELOAD` with the library in front of those that are there.
 pub(crate) fn joined(library: &Path, before: Option<OsString>) -> Result<OsString, Failure> {
     let library = library.as_os_str();
     let separates = |byte: &u8| *byte == b':' || byte.is_ascii_whitespace();

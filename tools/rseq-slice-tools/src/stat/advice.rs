@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What counts advise.
+//! Advice from counts.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// Fewer grants than this say nothing about shares.
 const ENOUGH: u64 = 20;
-/// Every so-manieth grant is many.
+/// One in this many grants is many.
 const MANY: u64 = 10;
 
 /// Something to look into.
@@ -28,7 +28,7 @@ pub(crate) enum Advice {
     Aborts,
     /// Threads died or faulted.
     Deaths,
-    /// Most grants were given back.
+    /// Most grants were yielded.
     Well,
 }
 
@@ -78,9 +78,9 @@ impl fmt::Display for Advice {
                  scheduled its thread out, or membarrier(2) interrupted it."
             }
             Self::Aborts => {
-                "Many ended with a system call: there are system calls in sections. Not to worry about are the \
-                 first of each thread, which looks for a seccomp filter, and those of programs that leave by \
-                 getpid(2) because there is one."
+                "Many ended with a system call: there are system calls in sections. It does no harm that each \
+                 thread's first grant ends so, by a look for a seccomp filter, nor that programs under such a \
+                 filter end their grants by getpid(2)."
             }
             Self::Deaths => {
                 "Threads were killed or faulted in an extension: look for crashes, or for programs that \

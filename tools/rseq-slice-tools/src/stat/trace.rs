@@ -148,7 +148,7 @@ fn remove_stale(instances: &Path) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // Whoever else removes it is welcome to.
+            // Another process may have removed it meanwhile.
             let _ = fs::remove_dir(entry.path());
         }
     }
@@ -184,7 +184,7 @@ fn ensure_events(root: &Path) -> Result<(), Failure> {
     }
     match implementation() {
         Ok(Implementation::C) => unavailable(
-            "the extension's implementation in C has no events".to_owned(),
+            "the C implementation of the extension has no events".to_owned(),
             "a kernel with CONFIG_RSEQ_SLICE_EXTENSION_RUST; without --trace there are the counters",
         ),
         _ => unavailable(

@@ -83,7 +83,7 @@ macro_rules! weak {
 /// That of the call.
 pub(crate) unsafe fn syscall(number: usize, args: [usize; 4]) -> isize {
     let result;
-    // SAFETY: The caller's. The kernel may change the temporary registers.
+    // SAFETY: The caller meets the requirements of the call. The kernel may change the temporary registers.
     unsafe {
         asm!(
             "syscall 0",

@@ -83,8 +83,8 @@ macro_rules! weak {
 /// That of the call.
 pub(crate) unsafe fn syscall(number: usize, args: [usize; 4]) -> isize {
     let result;
-    // SAFETY: The caller's. The kernel keeps all registers but the one for the result, and those of the
-    // vector extension with its settings, which are among the flags.
+    // SAFETY: The caller meets the requirements of the call. The kernel keeps all registers but the one
+    // for the result, and those of the vector extension with its settings, which are among the flags.
     unsafe {
         asm!(
             "ecall",

@@ -95,7 +95,7 @@ macro_rules! weak {
 /// That of the call.
 pub(crate) unsafe fn syscall(number: usize, args: [usize; 4]) -> isize {
     let result;
-    // SAFETY: The caller's. The kernel keeps all registers but the one for the result.
+    // SAFETY: The caller meets the requirements of the call. The kernel keeps all registers but the one for the result.
     unsafe {
         asm!(
             "svc 0",

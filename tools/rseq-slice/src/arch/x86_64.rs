@@ -85,7 +85,7 @@ macro_rules! weak {
 /// That of the call.
 pub(crate) unsafe fn syscall(number: usize, args: [usize; 4]) -> isize {
     let result;
-    // SAFETY: The caller's. The kernel keeps all registers but those named.
+    // SAFETY: The caller meets the requirements of the call. The kernel keeps all registers but those named.
     unsafe {
         asm!(
             "syscall",

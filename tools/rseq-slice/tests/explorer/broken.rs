@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Rules that are wrong, each in one thing, and what the explorer has to find in them.
+//! Rules with one mistake each, and what the explorer has to find in them.
 
 use rseq_slice::word::{self, ControlWord};
 
@@ -27,7 +27,7 @@ fn end(name: &'static str, end: fn(Word<'_>)) -> Library {
     Library { name, end, ..REAL }
 }
 
-/// Each with all that is wrong in some run of it.
+/// Each with all violations that occur in some run of it.
 pub(crate) fn broken() -> Vec<(Library, &'static [Violation])> {
     use Violation::*;
     vec![

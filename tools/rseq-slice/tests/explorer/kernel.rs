@@ -36,7 +36,7 @@ pub(crate) enum Violation {
     RequestedWhileGranted,
     /// A section withdrew the request of another.
     WithdrewAnothers,
-    /// Nothing took the request or the grant away, and the section has neither.
+    /// Nothing ended the request or the grant, and the section has neither.
     Unprotected,
     /// A request is left behind by the outermost section.
     RequestLeft,
@@ -71,9 +71,9 @@ pub(crate) struct World {
     /// A section of a library with another rule has been there, which may request during a grant, and may withdraw what
     /// others requested.
     pub(crate) foreign: Cell<bool>,
-    /// Something besides the sections took away the request or the grant.
+    /// Something other than the sections ended the request or the grant.
     taken: Cell<bool>,
-    /// So it was when the request was made: a section around this one has lost its own.
+    /// The same when the request was made: a section around this one has lost its own.
     taken_before: Cell<bool>,
     /// Signal handlers come back.
     pub(crate) no_jumps: Cell<bool>,
@@ -86,7 +86,7 @@ pub(crate) struct World {
 
 pub(crate) type Thread<'a> = &'a World;
 
-/// The seam.
+/// The control word through which the code under test gets to this kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Word<'a>(pub(crate) Thread<'a>);
 
@@ -236,7 +236,7 @@ impl World {
         }
     }
 
-    /// Whether the extension covers the code that runs, or something took it away.
+    /// Whether there is a request or a grant for the code that runs, or something else ended it.
     pub(crate) fn is_covered(&self) {
         let covered = self.request.get() | self.granted.get() != 0;
         if !covered && !self.taken.get() {
@@ -254,8 +254,8 @@ impl World {
         }
     }
 
-    /// The kernel decides about a request that nobody will withdraw, and a grant runs out. Whatever is
-    /// missing after that is missing for no reason.
+    /// The kernel decides about a request that no section will withdraw, and a grant expires. If a request
+    /// or a grant is missing after that, there is no excuse.
     pub(crate) fn decides(&self) {
         if self.request.get() != 0 && !self.live.get() {
             let event = [Event::Refuse, Event::Grant][self.choices.borrow_mut().choose(2)];

@@ -95,7 +95,7 @@ fn nothing_that_happens_breaks_a_section() {
         grants += outcome.grants;
         left += outcome.left;
     }
-    println!("{runs} runs with {grants} grants, {left} of them given back");
+    println!("{runs} runs with {grants} grants, {left} of them ended by the thread");
     assert!(runs >= 100_000, "only {runs} runs");
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the thread does: sections inside of sections, in signal handlers, and left by `longjmp`.
+//! What the thread does: sections inside sections, in signal handlers, and left by `longjmp`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -123,8 +123,8 @@ fn end(thread: Thread<'_>, open: Open) {
     thread.section.set(open.around);
 }
 
-/// What a section does is covered, be it by the section around it. One that counts is not to blame for
-/// the moment between the count and the request.
+/// What a section does is covered, if not by itself, then by the section around it. A section that counts
+/// does not fail for the moment between the count and the request.
 fn body(thread: Thread<'_>, kind: Kind) {
     thread.step();
     if kind == Kind::Ours {
@@ -201,7 +201,7 @@ fn heal(thread: Thread<'_>) {
     thread.at_rest();
 }
 
-/// What came of all runs of a program.
+/// The results of all runs of a program.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Outcome {
     pub(crate) runs: u64,

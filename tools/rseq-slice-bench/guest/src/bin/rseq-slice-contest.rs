@@ -49,7 +49,7 @@ struct Options {
     /// Milliseconds to measure for each thread: a preempted holder comes back after all the others
     /// had their turn, so that the number of threads scales all times.
     ms: u64,
-    /// Whether each thread keeps to a CPU.
+    /// Whether each thread stays on a CPU.
     pinned: bool,
     /// Whether time slices end at ticks.
     no_hrtick: bool,

@@ -27,7 +27,7 @@ const REASONS: [(&str, &str); 9] = [
     ("uprobe", "a probe was hit"),
     ("livepatch", "a live patch was pending"),
     ("arch", "the architecture had other work"),
-    ("urgent", "the reschedule was not lazy"),
+    ("urgent", "the reschedule was urgent"),
     (
         "switched",
         "the thread was scheduled out before the decision",
@@ -35,7 +35,7 @@ const REASONS: [(&str, &str); 9] = [
     ("cpu", "coarse timers, or core scheduling"),
 ];
 
-/// What the events of some time come to.
+/// The sums of the events of some time.
 pub(crate) struct Tally {
     counters: Counters,
     /// The times used, in nanoseconds.
@@ -68,7 +68,7 @@ struct Bucket {
     count: u64,
 }
 
-/// What was traced besides the counts.
+/// What was traced in addition to the counts.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     used_ns: Vec<Bucket>,
@@ -80,7 +80,7 @@ pub(crate) struct Summary {
 }
 
 impl Tally {
-    /// Counts a line of a trace. What is no event of ours is passed over.
+    /// Counts a line of a trace. Lines that are no event of the extension are ignored.
     pub(super) fn count(&mut self, line: &str) {
         if let Some(lost) = lost(line) {
             self.lost += lost;

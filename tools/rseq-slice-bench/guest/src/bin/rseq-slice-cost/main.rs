@@ -4,8 +4,8 @@
 //!
 //! All measuring is done on CPU 0, beside real-time threads that wake up there and so force the
 //! reschedules that grants postpone. What the measuring itself takes is included everywhere, the
-//! same for all kernels. Each measurement lies in a window between two marks, and those of one record
-//! make a group.
+//! same for all kernels. Each measurement is in a window between two marks, and those of one record
+//! form a group.
 
 mod cycles;
 mod paths;

@@ -67,7 +67,7 @@ fn interrupt(samples: usize, path: PathName) -> Result<()> {
     })
 }
 
-/// Two threads of one priority that give each other the CPU. Neither uses the extension.
+/// Two threads of one priority that pass the CPU to each other. Neither uses the extension.
 pub(crate) fn switch(samples: usize, path: PathName) -> Result<()> {
     let (start, stop) = (Barrier::new(2), AtomicBool::new(false));
     let prepare = || -> Result<Option<Registration>> {

@@ -62,8 +62,8 @@ pub(crate) fn time(path: impl FnOnce()) -> u64 {
 
 /// The gap that the next interrupt leaves in the time of the thread.
 ///
-/// Every look lies between two readings of the counter, so that the interrupt falls between two
-/// readings wherever it comes.
+/// Every look is between two readings of the counter, so that the interrupt is between two readings
+/// wherever it comes.
 pub(crate) fn next_gap() -> Option<u64> {
     mark::begin();
     let mut last = ticks();
