@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The core of the behaviour tests as a 32-bit program: registration, grant,
+ * The core of the behavior tests as a 32-bit program: registration, grant,
  * yield, abort and expiry, in both layouts. Prints KTAP. Wants root, debugfs
  * and guest time that is deterministic, as the other tests of this folder.
  */

@@ -88,7 +88,7 @@ const C: &[(&str, &str)] = &[
     ),
 ];
 
-/// Cases that pass on both, because they assert the behaviour of the implementation that runs.
+/// Cases that pass on both, because they assert the behavior of the implementation that runs.
 #[cfg(test)]
 const BOTH: &[(&str, &str)] = &[
     ("boot.log_tells_the_settings", "implementation-is-unnamed"),
