@@ -11,8 +11,8 @@ use crate::{
 
 /// Requests a reschedule of the current thread.
 ///
-/// It happens at the next preemption point, at the latest on the way to user mode. `need_resched` is
-/// stored in two places, and an interrupt that reschedules must not see one without the other. So
+/// It happens at the next preemption point, at the latest on the way to user mode. `need_resched`
+/// is kept in two places, and an interrupt that reschedules must not see one without the other. So
 /// interrupts are disabled.
 ///
 /// # Examples

@@ -320,7 +320,7 @@ impl ExitToUser {
     /// Withdraws the reschedule that is due, or with `lazy_only` a lazy one. Returns false if this
     /// CPU must not postpone it; `rseq_slice_postpone_resched()` has the reasons.
     ///
-    /// One that another CPU requests at the same time may be withdrawn too. `need_resched` is stored
+    /// One that another CPU requests at the same time may be withdrawn too. `need_resched` is kept
     /// in two places, and an interrupt that reschedules must not see one without the other. So
     /// interrupts are disabled.
     #[inline]

@@ -104,8 +104,8 @@ where
     /// Cancels the timer unless its callback is running.
     ///
     /// Returns whether the timer was queued. Never blocks. With preemption disabled, the callback
-    /// cannot be running if the timer is pinned to its CPU, CPU hotplug has not moved the timer, and
-    /// it expires in hard interrupt context.
+    /// cannot be running if the timer is pinned to its CPU, CPU hotplug has not moved the timer,
+    /// and it expires in hard interrupt context.
     ///
     /// Callable from any context but NMI.
     #[inline]
