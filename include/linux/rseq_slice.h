@@ -30,10 +30,10 @@ bool rseq_slice_grant(struct task_struct *curr, unsigned long ti_work, unsigned 
 bool rseq_slice_keep(struct task_struct *curr, unsigned long ti_work);
 void rseq_slice_revoke(struct task_struct *curr);
 void rseq_slice_user_updated(struct task_struct *curr);
-void __rseq_slice_update_failed(struct task_struct *curr);
-void __rseq_slice_exit(struct task_struct *curr);
+void rseq_slice_update_failed(struct task_struct *curr);
+void rseq_slice_exit(struct task_struct *curr);
 long rseq_slice_take_yielded(struct task_struct *curr);
-void rseq_slice_init_timers(void);
+int rseq_slice_init_timers(void);
 
 static __always_inline bool rseq_slice_extension_enabled(void)
 {
@@ -55,11 +55,8 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 {
 	struct task_struct *curr = current;
 
-	if (!rseq_slice_extension_enabled())
-		return false;
-
-	/* Neither enabled nor granted. */
-	if (likely(!curr->rseq.slice.state.state))
+	/* The state is zero if the extension is neither enabled nor granted. */
+	if (!rseq_slice_extension_enabled() || likely(!curr->rseq.slice.state.state))
 		return false;
 
 	if (curr->rseq.slice.state.granted) {
@@ -70,10 +67,7 @@ static __always_inline bool rseq_grant_slice_extension(unsigned long ti_work, un
 		return false;
 	}
 
-	if (!curr->rseq.event.user_irq)
-		return false;
-
-	return rseq_slice_grant(curr, ti_work, mask);
+	return curr->rseq.event.user_irq && rseq_slice_grant(curr, ti_work, mask);
 }
 
 /**
@@ -116,10 +110,7 @@ static __always_inline bool rseq_arm_slice_extension_timer(void)
 	struct task_struct *curr = current;
 	struct rseq_slice *slice = &curr->rseq.slice;
 
-	if (!rseq_slice_extension_enabled())
-		return false;
-
-	if (likely(!slice->state.granted))
+	if (!rseq_slice_extension_enabled() || likely(!slice->state.granted))
 		return false;
 
 	if (likely(slice->switches == curr->nvcsw + curr->nivcsw))
@@ -148,19 +139,6 @@ static __always_inline void rseq_slice_clear_grant(struct task_struct *t)
 		rseq_slice_user_updated(t);
 }
 
-/**
- * rseq_slice_update_failed - Revoke the grant of a task that gets SIGSEGV for a failed update
- * @t:		The current task
- *
- * Otherwise the end of the exit loop would find the grant, try the update again, and send
- * another SIGSEGV before the handler of the first one has run.
- */
-static inline void rseq_slice_update_failed(struct task_struct *t)
-{
-	if (rseq_slice_extension_enabled() && unlikely(t->rseq.slice.state.granted))
-		__rseq_slice_update_failed(t);
-}
-
 /* A macro, because it stands in user access regions of rseq and jumps out of them. */
 #define rseq_slice_clear_user(rseq, efault)					\
 do {										\
@@ -177,16 +155,6 @@ static inline void rseq_slice_fork(struct task_struct *child)
 	child->rseq.slice.state.granted = 0;
 	child->rseq.slice.timer = NULL;
 	child->rseq.slice.yielded = 0;
-}
-
-/**
- * rseq_slice_exit - End the grant of a task that dies
- * @curr:	The current task, which is exiting
- */
-static inline void rseq_slice_exit(struct task_struct *curr)
-{
-	if (rseq_slice_extension_enabled() && unlikely(curr->rseq.slice.state.granted))
-		__rseq_slice_exit(curr);
 }
 
 #else /* CONFIG_RSEQ_SLICE_EXTENSION_RUST */

@@ -205,13 +205,8 @@ static ssize_t rseq_slice_policy_write(struct file *file, const char __user *ubu
 }
 DEFINE_SHOW_STORE_ATTRIBUTE(rseq_slice_policy);
 
-/* A core_initcall, because usermode helpers may run at later levels. */
-static int __init rseq_slice_init(void)
-{
-	rseq_slice_init_timers();
-	return 0;
-}
-core_initcall(rseq_slice_init);
+/* At this level, because usermode helpers may run at later ones. */
+core_initcall(rseq_slice_init_timers);
 
 /* After rseq created its debugfs directory. */
 static int __init rseq_slice_late_init(void)

@@ -254,8 +254,11 @@ pub(crate) fn user_updated(thread: Thread) {
     }
 }
 
-/// Revokes the grant of a thread that gets a `SIGSEGV` because rseq could not update its
+/// Revokes the grant, if any, of a thread that gets a `SIGSEGV` because rseq could not update its
 /// `struct rseq`. May sleep.
+///
+/// With the grant alive, the end of the exit loop would try the update again, and send another
+/// `SIGSEGV` before the handler of the first one has run.
 ///
 /// Unlike in [`user_updated()`] the grant ends before its reschedule. Otherwise the scheduler could
 /// pick the thread again before that, and the end of the exit loop would force another update. No
@@ -265,8 +268,19 @@ pub(crate) fn user_updated(thread: Thread) {
 /// with `SA_NODEFER`.
 #[cold]
 pub(crate) fn update_failed(thread: Thread) {
+    if !thread.has_grant() {
+        return;
+    }
     // A fault needs no signal of its own.
     let _ = thread.slice_ctrl().put_user_u32(0);
 
     finish_and_resched(&thread, Ending::Revoked);
+}
+
+/// Ends the grant, if any, of a thread that exits. The postponed reschedule is requested, because
+/// the exit can take long.
+pub(crate) fn exit(thread: Thread) {
+    if thread.has_grant() {
+        finish_and_resched(&thread, Ending::Died);
+    }
 }

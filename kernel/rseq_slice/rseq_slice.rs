@@ -66,10 +66,7 @@ mod syscall;
 mod task;
 mod timer;
 
-use state::{
-    Call,
-    Ending, //
-};
+use state::Call;
 use task::Thread;
 use timer::{
     SliceTimer,
@@ -150,13 +147,14 @@ unsafe extern "C" fn rseq_slice_user_updated(curr: *mut bindings::task_struct) {
     grant::user_updated(thread.into());
 }
 
-/// Revokes the grant of a thread that rseq could not update.
+/// Revokes the grant, if any, of a thread that gets a `SIGSEGV` because rseq could not update its
+/// `struct rseq`.
 ///
 /// # Safety
 ///
-/// `curr` must be `current` and have a grant, and interrupts must be enabled.
+/// `curr` must be `current`, and interrupts must be enabled.
 #[export]
-unsafe extern "C" fn __rseq_slice_update_failed(curr: *mut bindings::task_struct) {
+unsafe extern "C" fn rseq_slice_update_failed(curr: *mut bindings::task_struct) {
     // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
 
@@ -214,31 +212,31 @@ unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) ->
     }
 }
 
-/// Ends the grant of a thread that exits, and requests the postponed reschedule, because the exit
-/// can take long.
+/// Ends the grant, if any, of a thread that exits.
 ///
 /// # Safety
 ///
-/// `curr` must be `current` and have a grant.
+/// `curr` must be `current`.
 #[export]
-unsafe extern "C" fn __rseq_slice_exit(curr: *mut bindings::task_struct) {
+unsafe extern "C" fn rseq_slice_exit(curr: *mut bindings::task_struct) {
     // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
 
-    grant::finish_and_resched(&thread.into(), Ending::Died);
+    grant::exit(thread.into());
 }
 
-/// Initializes the timers.
+/// Initializes the timers. Returns 0, as an initcall does.
 ///
 /// # Safety
 ///
 /// To be called once, before there is user space.
 #[export]
-unsafe extern "C" fn rseq_slice_init_timers() {
+unsafe extern "C" fn rseq_slice_init_timers() -> c_int {
     // SAFETY: A timer bounds each grant.
     let owner = unsafe { SliceOwner::claim() };
 
     // SAFETY: This is the only call, and nobody uses the timers before there is user space, by the
     // safety requirements.
     unsafe { TIMERS.init(|| SliceTimer::new(owner)) };
+    0
 }

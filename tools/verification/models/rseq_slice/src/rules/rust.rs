@@ -217,7 +217,7 @@ impl Rules for Rust {
         Next::At(At::UserUpdated)
     }
 
-    /// `rseq_slice_update_failed()` of rseq_slice.h, then `update_failed()` of grant.rs.
+    /// `update_failed()` of grant.rs.
     fn update_failed(&self, k: &mut K<'_, '_>) -> Next<At> {
         if !k.thread().rseq.granted {
             return Next::Done(false);
@@ -455,7 +455,7 @@ impl Rules for Rust {
         child.yielded = false;
     }
 
-    /// `rseq_slice_exit()` of rseq_slice.h.
+    /// `exit()` of grant.rs.
     fn exit(&self, k: &mut K<'_, '_>) {
         if k.thread().rseq.granted {
             finish_and_resched(k, Ending::Died);
