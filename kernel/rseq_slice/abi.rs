@@ -233,11 +233,11 @@ mod tests {
 
     const LAYOUTS: [Layout; 2] = [Layout::Bytes, Layout::Bits];
 
-    fn apply(update: Modify, old: u32) -> u32 {
-        if old & update.need == 0 {
+    fn apply(modify: Modify, old: u32) -> u32 {
+        if old & modify.need == 0 {
             old
         } else {
-            (old & !update.clear) | update.set
+            (old & !modify.clear) | modify.set
         }
     }
 

@@ -42,7 +42,7 @@ use kernel::{
 /// Decides on the reschedule that `thread`, which has no grant, is about to do before it returns to
 /// user mode.
 ///
-/// `deny` are the work flags that forbid a grant. Returns whether the reschedule is postponed. May
+/// `deny` are the work flags that deny a grant. Returns whether the reschedule is postponed. May
 /// sleep.
 pub(crate) fn at_resched(
     thread: Thread,
@@ -70,7 +70,7 @@ pub(crate) fn at_resched(
     false
 }
 
-/// The work flags that forbid a grant, by the policy: `deny`, or an urgent reschedule as well.
+/// The work flags that deny a grant, by the policy: `deny`, or an urgent reschedule as well.
 fn denied_by(deny: usize) -> usize {
     if slice::ext_lazy_only() {
         deny | slice::NEED_RESCHED
@@ -79,7 +79,7 @@ fn denied_by(deny: usize) -> usize {
     }
 }
 
-/// Updates the control word of `thread` and decides by what was in it. Any `work` forbids a grant.
+/// Modifies the control word of `thread` and decides by what was in it. Any `work` denies a grant.
 #[inline(always)]
 fn decide(thread: &Thread, layout: Layout, work: usize) -> Verdict {
     let other_work = work != 0;
@@ -151,6 +151,8 @@ fn make(
 }
 
 /// Refuses a request that the control word already shows as granted.
+///
+/// Not inlined, because it is rare.
 #[cold]
 #[inline(never)]
 fn refuse_late(thread: Thread, why: Refusal) {
@@ -200,6 +202,8 @@ pub(crate) fn revoke(thread: Thread) {
 }
 
 /// Sends `SIGSEGV` to a thread after a violation or a fault, and ends its grant if it has one.
+///
+/// Not inlined, because it is rare.
 #[cold]
 #[inline(never)]
 fn kill(thread: Thread) {
@@ -262,7 +266,7 @@ pub(crate) fn user_updated(thread: Thread) {
 ///
 /// Unlike in [`user_updated()`] the grant ends before its reschedule. Otherwise the scheduler could
 /// pick the thread again before that, and the end of the exit loop would force another update. No
-/// other grant comes before the reschedule, because a pending signal forbids it, and the reschedule
+/// other grant comes before the reschedule, because a pending signal denies it, and the reschedule
 /// comes before the handler of the signal. If the update that follows fails again, the thread gets
 /// a second signal, as after any other revocation. The second one kills, unless the handler runs
 /// with `SA_NODEFER`.
@@ -279,7 +283,7 @@ pub(crate) fn update_failed(thread: Thread) {
 
 /// Ends the grant, if any, of a thread that exits. The postponed reschedule is requested, because
 /// the exit can take long.
-pub(crate) fn exit(thread: Thread) {
+pub(crate) fn thread_exit(thread: Thread) {
     if thread.has_grant() {
         finish_and_resched(&thread, Ending::Died);
     }

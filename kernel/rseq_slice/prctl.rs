@@ -53,7 +53,7 @@ fn set(thread: &Thread, mode: Mode) -> Result {
     Ok(())
 }
 
-/// Updates the `struct rseq` in user space.
+/// Writes to the `struct rseq` in user space.
 fn write(thread: &Thread, from: Mode, to: Mode) -> Result {
     let flags = thread.flags().get_user_u32()?;
     if !abi::flags_consistent(flags, from) {

@@ -16,8 +16,8 @@
 //!
 //! 1. The exit loop finds a reschedule due. The inline fast path in
 //!    [`include/linux/rseq_slice.h`](srctree/include/linux/rseq_slice.h) returns unless the thread
-//!    has the extension on and was interrupted in user mode. `grant::at_resched()` updates the
-//!    control word and acts on `state::Verdict`.
+//!    has the extension on and was interrupted in user mode. `grant::at_resched()` modifies
+//!    the control word and acts on `state::Verdict`.
 //! 2. For a grant, `grant::make()` sets the system call entry work, withdraws the reschedule and
 //!    starts the timer of this CPU, all in one section with interrupts disabled.
 //! 3. The thread goes on in user mode. If it is still there when the timer fires, or when another
@@ -76,22 +76,23 @@ use timer::{
 /// Decides on a reschedule that is due on the way to user mode.
 ///
 /// Returns whether it is postponed. `ti_work` are the work flags of the thread, `deny` those that
-/// forbid a grant.
+/// deny a grant.
 ///
 /// # Safety
 ///
 /// To be called in the exit loop with interrupts enabled, after `rseq_slice_init_timers()`. `curr`
-/// must be `current`.
+/// must be `current`, and `ti_work` the work flags that the loop read.
 #[export]
 unsafe extern "C" fn rseq_slice_grant(
     curr: *mut bindings::task_struct,
     ti_work: c_ulong,
     deny: c_ulong,
 ) -> bool {
-    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    // SAFETY: `curr` is `current` by the safety requirements. This is the implementation, and a
+    // timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
-    // SAFETY: This is the exit loop by the safety requirements. A grant starts a timer that
-    // requests the withdrawn reschedule.
+    // SAFETY: This is the exit loop with its work flags by the safety requirements. A grant starts
+    // a timer that requests the withdrawn reschedule.
     let exit = unsafe { ExitToUser::assume(ti_work) };
     // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
@@ -107,13 +108,14 @@ unsafe extern "C" fn rseq_slice_grant(
 /// # Safety
 ///
 /// To be called in the exit loop with interrupts enabled. `curr` must be `current` and have a
-/// grant.
+/// grant, and `ti_work` must be the work flags that the loop read.
 #[export]
 unsafe extern "C" fn rseq_slice_keep(curr: *mut bindings::task_struct, ti_work: c_ulong) -> bool {
-    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    // SAFETY: `curr` is `current` by the safety requirements. This is the implementation, and a
+    // timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
-    // SAFETY: This is the exit loop by the safety requirements. A reschedule is withdrawn for a
-    // live grant only, whose timer requests it.
+    // SAFETY: This is the exit loop with its work flags by the safety requirements. A reschedule
+    // is withdrawn for a live grant only, whose timer requests it.
     let exit = unsafe { ExitToUser::assume(ti_work) };
     // SAFETY: Interrupts are enabled by the safety requirements, and no other token lives.
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
@@ -128,7 +130,8 @@ unsafe extern "C" fn rseq_slice_keep(curr: *mut bindings::task_struct, ti_work: 
 /// `curr` must be `current` and have a grant, and interrupts must be enabled.
 #[export]
 unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
-    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    // SAFETY: `curr` is `current` by the safety requirements. This is the implementation, and a
+    // timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
 
     grant::revoke(thread.into());
@@ -141,7 +144,8 @@ unsafe extern "C" fn rseq_slice_revoke(curr: *mut bindings::task_struct) {
 /// `curr` must be `current` and have a grant.
 #[export]
 unsafe extern "C" fn rseq_slice_user_updated(curr: *mut bindings::task_struct) {
-    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    // SAFETY: `curr` is `current` by the safety requirements. This is the implementation, and a
+    // timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
 
     grant::user_updated(thread.into());
@@ -155,7 +159,8 @@ unsafe extern "C" fn rseq_slice_user_updated(curr: *mut bindings::task_struct) {
 /// `curr` must be `current`, and interrupts must be enabled.
 #[export]
 unsafe extern "C" fn rseq_slice_update_failed(curr: *mut bindings::task_struct) {
-    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    // SAFETY: `curr` is `current` by the safety requirements. This is the implementation, and a
+    // timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
 
     grant::update_failed(thread.into());
@@ -172,7 +177,7 @@ unsafe extern "C" fn rseq_syscall_enter_work(syscall: c_long) {
     let irqs = unsafe { LocalInterruptEnabled::assume_enabled() };
     // SAFETY: `rseq_slice_init_timers()` was called before, by the safety requirements.
     let timers = unsafe { TIMERS.assume_init() };
-    // SAFETY: A timer bounds each grant.
+    // SAFETY: This is the implementation, and a timer bounds each grant.
     let owner = unsafe { SliceOwner::claim() };
     let call = if slice::is_yield(syscall) {
         Call::Yield
@@ -190,7 +195,8 @@ unsafe extern "C" fn rseq_syscall_enter_work(syscall: c_long) {
 /// `curr` must be `current`.
 #[export]
 unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -> c_long {
-    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    // SAFETY: `curr` is `current` by the safety requirements. This is the implementation, and a
+    // timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
 
     Thread::from(thread).take_yielded().into()
@@ -203,7 +209,7 @@ unsafe extern "C" fn rseq_slice_take_yielded(curr: *mut bindings::task_struct) -
 /// Always safe to call; `#[export]` requires `unsafe`.
 #[export]
 unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) -> c_int {
-    // SAFETY: A timer bounds each grant.
+    // SAFETY: This is the implementation, and a timer bounds each grant.
     let owner = unsafe { SliceOwner::claim() };
 
     match prctl::call(&CurrentSlice::get(owner).into(), arg2, arg3) {
@@ -219,10 +225,11 @@ unsafe extern "C" fn rseq_slice_extension_prctl(arg2: c_ulong, arg3: c_ulong) ->
 /// `curr` must be `current`.
 #[export]
 unsafe extern "C" fn rseq_slice_exit(curr: *mut bindings::task_struct) {
-    // SAFETY: `curr` is `current` by the safety requirements. A timer bounds each grant.
+    // SAFETY: `curr` is `current` by the safety requirements. This is the implementation, and a
+    // timer bounds each grant.
     let thread = unsafe { CurrentSlice::from_raw(curr) };
 
-    grant::exit(thread.into());
+    grant::thread_exit(thread.into());
 }
 
 /// Initializes the timers. Returns 0, as an initcall does.
@@ -232,7 +239,7 @@ unsafe extern "C" fn rseq_slice_exit(curr: *mut bindings::task_struct) {
 /// To be called once, before there is user space.
 #[export]
 unsafe extern "C" fn rseq_slice_init_timers() -> c_int {
-    // SAFETY: A timer bounds each grant.
+    // SAFETY: This is the implementation, and a timer bounds each grant.
     let owner = unsafe { SliceOwner::claim() };
 
     // SAFETY: This is the only call, and nobody uses the timers before there is user space, by the

@@ -14,7 +14,8 @@ use crate::{
         Relaxed, //
     },
     types::NotThreadSafe,
-    uaccess::UserPtr, //
+    uaccess::UserPtr,
+    uapi, //
 };
 use core::{
     mem::offset_of,
@@ -121,7 +122,7 @@ impl CurrentRseq {
     /// thread usually has no memory.
     #[inline]
     pub fn flags(&self) -> UserPtr {
-        self.user_field(offset_of!(bindings::rseq, flags))
+        self.user_field(offset_of!(uapi::rseq, flags))
     }
 
     /// The control word of slice extensions in user space.
@@ -130,7 +131,7 @@ impl CurrentRseq {
     /// is as any access to user memory.
     #[inline]
     pub fn slice_ctrl(&self) -> UserPtr {
-        self.user_field(offset_of!(bindings::rseq, slice_ctrl))
+        self.user_field(offset_of!(uapi::rseq, slice_ctrl))
     }
 
     #[inline]

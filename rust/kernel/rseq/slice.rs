@@ -126,7 +126,7 @@ impl CurrentSlice {
     pub unsafe fn from_raw(curr: *mut bindings::task_struct) -> Self {
         // SAFETY: `curr` is `current` by the safety requirements.
         let rseq = unsafe { CurrentRseq::from_raw(curr) };
-        // SAFETY: Whoever calls this meets the requirements of `claim()` too, as required.
+        // SAFETY: The safety requirements include those of `claim()`.
         let owner = unsafe { SliceOwner::claim() };
 
         Self(rseq, owner)
