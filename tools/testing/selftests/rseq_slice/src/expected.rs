@@ -92,6 +92,7 @@ const C: &[(&str, &str)] = &[
 #[cfg(test)]
 const BOTH: &[(&str, &str)] = &[
     ("boot.log_tells_the_settings", "implementation-is-unnamed"),
+    ("boot.last_switch_counts", "off-at-boot-is-final"),
     ("knobs.only_rust_names_itself", "implementation-is-unnamed"),
     (
         "consistency.violation_in_grant_kills",

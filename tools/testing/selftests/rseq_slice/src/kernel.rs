@@ -38,6 +38,8 @@ pub(crate) struct Kernel {
     pub(crate) on: bool,
     /// What `rseq_slice_ext=` says if it says nothing sensible.
     pub(crate) bad_switch: Option<String>,
+    /// How often the command line has `rseq_slice_ext=`.
+    pub(crate) switches: usize,
     /// What `rseq_slice_ext_nsec=` says.
     pub(crate) length_word: Option<String>,
     /// `rseq_debug` is on.
@@ -80,13 +82,12 @@ impl Kernel {
     /// Looks at the running kernel, on which other programs keep the CPUs busy if `loaded`.
     pub(crate) fn look(loaded: bool) -> Result<Self> {
         let cmdline = fs::read_to_string("/proc/cmdline").context("is /proc mounted?")?;
-        let value = |name| {
+        let values = |name| {
             cmdline
                 .split_ascii_whitespace()
-                .filter_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-                .next_back()
+                .filter_map(move |word| word.strip_prefix(name)?.strip_prefix('='))
         };
-        let switch = value("rseq_slice_ext");
+        let switch = values("rseq_slice_ext").next_back();
         let sense = switch.map(parse_bool);
         let exact = !cmdline
             .split_ascii_whitespace()
@@ -112,7 +113,8 @@ impl Kernel {
             bad_switch: switch
                 .filter(|word| sense == Some(None) && !POLICIES.contains(word))
                 .map(str::to_owned),
-            length_word: value("rseq_slice_ext_nsec").map(str::to_owned),
+            switches: values("rseq_slice_ext").count(),
+            length_word: values("rseq_slice_ext_nsec").next_back().map(str::to_owned),
             debug: read_debug()?,
             length: implementation.map_or(Ok(0), |_| extension_length())?,
             cpus: thread::available_parallelism()?.get(),

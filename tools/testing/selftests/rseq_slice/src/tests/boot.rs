@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
         bad_length_is_reported,
     )
     .tolerates(&[]),
+    once("last_switch_counts", Needs::Nothing, last_switch_counts).tolerates(&[]),
     once("policy_is_as_booted", Needs::Nothing, policy_is_as_booted).tolerates(&[]),
 ];
 
@@ -76,6 +77,22 @@ fn bad_length_is_reported(env: Env) -> Result<()> {
         is_reported("rseq_slice_ext_nsec=", word)?,
         "{word:?} was not reported"
     );
+    Ok(())
+}
+
+/// The last of several values counts. With C, the extension stays off once it is.
+fn last_switch_counts(env: Env) -> Result<()> {
+    if env.kernel.switches < 2 || !env.kernel.on {
+        return Err(
+            Skip("needs a boot with rseq_slice_ext=0 and then another value".into()).into(),
+        );
+    }
+    let registration = Registration::new()?;
+    let expected = match env.kernel.implementation() {
+        Implementation::C => 0,
+        Implementation::Rust => flags(false),
+    };
+    check!(registration.area().flags() == expected);
     Ok(())
 }
 
