@@ -6,7 +6,7 @@
  * the CPUs of the threads under test.
  *
  * With rseq_debug a request in a system call is a violation: there it is
- * withdrawn in front of each call, and made again after it.
+ * cleared in front of each call, and made again after it.
  */
 #include <err.h>
 #include <poll.h>

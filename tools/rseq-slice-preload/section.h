@@ -76,7 +76,7 @@ static inline void section_request(void)
 	barrier();
 }
 
-static inline void section_withdraw(void)
+static inline void section_clear_request(void)
 {
 	word_t *word = thread.word;
 
@@ -114,7 +114,7 @@ static inline void section_exit(void)
 	thread.held = 0;
 	barrier();
 	if (held & HELD_MINE)
-		section_withdraw();
+		section_clear_request();
 }
 
 /* The thread is about to wait. A waiter with a grant would keep the holder from the CPU. */
@@ -125,7 +125,7 @@ static inline void section_suspend(void)
 	thread.held = held & ~HELD_MINE;
 	barrier();
 	if (held & HELD_MINE)
-		section_withdraw();
+		section_clear_request();
 }
 
 static inline void section_resume(void)
@@ -228,7 +228,7 @@ static inline int as_tried(int error)
 
 /*
  * Defines the function that releases a lock. On the fast path it ends the section even if the release
- * fails: then the thread is not the holder of the lock. Until the request is withdrawn, the sections of
+ * fails: then the thread is not the holder of the lock. Until the request is cleared, the sections of
  * signal handlers are parts of this one.
  */
 #ifdef __x86_64__

@@ -27,7 +27,7 @@ pub trait ControlWord: Copy {
 /// Neither byte is set in a thread without a section, and the kernel sets `granted` only if
 /// `request` was set. So nothing changes between the loads and the store.
 #[inline(always)]
-#[must_use = "a request has to be withdrawn"]
+#[must_use = "a request has to be cleared"]
 pub fn begin<W: ControlWord>(word: W) -> bool {
     if word.request() | word.granted() != 0 {
         return false;
@@ -39,7 +39,7 @@ pub fn begin<W: ControlWord>(word: W) -> bool {
 
 /// Ends a section for which [`begin`] made a request.
 ///
-/// `granted` is read last: until the request is withdrawn the kernel may still grant it.
+/// `granted` is read last: until the request is cleared the kernel may still grant it.
 #[inline(always)]
 pub fn end<W: ControlWord>(word: W) {
     compiler_fence(Ordering::SeqCst);

@@ -7,7 +7,7 @@ use std::thread;
 
 use lock_api_v04::{Mutex, RawMutex};
 
-use super::record::{Event::Request, Event::Withdraw, events, requests};
+use super::record::{Event::Clear, Event::Request, events, requests};
 use crate::lock_api_04::{RawSpin, RawTicket, SpinLock, TicketLock};
 
 #[test]
@@ -22,7 +22,7 @@ fn locks_are_unlocked_in_any_order() {
     drop(two);
     assert!(requests());
     drop(again);
-    assert_eq!(events(), [Request, Withdraw, Request, Withdraw]);
+    assert_eq!(events(), [Request, Clear, Request, Clear]);
 }
 
 fn count<R: RawMutex + Send + Sync>() {
@@ -82,7 +82,7 @@ mod parking_lot {
         let result = condvar.wait_for(&mut guard, Duration::from_millis(1));
         assert!(result.timed_out() && requests());
         drop(guard);
-        assert_eq!(events(), [Request, Withdraw, Request, Withdraw]);
+        assert_eq!(events(), [Request, Clear, Request, Clear]);
         assert!(lock.try_lock().is_some());
     }
 
@@ -128,6 +128,6 @@ mod parking_lot {
         let writer = RwLockUpgradableReadGuard::upgrade(upgradable);
         assert!(requests());
         drop(writer);
-        assert_eq!(events(), [Request, Withdraw, Request, Withdraw]);
+        assert_eq!(events(), [Request, Clear, Request, Clear]);
     }
 }

@@ -10,7 +10,7 @@ use std::vec::Vec;
 use lock_api::{Condvar, Mutex, RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
 
 use super::fake::{Fake, FakeCondvar, FakeRw};
-use super::record::Event::{self, Did, Leave, Request, Withdraw};
+use super::record::Event::{self, Clear, Did, Leave, Request};
 use super::record::{begin, end, events, grant, refuse, requests};
 use crate::{RawSlicedCondvar, Sliced};
 
@@ -36,9 +36,9 @@ fn happens(expected: &[Event]) {
 fn the_section_is_around_the_lock() {
     let lock = Lock::new(0);
     drop(lock.lock());
-    happens(&[Request, Did("try"), Did("unlock"), Withdraw]);
+    happens(&[Request, Did("try"), Did("unlock"), Clear]);
     drop(lock.try_lock());
-    happens(&[Request, Did("try"), Did("unlock"), Withdraw]);
+    happens(&[Request, Did("try"), Did("unlock"), Clear]);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_grant_is_ended_after_unlocking() {
     let guard = lock.lock();
     grant();
     drop(guard);
-    happens(&[Request, Did("try"), Did("unlock"), Withdraw, Leave]);
+    happens(&[Request, Did("try"), Did("unlock"), Clear, Leave]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_failed_attempt_leaves_no_request() {
     let lock = Lock::new(0);
     others(&lock, 1);
     assert!(lock.try_lock().is_none());
-    happens(&[Request, Did("try"), Withdraw]);
+    happens(&[Request, Did("try"), Clear]);
     for works in [false, true] {
         others(&lock, 1);
         assert_eq!(lock.try_lock_for(works).is_some(), works);
@@ -73,14 +73,14 @@ fn looks_are_without_a_request() {
     happens(&[
         Request,
         Did("try"),
-        Withdraw,
+        Clear,
         Did("look"),
         Did("look"),
         Did("look"),
         Request,
         Did("try"),
         Did("unlock"),
-        Withdraw,
+        Clear,
     ]);
 }
 
@@ -92,22 +92,19 @@ fn sleep_is_without_a_request() {
     let events = events();
     let looks = events.iter().filter(|&&event| event == Did("look")).count();
     assert_eq!(looks, 100);
-    assert_eq!(events[..3], [Request, Did("try"), Withdraw]);
-    assert_eq!(
-        events[103..],
-        [Did("lock"), Request, Did("unlock"), Withdraw]
-    );
+    assert_eq!(events[..3], [Request, Did("try"), Clear]);
+    assert_eq!(events[103..], [Did("lock"), Request, Did("unlock"), Clear]);
 
     others(&lock, 1);
     drop(lock.try_lock_for(true));
     happens(&[
         Request,
         Did("try"),
-        Withdraw,
+        Clear,
         Did("try_lock_for"),
         Request,
         Did("unlock"),
-        Withdraw,
+        Clear,
     ]);
 }
 
@@ -120,11 +117,11 @@ fn fairness_is_the_locks_own() {
     happens(&[
         Request,
         Did("try"),
-        Withdraw,
+        Clear,
         Did("bump"),
         Request,
         Did("unlock_fair"),
-        Withdraw,
+        Clear,
     ]);
 }
 
@@ -141,7 +138,7 @@ fn nested_locks_are_one_section() {
         Did("try"),
         Did("unlock"),
         Did("unlock"),
-        Withdraw,
+        Clear,
     ];
     happens(&expected);
 }
@@ -167,7 +164,7 @@ fn within_somebody_elses_section_there_is_no_request() {
     let token = begin();
     drop(lock.lock());
     end(token);
-    happens(&[Request, Did("try"), Did("unlock"), Withdraw]);
+    happens(&[Request, Did("try"), Did("unlock"), Clear]);
 }
 
 #[test]
@@ -191,7 +188,7 @@ fn a_forgotten_guard_leaves_a_request_only() {
     refuse();
     events();
     drop(lock.lock());
-    happens(&[Request, Did("try"), Did("unlock"), Withdraw]);
+    happens(&[Request, Did("try"), Did("unlock"), Clear]);
 }
 
 #[test]
@@ -205,11 +202,11 @@ fn condition_variables_wait_without_a_request() {
     happens(&[
         Request,
         Did("try"),
-        Withdraw,
+        Clear,
         Did("wait"),
         Request,
         Did("unlock"),
-        Withdraw,
+        Clear,
     ]);
 }
 
@@ -217,13 +214,13 @@ fn condition_variables_wait_without_a_request() {
 fn readers_and_writers_have_sections() {
     let lock = Rw::new(0);
     drop(lock.read());
-    happens(&[Request, Did("try_shared"), Did("unlock_shared"), Withdraw]);
+    happens(&[Request, Did("try_shared"), Did("unlock_shared"), Clear]);
     drop(lock.write());
     happens(&[
         Request,
         Did("try_exclusive"),
         Did("unlock_exclusive"),
-        Withdraw,
+        Clear,
     ]);
 
     let sleeps = |expected: &[Event]| {
@@ -236,22 +233,22 @@ fn readers_and_writers_have_sections() {
     sleeps(&[
         Request,
         Did("try_shared"),
-        Withdraw,
+        Clear,
         Did("lock_shared"),
         Request,
         Did("unlock_shared"),
-        Withdraw,
+        Clear,
     ]);
     others_rw(&lock, u32::MAX);
     drop(lock.write());
     sleeps(&[
         Request,
         Did("try_exclusive"),
-        Withdraw,
+        Clear,
         Did("lock_exclusive"),
         Request,
         Did("unlock_exclusive"),
-        Withdraw,
+        Clear,
     ]);
 }
 
@@ -274,7 +271,7 @@ fn a_writer_may_go_on_as_a_reader() {
         Did("try_exclusive"),
         Did("downgrade"),
         Did("unlock_shared"),
-        Withdraw,
+        Clear,
     ]);
 }
 
@@ -288,7 +285,7 @@ fn upgrading_waits_without_a_request() {
         Did("try_upgradable"),
         Did("try_upgrade"),
         Did("unlock_exclusive"),
-        Withdraw,
+        Clear,
     ]);
 
     let guard = lock.upgradable_read();
@@ -298,10 +295,10 @@ fn upgrading_waits_without_a_request() {
         Request,
         Did("try_upgradable"),
         Did("try_upgrade"),
-        Withdraw,
+        Clear,
         Did("upgrade"),
         Request,
         Did("unlock_exclusive"),
-        Withdraw,
+        Clear,
     ]);
 }

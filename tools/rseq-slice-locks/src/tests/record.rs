@@ -14,7 +14,7 @@ use rseq_slice::word::{self, ControlWord};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     Request,
-    Withdraw,
+    Clear,
     Leave,
     /// Something that a lock did.
     #[cfg(all(not(loom), feature = "lock_api_05"))]
@@ -46,7 +46,7 @@ impl ControlWord for Word {
     fn set_request(self, value: u8) {
         RECORD.with(|record| record.request.set(value));
         did(if value == 0 {
-            Event::Withdraw
+            Event::Clear
         } else {
             Event::Request
         });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lock_api::{Mutex, RawMutex};
 
-use super::record::{Event, Event::Request, Event::Withdraw, did, events, requests};
+use super::record::{Event, Event::Clear, Event::Request, did, events, requests};
 use crate::{Looks, RawSpin, RawTicket, Relax};
 
 static WAITS: AtomicU32 = AtomicU32::new(0);
@@ -58,7 +58,7 @@ fn waiters_of_a_spin_lock_make_no_request() {
     waited.retain(|event| !matches!(event, Event::Did(_)));
     // The last pair is around the lock; each other one around an attempt.
     assert!(waited.len() >= 4);
-    assert!(waited.chunks(2).all(|pair| pair == [Request, Withdraw]));
+    assert!(waited.chunks(2).all(|pair| pair == [Request, Clear]));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn waiters_of_a_ticket_lock_make_no_request() {
         .count();
     waited.retain(|event| !matches!(event, Event::Did(_)));
     assert!(waited.len() == (relaxed + 1) * 2);
-    assert!(waited.chunks(2).all(|pair| pair == [Request, Withdraw]));
+    assert!(waited.chunks(2).all(|pair| pair == [Request, Clear]));
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(crate) fn broken() -> Vec<(Library, &'static [Violation])> {
                 word.set_request(1);
                 true
             }),
-            &[RequestedWhileGranted, WithdrewAnothers],
+            &[RequestedWhileGranted, ClearedAnothers],
         ),
         (
             begin("begin does not look for a grant", |word| {
@@ -62,7 +62,7 @@ pub(crate) fn broken() -> Vec<(Library, &'static [Violation])> {
                 }
                 first
             }),
-            &[RequestedWhileGranted, WithdrewAnothers],
+            &[RequestedWhileGranted, ClearedAnothers],
         ),
         (
             begin("begin requests before it looks for a grant", |word| {
@@ -74,7 +74,7 @@ pub(crate) fn broken() -> Vec<(Library, &'static [Violation])> {
             }),
             &[
                 RequestedWhileGranted,
-                WithdrewAnothers,
+                ClearedAnothers,
                 RequestLeft,
                 GrantLeft,
             ],
@@ -91,7 +91,7 @@ pub(crate) fn broken() -> Vec<(Library, &'static [Violation])> {
             &[Unprotected],
         ),
         (
-            end("end does not withdraw", |word| {
+            end("end does not clear the request", |word| {
                 if word.granted() != 0 {
                     word.leave();
                 }
@@ -99,17 +99,20 @@ pub(crate) fn broken() -> Vec<(Library, &'static [Violation])> {
             &[RequestLeft],
         ),
         (
-            end("end looks for a grant before it withdraws", |word| {
-                let granted = word.granted();
-                word.set_request(0);
-                if granted != 0 {
-                    word.leave();
-                }
-            }),
+            end(
+                "end looks for a grant before it clears the request",
+                |word| {
+                    let granted = word.granted();
+                    word.set_request(0);
+                    if granted != 0 {
+                        word.leave();
+                    }
+                },
+            ),
             &[GrantLeft, LeftWithoutGrant],
         ),
         (
-            end("end withdraws only what is there", |word| {
+            end("end clears only what is there", |word| {
                 if word.request() != 0 {
                     word.set_request(0);
                 } else if word.granted() != 0 {
@@ -154,7 +157,7 @@ pub(crate) fn broken() -> Vec<(Library, &'static [Violation])> {
                 tokens: false,
                 ..REAL
             },
-            &[WithdrewAnothers],
+            &[ClearedAnothers],
         ),
     ]
 }

@@ -34,8 +34,8 @@ pub(crate) enum Event {
 pub(crate) enum Violation {
     /// A request during a grant. The kernel kills for it at the next system call under `rseq_debug`.
     RequestedWhileGranted,
-    /// A section withdrew the request of another.
-    WithdrewAnothers,
+    /// A section cleared the request of another.
+    ClearedAnothers,
     /// Nothing ended the request or the grant, and the section has neither.
     Unprotected,
     /// A request is left behind by the outermost section.
@@ -68,7 +68,7 @@ pub(crate) struct World {
     pub(crate) section: Cell<u32>,
     owner: Cell<u32>,
     pub(crate) sections: Cell<u32>,
-    /// A section of a library with another rule has been there, which may request during a grant, and may withdraw what
+    /// A section of a library with another rule has been there, which may request during a grant, and may clear what
     /// others requested.
     pub(crate) foreign: Cell<bool>,
     /// Something other than the sections ended the request or the grant.
@@ -254,7 +254,7 @@ impl World {
         }
     }
 
-    /// The kernel decides about a request that no section will withdraw, and a grant expires. If a request
+    /// The kernel decides about a request that no section will clear, and a grant expires. If a request
     /// or a grant is missing after that, there is no excuse.
     pub(crate) fn decides(&self) {
         if self.request.get() != 0 && !self.live.get() {
@@ -298,7 +298,7 @@ impl ControlWord for Word<'_> {
                 0 => {}
                 owner if owner == world.section.get() => world.taken.set(world.taken_before.get()),
                 _ if world.foreign.get() => world.taken.set(true),
-                _ => world.violates(Violation::WithdrewAnothers),
+                _ => world.violates(Violation::ClearedAnothers),
             }
         }
         world.request.set(value);

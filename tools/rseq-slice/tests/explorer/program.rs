@@ -153,7 +153,7 @@ fn nest(thread: Thread<'_>, kinds: &[Kind], inside: Inside) {
 
 /// Two sections of which the first ends first.
 fn hand_over(thread: Thread<'_>) {
-    // Whose request it is that is withdrawn is not asked here.
+    // Whose request it is that is cleared is not asked here.
     thread.foreign.set(true);
     let first = begin(thread, Kind::Ours);
     body(thread, Kind::Ours);

@@ -10,7 +10,7 @@ use std::sync::atomic::{Ordering, compiler_fence};
 use crate::abi::{RSEQ_SLICE_EXT_GRANTED, RSEQ_SLICE_EXT_REQUEST};
 use crate::area::Area;
 
-/// What became of a request that was withdrawn.
+/// What became of a request that was cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// No interrupt wanted to reschedule: the request was still there.
@@ -27,9 +27,9 @@ pub trait Control {
     /// Asks for an extension if an interrupt wants to reschedule from now on.
     fn request(&self);
 
-    /// Withdraws the request and tells what became of it.
+    /// Clears the request and tells what became of it.
     #[must_use = "a live grant must be ended with rseq_slice_yield"]
-    fn withdraw(&self) -> Request;
+    fn clear_request(&self) -> Request;
 
     /// Whether a grant is live at this very moment.
     fn is_granted(&self) -> bool;
@@ -70,7 +70,7 @@ impl Control for Bytes<'_> {
 
     /// An interrupt between the look at the request and its end may still grant; therefore the
     /// grant is looked at last and decides.
-    fn withdraw(&self) -> Request {
+    fn clear_request(&self) -> Request {
         compiler_fence(Ordering::SeqCst);
         let unused = self.is_requested();
         self.set_request(0);
@@ -136,7 +136,7 @@ impl Control for Bits<'_> {
         compiler_fence(Ordering::SeqCst);
     }
 
-    fn withdraw(&self) -> Request {
+    fn clear_request(&self) -> Request {
         compiler_fence(Ordering::SeqCst);
         if self.test_and_clear_request() {
             Request::Unused
@@ -173,19 +173,19 @@ mod tests {
     fn each_outcome<C: Control>(area: &Area, control: C, layout: fn(bool) -> u32) {
         control.request();
         assert!(!control.is_granted());
-        assert_eq!(control.withdraw(), Request::Unused);
+        assert_eq!(control.clear_request(), Request::Unused);
         assert_eq!(area.slice_ctrl(), 0);
 
         control.request();
         grant(area, layout);
         assert!(control.is_granted());
-        assert_eq!(control.withdraw(), Request::Granted);
+        assert_eq!(control.clear_request(), Request::Granted);
         assert_eq!(area.slice_ctrl(), layout(true));
         area.set_slice_ctrl(0);
 
         control.request();
         area.set_slice_ctrl(0);
-        assert_eq!(control.withdraw(), Request::Lost);
+        assert_eq!(control.clear_request(), Request::Lost);
         assert_eq!(area.slice_ctrl(), 0);
     }
 
@@ -208,7 +208,7 @@ mod tests {
         area.set_slice_ctrl(reserved);
         let control = Bytes::new(&area);
         control.request();
-        assert_eq!(control.withdraw(), Request::Unused);
+        assert_eq!(control.clear_request(), Request::Unused);
         assert_eq!(area.slice_ctrl(), reserved);
     }
 }

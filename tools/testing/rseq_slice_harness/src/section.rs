@@ -42,7 +42,7 @@ impl<'a, C: Control> Section<'a, C> {
         Self { control }
     }
 
-    /// Withdraws the request and gives the CPU up if there is a grant.
+    /// Clears the request and gives the CPU up if there is a grant.
     pub fn end(self) -> End {
         let end = finish(self.control);
         std::mem::forget(self);
@@ -56,9 +56,9 @@ impl<C: Control> Drop for Section<'_, C> {
     }
 }
 
-/// Withdraws the request and gives the CPU up if there is a grant.
+/// Clears the request and gives the CPU up if there is a grant.
 pub(crate) fn finish<C: Control>(control: &C) -> End {
-    match control.withdraw() {
+    match control.clear_request() {
         Request::Unused => End::Undisturbed,
         Request::Lost => End::Preempted,
         // A filter may forbid the call. Its entry has ended the grant nevertheless.

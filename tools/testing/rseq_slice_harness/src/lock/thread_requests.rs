@@ -110,7 +110,7 @@ pub struct NoExtension;
 impl Control for NoExtension {
     fn request(&self) {}
 
-    fn withdraw(&self) -> Request {
+    fn clear_request(&self) -> Request {
         Request::Unused
     }
 
@@ -124,7 +124,7 @@ pub(super) mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// Counts requests and withdrawals.
+    /// Counts requests, and how many of them were cleared.
     #[derive(Default)]
     pub(crate) struct Log(pub(crate) Cell<(u32, u32)>);
 
@@ -134,7 +134,7 @@ pub(super) mod tests {
             self.0.set((requests + 1, ends));
         }
 
-        fn withdraw(&self) -> Request {
+        fn clear_request(&self) -> Request {
             let (requests, ends) = self.0.get();
             self.0.set((requests, ends + 1));
             Request::Lost

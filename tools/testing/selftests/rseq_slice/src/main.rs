@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Behaviour tests of the rseq time slice extension.
+//! Behavior tests of the rseq time slice extension.
 //!
 //! They assert what the kernel does, in the order of instructions, and therefore want deterministic
 //! guest time; see the README.md of this folder.

@@ -33,7 +33,7 @@ bitflags! {
         const FIRED_LATE = 1 << 11;
         const CANCELLED = 1 << 12;
         /// A grant could not be made after the control word showed it.
-        const WITHDRAWN = 1 << 13;
+        const REFUSED_LATE = 1 << 13;
         /// The kernel was preempted inside the grant decision.
         const PREEMPTED_IN_DECISION = 1 << 14;
         /// The same for system call entry work.
@@ -99,7 +99,7 @@ impl Cover {
 
         [
             (!(rust && config.unfit), Self::ALWAYS),
-            (rust, Self::WITHDRAWN),
+            (rust, Self::REFUSED_LATE),
             (
                 calls(|call| matches!(call, Call::Other)) && !(rust && config.unfit),
                 Self::ABORTED,

@@ -268,4 +268,22 @@ mod tests {
             );
         }
     }
+
+    /// The row of a property in README.md names the mistakes that break it.
+    #[test]
+    fn the_readme_lists_the_properties() {
+        let readme = include_str!("../README.md");
+
+        for &(sabotage, broken) in Sabotage::ALL {
+            let name = property(broken).name;
+            let row = readme
+                .lines()
+                .find(|line| line.starts_with('|') && line.contains(&format!("| `{name}` |")));
+
+            assert!(
+                row.is_some_and(|row| row.contains(&format!("`{sabotage:?}`"))),
+                "{name}: no row that names {sabotage:?}"
+            );
+        }
+    }
 }

@@ -104,7 +104,7 @@ pub(crate) fn wait_for_grant(control: &Bytes<'_>) -> Option<u64> {
 
 /// Ends a grant that may be there.
 pub(crate) fn finish(control: &Bytes<'_>) {
-    if control.withdraw() == rseq_slice_harness::Request::Granted {
+    if control.clear_request() == rseq_slice_harness::Request::Granted {
         yield_call();
     }
 }

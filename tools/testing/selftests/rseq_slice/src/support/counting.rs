@@ -156,11 +156,11 @@ impl Worker {
         if chance >= 95 && seen {
             null_call();
         }
-        let withdrawn = match self.layout {
-            Layout::Bytes => self.registration.bytes().withdraw(),
-            Layout::Bits => self.registration.bits().withdraw(),
+        let cleared = match self.layout {
+            Layout::Bytes => self.registration.bytes().clear_request(),
+            Layout::Bits => self.registration.bits().clear_request(),
         };
-        if withdrawn == Request::Granted {
+        if cleared == Request::Granted {
             self.yields += u64::from(sys::rseq_slice_yield()? == 1);
         }
         Ok(seen)

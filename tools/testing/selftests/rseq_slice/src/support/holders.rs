@@ -77,8 +77,8 @@ pub(crate) struct ThreadStats {
     pub(crate) yields: u64,
 }
 
-/// Withdraws the request, and yields the grant that there may be.
-fn withdraw_and_yield(area: &Area, request: u32) -> Result<bool> {
+/// Clears the request, and yields the grant that there may be.
+fn clear_and_yield(area: &Area, request: u32) -> Result<bool> {
     area.clear_bits_in_slice_ctrl(request);
     Ok(area.slice_ctrl() != 0 && sys::rseq_slice_yield()? == 1)
 }
@@ -105,7 +105,7 @@ fn hold(
             true => stats.counted += 1,
             false => stats.aborted += 1,
         }
-        stats.yields += u64::from(withdraw_and_yield(area, request)?);
+        stats.yields += u64::from(clear_and_yield(area, request)?);
         between()?;
     }
     Ok(stats)

@@ -36,7 +36,11 @@ pub(crate) const TESTS: &[Test] = &[
     )
     .tolerates(&[Load, Checks]),
     both("not_without_request", Needs::On, not_without_request),
-    both("not_after_withdrawal", Needs::On, not_after_withdrawal),
+    both(
+        "not_for_cleared_request",
+        Needs::On,
+        not_for_cleared_request,
+    ),
     both("not_when_disabled", Needs::On, not_when_disabled),
     both(
         "not_with_signal_pending",
@@ -157,7 +161,7 @@ fn not_without_request(env: Env, layout: Layout) -> Result<()> {
     delta.ensure(Counters::NOTHING)
 }
 
-fn not_after_withdrawal(env: Env, layout: Layout) -> Result<()> {
+fn not_for_cleared_request(env: Env, layout: Layout) -> Result<()> {
     let setup = Setup::new(env, layout)?;
     let competitor = Competitor::new(env, CPU)?;
     let delta = CounterDelta::start()?;

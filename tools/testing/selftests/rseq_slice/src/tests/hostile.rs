@@ -57,8 +57,8 @@ static HANDLED: AtomicU64 = AtomicU64::new(0);
 static IN_GRANT: AtomicU64 = AtomicU64::new(0);
 static YIELDS_IN_HANDLER: AtomicU64 = AtomicU64::new(0);
 
-/// Withdraws a request and yields the grant that it may have become. Returns how many yields returned 1.
-fn withdraw_and_yield(area: &Area, request: u32) -> u64 {
+/// Clears a request and yields the grant that it may have become. Returns how many yields returned 1.
+fn clear_and_yield(area: &Area, request: u32) -> u64 {
     area.clear_bits_in_slice_ctrl(request);
     u64::from(area.slice_ctrl() != 0 && matches!(sys::rseq_slice_yield(), Ok(1)))
 }
@@ -76,7 +76,7 @@ extern "C" fn request_again(_: i32) {
     area.set_bits_in_slice_ctrl(request);
     let word = area.slice_ctrl();
     spin_while(WAIT, || area.slice_ctrl() == word);
-    YIELDS_IN_HANDLER.fetch_add(withdraw_and_yield(area, request), Ordering::Relaxed);
+    YIELDS_IN_HANDLER.fetch_add(clear_and_yield(area, request), Ordering::Relaxed);
     IN_GRANT.fetch_add(u64::from(before & !request != 0), Ordering::Relaxed);
     HANDLED.fetch_add(1, Ordering::Relaxed);
 }
@@ -111,7 +111,7 @@ fn nested_requests_add_up(env: Env, layout: Layout) -> Result<()> {
         spin_while(u64::from(LENGTH) / 2, || {
             setup.word() & grant_word(layout) != 0
         });
-        yields += withdraw_and_yield(setup.area(), request_word(layout));
+        yields += clear_and_yield(setup.area(), request_word(layout));
         let came = spin_while(PATIENCE, || HANDLED.load(Ordering::Relaxed) < signals);
         second.ensure_runs(signals)?;
         competitor.ensure_runs(signals)?;

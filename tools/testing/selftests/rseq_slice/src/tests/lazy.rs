@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reschedules in favour of threads of the normal class, which are lazy. With `CONFIG_PREEMPT_RT` they
+//! Reschedules in favor of threads of the normal class, which are lazy. With `CONFIG_PREEMPT_RT` they
 //! are the only ones that are postponed.
 
 use std::sync::Arc;
@@ -171,7 +171,7 @@ impl Pair {
         [self.competitors[0].runs(), self.competitors[1].runs()]
     }
 
-    /// Requests; the reschedule is in favour of the first one.
+    /// Requests; the reschedule is in favor of the first one.
     fn offer(&self, env: Env, setup: &Setup, layout: Layout, second: Class) -> Result<Seen> {
         let due = soon(env)? + env.lead();
         self.competitors[1].wake_at(due + self.after, second)?;

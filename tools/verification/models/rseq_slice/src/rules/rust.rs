@@ -23,7 +23,7 @@ pub(crate) enum At {
     // grant::at_resched()
     Decide { other_work: bool },
     Make,
-    Withdraw,
+    RefuseLate,
     Kill,
 
     // grant::keep()
@@ -249,12 +249,12 @@ impl Rules for Rust {
                     k.log.cover(Cover::GRANTED);
                     Next::Done(true)
                 } else {
-                    Next::At(At::Withdraw)
+                    Next::At(At::RefuseLate)
                 }
             }
-            At::Withdraw => {
-                k.log.cover(Cover::WITHDRAWN);
-                note!(k, "withdraws the grant");
+            At::RefuseLate => {
+                k.log.cover(Cover::REFUSED_LATE);
+                note!(k, "refuses late");
                 if k.erase_word().is_err() {
                     k.segv();
                 }
@@ -455,7 +455,7 @@ impl Rules for Rust {
         child.yielded = false;
     }
 
-    /// `exit()` of grant.rs.
+    /// `thread_exit()` of grant.rs.
     fn exit(&self, k: &mut K<'_, '_>) {
         if k.thread().rseq.granted {
             finish_and_resched(k, Ending::Died);
