@@ -43,7 +43,7 @@ static __always_inline bool rseq_slice_extension_enabled(void)
 /**
  * rseq_grant_slice_extension - Postpone the reschedule that is due, if requested
  * @ti_work:	The work flags of the current task
- * @mask:	The work flags that forbid a grant
+ * @mask:	The work flags that deny a grant
  *
  * Invoked in the exit loop with interrupts enabled. A live grant is kept if the
  * reschedule is lazy and no other work is due; otherwise a grant is revoked. A new one

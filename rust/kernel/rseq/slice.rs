@@ -222,8 +222,8 @@ impl CurrentSlice {
         store!(self.0, i8, yielded as i8, rseq.slice.yielded);
     }
 
-    /// Stores `rseq_slice::begin`, which only tracepoints read. Without `CONFIG_TRACEPOINTS` this does
-    /// nothing.
+    /// Stores `rseq_slice::begin`, which only tracepoints read. Without `CONFIG_TRACEPOINTS` this
+    /// does nothing.
     #[inline]
     pub fn set_slice_begin<C>(&self, _begin: Instant<C>)
     where
