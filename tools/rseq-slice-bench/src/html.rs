@@ -98,7 +98,7 @@ pub(crate) fn page(report: &Report) -> Result<String> {
                 h3 { "All figures" }
                 p {
                     "Holders lost: the holder was scheduled out inside its critical section. \
-                    Denied: the kernel refused a request and scheduled the thread out, counted from \
+                    Refused: requests after which the thread was scheduled out, counted from \
                     lost requests and revoked grants. Waits count the threads that had to wait."
                 }
                 (render(&table::contests(report.contests.0.iter(), &report.contests)))

@@ -83,8 +83,8 @@ pub(crate) struct ContestRow {
     pub(crate) kernel: Kernel,
     #[serde(flatten)]
     pub(crate) record: ContestRecord,
-    /// As [`ContestRecord::denied`].
-    pub(crate) denied: Option<u64>,
+    /// As [`ContestRecord::refused`].
+    pub(crate) refused: Option<u64>,
 }
 
 /// Contests for locks.
@@ -245,7 +245,7 @@ impl Report {
                     };
                     contests.0.push(ContestRow {
                         kernel,
-                        denied: record.denied(),
+                        refused: record.refused(),
                         record,
                     });
                 }

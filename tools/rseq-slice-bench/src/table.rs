@@ -168,7 +168,7 @@ pub(crate) fn contests<'a>(rows: impl Iterator<Item = &'a ContestRow>, all: &Con
         "grants",
         "expired",
         "revoked",
-        "denied",
+        "refused",
     ]);
     let mut rows: Vec<_> = rows.collect();
     rows.sort_by_key(|row| {
@@ -201,7 +201,7 @@ pub(crate) fn contests<'a>(rows: impl Iterator<Item = &'a ContestRow>, all: &Con
             count(r.counters.map(|c| c.granted)),
             count(r.counters.map(|c| c.expired)),
             count(r.counters.map(|c| c.revoked)),
-            count(row.denied),
+            count(row.refused),
         ]);
     }
     table

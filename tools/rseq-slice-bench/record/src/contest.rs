@@ -91,7 +91,7 @@ impl ContestRecord {
     /// Requests that the kernel refused, scheduling the thread out. A request is lost by a refusal
     /// or a revocation, and a revocation loses a request or comes too late to. `None` where threads
     /// also make other system calls inside requests.
-    pub fn denied(&self) -> Option<u64> {
+    pub fn refused(&self) -> Option<u64> {
         let counters = self.counters?;
         let sleeps_inside = self.lock == LockKind::Futex && self.waiting == Waiting::Held;
         (!sleeps_inside).then(|| {
@@ -157,17 +157,17 @@ pub(crate) mod tests {
     fn lost_requests_were_denied_or_revoked() {
         let spin = contest();
         assert_eq!(spin.rate(), 5.0);
-        assert_eq!(spin.denied(), Some(2));
+        assert_eq!(spin.refused(), Some(2));
         let futex = ContestRecord {
             lock: LockKind::Futex,
             waiting: Waiting::Held,
             ..contest()
         };
-        assert_eq!(futex.denied(), None);
+        assert_eq!(futex.refused(), None);
         let off = ContestRecord {
             counters: None,
             ..contest()
         };
-        assert_eq!(off.denied(), None);
+        assert_eq!(off.refused(), None);
     }
 }

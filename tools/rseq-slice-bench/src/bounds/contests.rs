@@ -167,10 +167,10 @@ impl Recommended<'_> {
     }
 
     /// A holder is scheduled out inside its critical section because a grant was revoked, which is
-    /// how an expired one ends too, or denied. A tick takes so much of a grant that the grant may
+    /// how an expired one ends too, or refused. A tick takes so much of a grant that the grant may
     /// expire.
     fn explained(&self) -> Verdict {
-        let name = self.name("holders lost only rarely, and to revocation or denial");
+        let name = self.name("holders lost only rarely, and to revocation or refusal");
         let places = (self.cpus, self.threads);
         let contests = self.contests;
         let rows = contests.of(Kernel::Rust, LockKind::Spin, places, self.requests());
@@ -182,14 +182,14 @@ impl Recommended<'_> {
                     counters.granted,
                     counters.expired,
                     counters.revoked,
-                    row.denied?,
+                    row.refused?,
                 ])
             })
             .collect();
         let Some(counts) = counts.filter(|counts| !counts.is_empty()) else {
             return missing(name);
         };
-        let [preempted, granted, expired, revoked, denied] =
+        let [preempted, granted, expired, revoked, refused] =
             counts.iter().fold([0; 5], |sums, row| {
                 std::array::from_fn(|i| sums[i] + row[i])
             });
@@ -197,9 +197,9 @@ impl Recommended<'_> {
             name,
             what: format!(
                 "{preempted} holders scheduled out; of {granted} grants {expired} expired and \
-                 {revoked} were revoked, {denied} requests were denied"
+                 {revoked} were revoked, {refused} requests were refused"
             ),
-            kept: preempted <= revoked + denied
+            kept: preempted <= revoked + refused
                 && (preempted < FEW || preempted as f64 <= granted as f64 * LOST),
         }
     }

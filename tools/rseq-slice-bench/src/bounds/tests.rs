@@ -75,7 +75,7 @@ fn contest(kernel: Kernel, threads: usize, operations: u64) -> ContestRow {
     };
     ContestRow {
         kernel,
-        denied: record.denied(),
+        refused: record.refused(),
         record,
     }
 }

@@ -187,9 +187,9 @@ impl Setup {
             let runs = competitor.runs();
             let (seen, at) = self.try_at(due, competitor)?;
             let early = seen == Seen::Pending && competitor.runs() != runs;
-            let denied = seen == Seen::Erased && self.env.kernel.disturbs();
+            let refused = seen == Seen::Erased && self.env.kernel.disturbs();
             left -= 1;
-            if left == 0 || !early && !denied {
+            if left == 0 || !early && !refused {
                 return self.ensure_granted(seen, competitor.runs() - runs, at);
             }
             self.set_word(0);
